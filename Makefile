@@ -1,0 +1,52 @@
+# make demo    a world model answers actions: twenty-odd steps on the CPU, nothing to download
+# make setup   the environment alone, in .venv
+# make test    every test
+# make lint    ruff and mypy
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first interpreter that runs and is new enough; `make PYTHON=/path/to/python` picks another.
+PYTHON := $(shell for python in python3.11 python3 python3.12 python3.13; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { echo "$$python"; break; }; done)
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.PHONY: demo setup setup-dev test lint
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.base
+	@$(BIN)/chronosim demo
+
+setup: $(VENV)/.base
+
+setup-dev: $(VENV)/.dev
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "chronosim needs Python 3.11 or newer, but there is none on this machine's path:" \
+			"install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@if ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$(PYTHON) cannot make a virtual environment:" \
+			"on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; fi
+	@"$(PYTHON)" -m venv $(VENV)
+
+# The stamps are as new as what they were installed from: a second run sets nothing up again.
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) (once, a few minutes) ..."
+	@$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) with what tests need (once, a few minutes) ..."
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(VENV)/.base $@

@@ -1,0 +1,1 @@
+"""Where episodes begin and what counts in them; `conf/` holds the config groups."""
