@@ -1,0 +1,45 @@
+"""An image-editing video model as a world simulator.
+
+Importing chronosim registers its environments with Gymnasium::
+
+    import gymnasium as gym, chronosim
+
+    env = gym.make("chronosim/CarRacing-v0")
+"""
+
+from importlib.metadata import version
+
+import gymnasium as gym
+
+from chronosim import errors
+from chronosim.envs.fork import fork
+from chronosim.episodes import EpisodeReader, EpisodeWriter
+from chronosim.protocols import Prompter, Scenario, WorldModel
+from chronosim.simulator import Simulator
+from chronosim.types import EditPrompt, Observation, Prediction
+
+__all__ = [
+    "EditPrompt",
+    "EpisodeReader",
+    "EpisodeWriter",
+    "Observation",
+    "Prediction",
+    "Prompter",
+    "Scenario",
+    "Simulator",
+    "WorldModel",
+    "__version__",
+    "errors",
+    "fork",
+]
+
+__version__ = version("chronosim")
+
+# order_enforce: the environment itself refuses a step before reset, with our own sentence.
+gym.register(
+    "chronosim/CarRacing-v0",
+    entry_point="chronosim.envs.make:make_env",
+    vector_entry_point="chronosim.envs.make:make_vector_env",
+    order_enforce=False,
+    kwargs={"prompter": "driving", "scenario": "carracing"},
+)

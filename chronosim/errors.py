@@ -1,0 +1,87 @@
+"""Everything chronosim raises on purpose.
+
+Each error is one sentence saying what was wrong (the value) and what would be right, and each
+leaf is also the builtin that a caller would expect::
+
+    ChronosimError
+    ├── InvalidFrame (ValueError)            a frame is not RGB uint8, or not of the model's size
+    ├── InvalidAction (ValueError)           an action lies outside the action space
+    ├── InvalidPrompt (ValueError)           words that the model cannot read
+    ├── InvalidConfig (ValueError)           an unknown name, key or setting
+    ├── InvalidModel (ValueError)            weights or a config that cannot work
+    ├── InvalidEpisode (ValueError)          an episode's data contradicts itself
+    ├── ModelNotFound (FileNotFoundError)    a model folder or one of its files is missing
+    ├── EpisodeNotFound (FileNotFoundError)  there is no episode or data set at that path
+    ├── EpisodeWriteError (OSError)          the disk refused a step; what was committed is whole
+    ├── EpisodeExists (FileExistsError)      an episode would be overwritten
+    ├── ResetNeeded (RuntimeError)           step, render or fork before reset, or after the end
+    └── MissingDependency (ImportError)      an optional package is needed; the sentence names it
+"""
+
+__all__ = [
+    "ChronosimError",
+    "EpisodeExists",
+    "EpisodeNotFound",
+    "EpisodeWriteError",
+    "InvalidAction",
+    "InvalidConfig",
+    "InvalidEpisode",
+    "InvalidFrame",
+    "InvalidModel",
+    "InvalidPrompt",
+    "MissingDependency",
+    "ModelNotFound",
+    "ResetNeeded",
+]
+
+
+class ChronosimError(Exception):
+    """The root of the tree: catch it to catch everything chronosim raises on purpose."""
+
+
+class InvalidFrame(ChronosimError, ValueError):
+    """Raised when a frame is not an RGB uint8 array, or not of the size a model works at."""
+
+
+class InvalidAction(ChronosimError, ValueError):
+    """Raised when an action does not lie in the action space: wrong shape, NaN, out of bounds."""
+
+
+class InvalidPrompt(ChronosimError, ValueError):
+    """Raised when a model cannot read the words of a prompt."""
+
+
+class InvalidConfig(ChronosimError, ValueError):
+    """Raised when a config names something unknown or holds a setting that cannot work."""
+
+
+class InvalidModel(ChronosimError, ValueError):
+    """Raised when a model's files are there but cannot work together, or are no ChronoEdit."""
+
+
+class InvalidEpisode(ChronosimError, ValueError):
+    """Raised when an episode's data contradicts itself or its schema is unknown."""
+
+
+class ModelNotFound(ChronosimError, FileNotFoundError):
+    """Raised when a model folder, or a file that its index names, is missing."""
+
+
+class EpisodeNotFound(ChronosimError, FileNotFoundError):
+    """Raised when there is no episode, or no data set, at a path."""
+
+
+class EpisodeWriteError(ChronosimError, OSError):
+    """Raised when the disk refuses a step; every step committed before it stays readable."""
+
+
+class EpisodeExists(ChronosimError, FileExistsError):
+    """Raised when an episode of that name is on disk already."""
+
+
+class ResetNeeded(ChronosimError, RuntimeError):
+    """Raised when an environment is used before `reset`."""
+
+
+class MissingDependency(ChronosimError, ImportError):
+    """Raised when an optional package is needed; the sentence names what to install."""

@@ -1,0 +1,100 @@
+"""The three seams: how the world moves, how an action is worded, what counts.
+
+A new model is one `WorldModel`, a new robot one `Prompter`, a new benchmark one `Scenario`.
+`chronosim.testing` holds the contract of each as a runnable check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+import numpy as np
+
+from chronosim.types import EditPrompt, Frame, Observation, Prediction, State
+
+__all__ = ["Prompter", "Scenario", "WorldModel"]
+
+
+@runtime_checkable
+class WorldModel(Protocol):
+    """How the world moves: frames and words in, trajectories out.
+
+    Everything that shapes an answer, besides the prompt, is in `identity`.
+    """
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What made these predictions: at least `name`; JSON values only (for the log)."""
+        ...
+
+    def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+        """Answers each prompt.
+
+        Args:
+            prompts: Any number of prompts; their frames may differ.
+
+        Returns:
+            One prediction for each prompt, in the same order, each of its prompt's frame size.
+
+        Raises:
+            InvalidFrame: A frame is not of a size the model works at.
+            InvalidPrompt: The model cannot read the words.
+        """
+        ...
+
+
+@runtime_checkable
+class Prompter(Protocol):
+    """How an action is worded, and what is known of the robot without looking."""
+
+    @property
+    def action_space(self) -> gym.Space[Any]:
+        """The actions that can be worded."""
+        ...
+
+    @property
+    def state_space(self) -> gym.spaces.Box:
+        """The commanded state, float32; shape (0,) if the prompter keeps none."""
+        ...
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """How long an action is held, in seconds; None where the model has no clock."""
+        ...
+
+    def begin(self, values: Mapping[str, float]) -> State:
+        """Gives the commanded state at the start of an episode.
+
+        Args:
+            values: Named initial values, in the prompter's units; what is not named starts at the
+                prompter's default.
+
+        Raises:
+            InvalidConfig: A name is not one the prompter keeps.
+        """
+        ...
+
+    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
+        """Words an action, and gives the commanded state after it.
+
+        Raises:
+            InvalidAction: The action does not lie in `action_space`.
+        """
+        ...
+
+
+@runtime_checkable
+class Scenario(Protocol):
+    """Where an episode begins and what counts in it."""
+
+    def begin(self, rng: np.random.Generator) -> tuple[Frame, Mapping[str, float]]:
+        """Gives a first frame and named initial values for the prompter's state."""
+        ...
+
+    def score(
+        self, before: Observation, action: Any, prediction: Prediction, after: Observation
+    ) -> tuple[float, bool]:
+        """Judges one step: (reward, terminated)."""
+        ...

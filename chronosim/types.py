@@ -1,0 +1,115 @@
+"""The three values that travel through chronosim: what is seen, what is asked, what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from chronosim.errors import InvalidFrame
+
+__all__ = ["EditPrompt", "Frame", "Observation", "Prediction", "State", "Trajectory"]
+
+Frame = UInt8[np.ndarray, "height width 3"]
+"""One RGB picture; rows from the top, columns from the left, values 0 to 255."""
+
+Trajectory = UInt8[np.ndarray, "time height width 3"]
+"""The frames strictly after the observed one, up to and including the outcome; time >= 1."""
+
+State = Float32[np.ndarray, " state"]
+"""The commanded state: what a prompter keeps by dead reckoning, in the units it documents."""
+
+_NO_STATE = np.zeros(0, np.float32)
+_NO_STATE.setflags(write=False)
+
+
+def _check_frame(frame: object) -> None:
+    if not isinstance(frame, np.ndarray):
+        raise InvalidFrame(
+            f"a frame must be a numpy array, not {type(frame).__name__}: "
+            "convert with numpy.asarray(picture.convert('RGB'))"
+        )
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise InvalidFrame(
+            f"a frame must be uint8 of shape (height, width, 3), RGB, "
+            f"not {frame.dtype} of shape {frame.shape}"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What an agent sees at one step.
+
+    Attributes:
+        frame: RGB, uint8 (height, width, 3).
+        state: Commanded state, float32 (n,), in the units the prompter documents; empty if none.
+        step: Steps taken since the episode began, >= 0.
+
+    Raises:
+        InvalidFrame: `frame` is not an RGB uint8 array.
+    """
+
+    frame: Frame
+    state: State = field(default_factory=lambda: _NO_STATE)
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        _check_frame(self.frame)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditPrompt:
+    """All that a world model is told; sampler settings belong to the model.
+
+    Attributes:
+        frame: The observed frame, RGB uint8 (height, width, 3).
+        text: The edit in words.
+        seed: Seed of the sampler's noise, 0 to 2**63 - 1.
+
+    Raises:
+        InvalidFrame: `frame` is not an RGB uint8 array.
+    """
+
+    frame: Frame
+    text: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        _check_frame(self.frame)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What a world model answers.
+
+    Attributes:
+        trajectory: Frames strictly after the observed one, up to and including the outcome, each
+            instant once; uint8 (time, height, width, 3), time >= 1.
+        text: The words the model finally used (a prompt enhancer rewrites them); None: as given.
+        metrics: Scalars worth logging, by name.
+
+    Raises:
+        InvalidFrame: `trajectory` is empty or not RGB uint8.
+    """
+
+    trajectory: Trajectory
+    text: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.trajectory, np.ndarray) or self.trajectory.ndim != 4:
+            shape = getattr(self.trajectory, "shape", None)
+            raise InvalidFrame(
+                f"a trajectory must be an array of shape (time, height, width, 3), not {shape}"
+            )
+        if len(self.trajectory) == 0:
+            raise InvalidFrame("a trajectory must hold at least the outcome, but it has no frame")
+        _check_frame(self.trajectory[-1])
+
+    @property
+    def frame(self) -> Frame:
+        """The outcome: the last frame of the trajectory, uint8 (height, width, 3)."""
+        return self.trajectory[-1]

@@ -1,0 +1,24 @@
+"""What every test shares: few threads, no network, and shapes and types checked at every call."""
+
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+import jaxtyping
+import numpy as np
+from beartype import BeartypeConf, FrozenDict, beartype
+
+# Before torch is imported: tests run beside one another, and a hub must never be asked.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+# Shapes and types in signatures are checked while the tests run, and only then. jaxtyping finds its
+# checker by the name of a module; this one takes an int, or numpy's float32, where a float is asked
+# for, as Python does and beartype by itself does not.
+NUMBERS: FrozenDict[Any, Any] = FrozenDict({float: float | int | np.floating})
+checker = ModuleType("chronosim_checker")
+checker.__dict__["check"] = beartype(conf=BeartypeConf(hint_overrides=NUMBERS))
+sys.modules[checker.__name__] = checker
+jaxtyping.install_import_hook("chronosim", f"{checker.__name__}.check")
