@@ -1,0 +1,181 @@
+"""A killed writer, a full disk: what was acknowledged is whole, and nothing else is to be seen."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
+from chronosim.errors import EpisodeNotFound, EpisodeWriteError
+from chronosim.types import Observation, Prediction
+
+# Forks a writer for each path it is told, and says its process id: importing takes longer than
+# living. Each value of step k can be told from k, so that a half-written step cannot go unnoticed.
+WRITER = """
+import os, sys
+import numpy as np
+from chronosim.episodes import EpisodeWriter, Step
+from chronosim.types import Observation, Prediction
+
+def observed(step):
+    return Observation(np.full((8, 8, 3), step % 251, np.uint8), np.array([step], np.float32), step)
+
+def write(path):
+    acknowledged = os.open(path + ".txt", os.O_WRONLY | os.O_CREAT)
+    writer = EpisodeWriter(path, observed(0), {})
+    os.write(acknowledged, b"0\\n")
+    for step in range(1, 100000):
+        after = observed(step)
+        between = np.full((step % 5, 8, 8, 3), step % 241, np.uint8)
+        prediction = Prediction(np.concatenate([between, after.frame[None]]))
+        text = f"text {step}"
+        writer.append(Step("go " * step, text, step, prediction, after, float(step), False, False))
+        os.write(acknowledged, f"{step}\\n".encode())
+
+for line in sys.stdin:
+    writer = os.fork()
+    if writer == 0:
+        write(line.strip())
+    print(writer, flush=True)
+    os.waitpid(writer, 0)
+    print("dead", flush=True)
+"""
+
+
+def check_whole(reader: EpisodeReader) -> None:
+    for number, step in enumerate(reader, start=1):
+        assert step.action == "go " * number
+        assert step.text == f"text {number}"
+        assert (step.seed, step.reward) == (number, number)
+        assert step.after.state.tolist() == [number]
+        trajectory = step.prediction.trajectory
+        assert (trajectory[-1] == number % 251).all()
+        assert (trajectory[:-1] == number % 241).all()
+        assert len(trajectory) == number % 5 + 1
+    assert (reader.observation(0).frame == 0).all()
+
+
+def acknowledged(folder: Path, index: int) -> list[str]:
+    """The steps a writer said it has, 0 for the beginning."""
+    log = folder / f"{index:02d}.txt"
+    return log.read_text().split("\n")[:-1] if log.exists() else []
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    # Four while they begin; the others within a step or two of one they acknowledged, where arrays
+    # are made (the first step) or grow (the thirty-third) too.
+    rng = np.random.default_rng()
+    moments = [0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 3, 4, 5, 8, 33]
+    nursery = subprocess.Popen(
+        [sys.executable, "-c", WRITER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with nursery:
+        assert nursery.stdin is not None
+        assert nursery.stdout is not None
+        for index, moment in enumerate(moments):
+            print(tmp_path / f"{index:02d}", file=nursery.stdin, flush=True)
+            writer = int(nursery.stdout.readline())
+            while len(acknowledged(tmp_path, index)) < moment:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.05))
+            os.kill(writer, signal.SIGKILL)
+            assert nursery.stdout.readline() == "dead\n"
+
+    seen = {path.name: EpisodeReader(path) for path in list_episodes(tmp_path)}
+    for index, moment in enumerate(moments):
+        told = acknowledged(tmp_path, index)
+        reader = seen.get(f"{index:02d}")
+        if reader is None:
+            assert told == []
+            with pytest.raises(EpisodeNotFound):
+                EpisodeReader(tmp_path / f"{index:02d}")
+            continue
+        assert not reader.finished
+        # The step in flight may be whole already, though nobody was told.
+        assert reader.steps - len(told) in (-1, 0)
+        assert reader.steps >= moment - 1
+        check_whole(reader)
+
+
+@pytest.fixture
+def file_limit() -> Iterator[None]:
+    """Restores the limit on the size of files that a test sets to make the system refuse."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def limit(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def observed(step: int) -> Observation:
+    frame = np.random.default_rng(step).integers(0, 256, (48, 48, 3), np.uint8)
+    return Observation(frame, np.zeros(1, np.float32), step)
+
+
+def taken(index: int) -> Step:
+    after = observed(index + 1)
+    frames = np.stack([after.frame + 1, after.frame])
+    return Step("go", "go", index, Prediction(frames), after, 1.0, False, False)
+
+
+@pytest.mark.usefixtures("file_limit")
+@pytest.mark.parametrize("size", [10, 300, 1200, 3000])  # refuses metadata, or only large chunks
+@pytest.mark.parametrize("before", [0, 1, 32])  # 32: the reserve is used up, arrays must grow
+def test_a_refused_step_can_be_tried_again(tmp_path: Path, size: int, before: int) -> None:
+    with EpisodeWriter(tmp_path / "episode", observed(0), {}) as writer:
+        for index in range(before):
+            writer.append(taken(index))
+        limit(size)
+        for _ in range(2):
+            with pytest.raises(EpisodeWriteError, match=f"the {before} steps before it are whole"):
+                writer.append(taken(before))
+        assert EpisodeReader(tmp_path / "episode").steps == before
+        limit(resource.RLIM_INFINITY)
+        for index in (before, before + 1):
+            writer.append(taken(index))
+    reader = EpisodeReader(tmp_path / "episode")
+    assert (reader.steps, reader.finished) == (before + 2, True)
+    for index, step in enumerate(reader):
+        assert np.array_equal(step.prediction.trajectory, taken(index).prediction.trajectory)
+        assert step.seed == index
+
+
+@pytest.mark.usefixtures("file_limit")
+def test_an_episode_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    limit(300)
+    with pytest.raises(EpisodeWriteError, match="cannot begin") as caught:
+        EpisodeWriter(tmp_path / "episode", observed(0), {})
+    assert isinstance(caught.value, OSError)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("file_limit")
+def test_an_episode_that_cannot_be_finished_is_readable(tmp_path: Path) -> None:
+    writer = EpisodeWriter(tmp_path / "episode", observed(0), {})
+    writer.append(taken(0))
+    limit(10)
+    with pytest.raises(EpisodeWriteError, match="cannot finish"):
+        writer.close()
+    limit(resource.RLIM_INFINITY)
+    reader = EpisodeReader(tmp_path / "episode")
+    assert (reader.steps, reader.finished) == (1, False)
+    assert np.array_equal(reader.step(0).after.frame, taken(0).after.frame)
+    writer.close()
+    assert EpisodeReader(tmp_path / "episode").finished
+
+
+def test_a_file_where_the_data_set_should_be(tmp_path: Path) -> None:
+    (tmp_path / "set").write_text("in the way")
+    with pytest.raises(EpisodeWriteError, match="cannot begin"):
+        EpisodeWriter(tmp_path / "set" / "episode", observed(0), {})
