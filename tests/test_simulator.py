@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronosim.adapters.prompters.driving import DrivingPrompter
+from chronosim.errors import InvalidAction, InvalidModel
+from chronosim.simulator import Branch, Simulator, noise_seed
+from chronosim.types import EditPrompt, Observation, Prediction
+
+STRAIGHT, LEFT, BRAKE = (
+    np.array(action, np.float32) for action in ([0, 0.2, 0], [-0.5, 0.1, 0], [0, 0, 1])
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseModel:
+    """Adds noise of its seed to the frame, and the length of the words; notes each call."""
+
+    calls: list[list[EditPrompt]] = field(default_factory=list)
+    rewrites: bool = False
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"name": "noise"}
+
+    def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+        self.calls.append(list(prompts))
+        return [self._answer(prompt) for prompt in prompts]
+
+    def _answer(self, prompt: EditPrompt) -> Prediction:
+        noise = np.random.default_rng(prompt.seed).integers(0, 9, prompt.frame.shape, np.uint8)
+        frame = prompt.frame + noise + np.uint8(len(prompt.text))
+        return Prediction(frame[None], text=prompt.text.upper() if self.rewrites else None)
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    return Simulator(NoiseModel(), DrivingPrompter())
+
+
+@pytest.fixture
+def start() -> Observation:
+    return Observation(np.zeros((8, 8, 3), np.uint8), np.array([10.0], np.float32), 4)
+
+
+def frames(branch: Branch) -> list[list[int]]:
+    return [observation.frame.ravel().tolist() for observation, _ in branch]
+
+
+def test_step(simulator: Simulator, start: Observation) -> None:
+    after, prediction = simulator.step(start, STRAIGHT, seed=3)
+    assert after.step == 5
+    assert after.state[0] > 10
+    assert np.array_equal(after.frame, prediction.frame)
+    assert prediction.text == (
+        "The car drives at 10 m/s. Steer straight with 20% throttle and 0% brake."
+    )
+    assert start.frame.max() == 0
+    again, _ = simulator.step(start, STRAIGHT, seed=3)
+    other, _ = simulator.step(start, STRAIGHT, seed=4)
+    assert np.array_equal(after.frame, again.frame)
+    assert not np.array_equal(after.frame, other.frame)
+
+
+def test_words_that_the_model_rewrote_are_kept(start: Observation) -> None:
+    simulator = Simulator(NoiseModel(rewrites=True), DrivingPrompter())
+    text = simulator.step(start, STRAIGHT, seed=0)[1].text
+    assert text is not None
+    assert text.startswith("THE CAR")
+
+
+def test_step_all_is_one_call_and_each_step(simulator: Simulator, start: Observation) -> None:
+    other = Observation(start.frame + 50, np.array([2.0], np.float32), 1)
+    together = simulator.step_all([start, other], [STRAIGHT, LEFT], seeds=[1, 2])
+    assert [len(call) for call in simulator.model.calls] == [2]  # type: ignore[attr-defined]
+    alone = [simulator.step(start, STRAIGHT, seed=1), simulator.step(other, LEFT, seed=2)]
+    assert frames(together) == frames(alone)
+    assert [observation.step for observation, _ in together] == [5, 2]
+    assert simulator.step_all([], [], seeds=[]) == []
+
+
+def test_imagine_is_step_after_step(simulator: Simulator, start: Observation) -> None:
+    branch = simulator.imagine(start, [STRAIGHT, LEFT], seed=7)
+    first = simulator.step(start, STRAIGHT, seed=noise_seed(7, 0))
+    second = simulator.step(first[0], LEFT, seed=noise_seed(7, 1))
+    assert frames(branch) == frames([first, second])
+    assert [observation.step for observation, _ in branch] == [5, 6]
+
+
+def test_what_if_branches_differ_only_by_their_actions(
+    simulator: Simulator, start: Observation
+) -> None:
+    plans = [[STRAIGHT, LEFT, LEFT], [STRAIGHT], [BRAKE, LEFT], []]
+    branches = simulator.what_if(start, plans, seed=7)
+    calls = simulator.model.calls  # type: ignore[attr-defined]
+    assert [len(call) for call in calls] == [3, 2, 1]  # one call per depth
+    assert all(len({prompt.seed for prompt in call}) == 1 for call in calls)
+    assert len({call[0].seed for call in calls}) == 3
+    assert [len(branch) for branch in branches] == [3, 1, 2, 0]
+    assert frames(branches[0])[:1] == frames(branches[1])
+    assert frames(branches[0]) != frames(branches[2])
+    for plan, branch in zip(plans, branches, strict=True):
+        assert frames(simulator.imagine(start, plan, seed=7)) == frames(branch)
+    assert simulator.what_if(start, [], seed=0) == []
+
+
+def test_noise_seed() -> None:
+    seeds = {noise_seed(seed, depth) for seed in range(20) for depth in range(20)}
+    assert len(seeds) == 400
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert noise_seed(2**63 - 1, 3) == noise_seed(2**63 - 1, 3)
+
+
+def test_wrong_action_reaches_no_model(simulator: Simulator, start: Observation) -> None:
+    with pytest.raises(InvalidAction):
+        simulator.step_all([start, start], [STRAIGHT, "left"], seeds=[0, 1])
+    assert simulator.model.calls == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ([], "broken gave 0 predictions for 1 prompts"),
+        ([Prediction(np.zeros((1, 4, 4, 3), np.uint8))], r"shape \(4, 4, 3\)"),
+    ],
+)
+def test_models_that_break_their_contract(
+    start: Observation, answers: list[Prediction], sentence: str
+) -> None:
+    class Broken:
+        identity = {"name": "broken"}  # noqa: RUF012
+
+        def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+            return answers
+
+    with pytest.raises(InvalidModel, match=sentence):
+        Simulator(Broken(), DrivingPrompter()).step(start, STRAIGHT, seed=0)
