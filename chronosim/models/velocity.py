@@ -1,0 +1,68 @@
+"""The flow's velocity: the transformer, guided by text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.transformers.transformer_chronoedit import ChronoEditTransformer3DModel
+from jaxtyping import Float, Float32
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from chronosim.models.attention import CrossAttention, TextContext, fold_padding
+
+__all__ = ["Velocity"]
+
+
+class Velocity:
+    """Asks the transformer where noisy latents flow, for a batch of prompts.
+
+    Args:
+        transformer: The network.
+        texts: Each row's text embedding, (tokens, width), unpadded.
+        frames: Each row's frame embedding.
+        blank: The embedding of the empty text, (tokens, width): what guidance leads away from;
+            None for no guidance.
+        guidance: How far it leads.
+    """
+
+    def __init__(
+        self,
+        transformer: ChronoEditTransformer3DModel,
+        texts: Sequence[Float[Tensor, "_ width"]],
+        frames: Float[Tensor, "batch patches vision"],
+        blank: Float[Tensor, "_ width"] | None,
+        guidance: float,
+    ) -> None:
+        self._attention = CrossAttention(transformer)
+        self._dtype = transformer.dtype
+        self._frames = frames
+        self._text = _context(texts)
+        self._blank = None if blank is None else _context([blank] * len(texts))
+        self._guidance = guidance
+
+    def __call__(
+        self,
+        latents: Float32[Tensor, "batch channels time height width"],
+        condition: Float32[Tensor, "batch known time height width"],
+        timestep: Tensor,
+    ) -> Float32[Tensor, "batch channels time height width"]:
+        """Gives noise minus data; two forwards if guided, one after the other."""
+        inputs = torch.cat([latents, condition], dim=1).to(self._dtype)
+        times = timestep.expand(len(inputs))
+        flow = self._forward(inputs, times, self._text)
+        if self._blank is None:
+            return flow
+        blank = self._forward(inputs, times, self._blank)
+        return blank + self._guidance * (flow - blank)
+
+    def _forward(self, inputs: Tensor, times: Tensor, text: TextContext) -> Tensor:
+        """The one place where text enters the transformer."""
+        return self._attention.forward(inputs, times, text, self._frames).float()
+
+
+def _context(texts: Sequence[Float[Tensor, "_ width"]]) -> TextContext:
+    lengths = torch.tensor([len(text) for text in texts], device=texts[0].device)
+    return fold_padding(F.pad(pad_sequence(list(texts), batch_first=True), (0, 0, 0, 1)), lengths)

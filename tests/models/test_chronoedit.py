@@ -1,0 +1,244 @@
+"""The engine: rows, batches, trajectories, memory, identity and refusals."""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
+from chronosim.models.chronoedit import ChronoEdit
+from chronosim.models.components import Components
+from chronosim.models.sampling import Sampling
+from chronosim.protocols import WorldModel
+from chronosim.types import EditPrompt
+
+Watch = Callable[[Any, str], list[tuple[int, ...]]]
+
+
+def mixed_prompts(kit: Any) -> list[EditPrompt]:
+    prompts = [kit.prompt(seed, kit.sentences[0]) for seed in range(4)]
+    return [*prompts, EditPrompt(kit.frame(9, 48, 32), kit.sentences[0], 7)]
+
+
+def test_it_is_a_world_model(kit: Any, wide: Components) -> None:
+    assert isinstance(kit.model(wide), WorldModel)
+
+
+@pytest.mark.parametrize("scheduler", ["unipc", "euler"])
+def test_a_row_alone_and_in_a_call_is_the_same(
+    kit: Any, components: Components, scheduler: str
+) -> None:
+    model = kit.model(components, reasoning_steps=2, guidance=3.0, scheduler=scheduler)
+    prompts = mixed_prompts(kit)
+    together = model.predict(prompts)
+    latents = model.latents(prompts)
+    for row, prompt in reversed(list(enumerate(prompts))):
+        alone = model.predict([prompt])[0]
+        assert alone.trajectory.shape[1:] == prompt.frame.shape
+        np.testing.assert_array_equal(alone.trajectory, together[row].trajectory)
+        assert torch.equal(model.latents([prompt])[0], latents[row])
+
+
+def test_rows_differ(kit: Any, components: Components) -> None:
+    first, second = kit.model(components).predict([kit.prompt(0), kit.prompt(1)])
+    assert np.abs(first.frame.astype(int) - second.frame).mean() > 1
+
+
+@pytest.mark.parametrize("reasoning_steps", [0, 2, "all"])
+def test_a_batch_equals_its_rows(
+    kit: Any, components: Components, reasoning_steps: int | str
+) -> None:
+    settings: dict[str, Any] = {"reasoning_steps": reasoning_steps, "guidance": 3.0}
+    prompts = [kit.prompt(seed, kit.sentences[0][: 8 * (seed + 1)]) for seed in range(2)]
+    prompts = [*mixed_prompts(kit), *prompts] if components.latents == 8 else mixed_prompts(kit)
+    rows = kit.model(components, **settings)
+    batched = kit.model(components, micro_batch=3, **settings)
+    for ours, alone in zip(batched.latents(prompts), rows.latents(prompts), strict=True):
+        torch.testing.assert_close(ours, alone, atol=1e-4, rtol=0)
+    for mine, single in zip(batched.predict(prompts), rows.predict(prompts), strict=True):
+        np.testing.assert_allclose(mine.trajectory, single.trajectory.astype(float), atol=1)
+
+
+def test_a_batch_is_computed_together(kit: Any, fresh: Components, count_calls: Watch) -> None:
+    calls = count_calls(fresh.transformer, "forward")
+    kit.model(fresh, micro_batch=3).latents(mixed_prompts(kit))
+    assert [shape[0] for shape in calls] == [3] * 4 + [1] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize("reasoning_steps", [0, 1, 2, "all"])
+def test_decoding_leaves_the_outcome_alone(
+    kit: Any, components: Components, reasoning_steps: int | str
+) -> None:
+    prompt = kit.prompt(2)
+    with_frames = kit.model(components, reasoning_steps=reasoning_steps).predict([prompt])[0]
+    without = kit.model(components, reasoning_steps=reasoning_steps, decode_trajectory=False)
+    outcome = without.predict([prompt])[0]
+    between = 0 if reasoning_steps == 0 else 4 * (components.latents - 2)
+    assert len(with_frames.trajectory) == between + 1
+    assert len(outcome.trajectory) == 1
+    np.testing.assert_array_equal(outcome.frame, with_frames.frame)
+
+
+def test_a_preview_is_what_the_reasoning_had_come_to(kit: Any, components: Components) -> None:
+    """Dropped after all steps but one, the frames in between are nearly those of all steps."""
+    prompt = kit.prompt(3)
+    steps = {"denoising_steps": 12, "flow_shift": 1.0}
+
+    def between(reasoning_steps: int | str) -> Any:
+        model = kit.model(components, reasoning_steps=reasoning_steps, **steps)
+        return model.predict([prompt])[0].trajectory[:-1].astype(float)
+
+    final = between("all")
+    near, far = np.abs(between(11) - final).mean(), np.abs(between(1) - final).mean()
+    assert near < 3
+    assert far > 2 * near
+
+
+def test_reasoning_runs_for_as_many_steps_as_asked(
+    kit: Any, fresh: Components, count_calls: Watch
+) -> None:
+    calls = count_calls(fresh.transformer, "forward")
+    kit.model(fresh, reasoning_steps=1, guidance=1.0).predict([kit.prompt(0)])
+    assert [shape[2] for shape in calls] == [8, 2, 2, 2]
+    calls.clear()
+    kit.model(fresh, reasoning_steps=3, guidance=2.0).predict([kit.prompt(0)])
+    assert [shape[2] for shape in calls] == [8] * 6 + [2] * 2  # two forwards a step
+
+
+def test_nothing_is_computed_twice(kit: Any, fresh: Components, count_calls: Watch) -> None:
+    texts = count_calls(fresh.text_encoder, "forward")
+    frames = count_calls(fresh.image_encoder, "forward")
+    encodes = count_calls(fresh.vae, "encode")
+    decodes = count_calls(fresh.vae, "decode")
+    model = kit.model(fresh, guidance=2.0)
+    same = kit.prompt(0)
+    model.predict([same, EditPrompt(same.frame.copy(), kit.sentences[1], 5), same])
+    assert (len(texts), len(frames), len(encodes), len(decodes)) == (3, 1, 1, 3)  # "" is a text
+    assert all(shape[1] < 60 for shape in texts)  # no padding is encoded
+    assert encodes == [(1, 3, 5, 32, 32)]
+    another = kit.model(fresh, guidance=3.0)  # another engine on the same parts
+    another.predict([same])
+    assert (len(texts), len(frames), len(encodes), len(decodes)) == (3, 1, 1, 4)
+    kit.model(fresh, reasoning_steps=1, decode_trajectory=False).predict([same])
+    assert (len(frames), len(encodes), len(decodes)) == (1, 2, 5)
+    assert decodes == [(1, 16, 2, 4, 4)] * 5  # nobody asked for the frames in between
+
+
+def test_memory_is_bounded(kit: Any, fresh: Components) -> None:
+    model = kit.model(fresh, denoising_steps=1)
+    for seed in range(fresh.frames.size + 3):
+        model.latents([kit.prompt(seed)])
+    assert len(fresh.frames._values) == fresh.frames.size
+    assert len(fresh.conditions._values) == fresh.conditions.size
+
+
+def test_no_state_leaks_from_one_call_to_the_next(kit: Any, wide: Components) -> None:
+    prompt = kit.prompt(1)
+    model = kit.model(wide, reasoning_steps=2)
+    before = model.latents([prompt])[0]
+    kit.model(wide, denoising_steps=7, guidance=4.0).predict([kit.prompt(5)])
+    kit.model(wide, scheduler="euler").predict([kit.prompt(6)])
+    assert torch.equal(model.latents([prompt])[0], before)
+
+
+def test_threads_share_one_model(kit: Any, wide: Components) -> None:
+    model = kit.model(wide, reasoning_steps=2)
+    prompts = mixed_prompts(kit)
+    expected = [model.predict([prompt])[0].trajectory for prompt in prompts]
+    answers: dict[int, Any] = {}
+
+    def ask(row: int) -> None:
+        answers[row] = model.predict([prompts[row]])[0].trajectory
+
+    threads = [threading.Thread(target=ask, args=(row,)) for row in range(len(prompts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for row, trajectory in enumerate(expected):
+        np.testing.assert_array_equal(answers[row], trajectory)
+
+
+def test_progress_counts_the_whole_call(kit: Any, wide: Components) -> None:
+    seen: list[tuple[int, int]] = []
+    settings = Sampling(denoising_steps=3, guidance=1.0)
+    model = ChronoEdit(
+        wide, settings, name="small", progress=lambda done, total: seen.append((done, total))
+    )
+    model.predict([kit.prompt(0), kit.prompt(1)])
+    assert seen == [(step, 6) for step in range(1, 7)]
+
+
+def test_no_prompts_no_predictions(kit: Any, wide: Components) -> None:
+    assert kit.model(wide).predict([]) == []
+
+
+def test_identity_is_json_and_tells_settings_and_weights_apart(kit: Any, wide: Components) -> None:
+    identity = kit.model(wide, reasoning_steps=2).identity
+    assert json.loads(json.dumps(identity)) == identity
+    assert identity["name"] == "small"
+    assert identity["sampling"]["reasoning_steps"] == 2
+    assert identity["loras"] == []
+    assert identity["dtype"] == "float32"
+    assert identity["micro_batch"] == 1
+    assert identity["threads"] == torch.get_num_threads()
+    torch.manual_seed(5)
+    other = kit.remake(wide, transformer=kit.transformer())
+    assert len(identity["weights"]) == 64
+    assert kit.model(wide).identity["weights"] == identity["weights"]
+    assert kit.model(other).identity["weights"] != identity["weights"]
+
+
+def test_a_read_only_or_flipped_frame_is_as_good_as_any(kit: Any, wide: Components) -> None:
+    model, frame = kit.model(wide), kit.frame(0)
+    view = frame[:, ::-1][:, ::-1]
+    view.setflags(write=False)
+    first, second = (EditPrompt(value, kit.sentences[0], 1) for value in (frame, view))
+    assert torch.equal(model.latents([first])[0], model.latents([second])[0])
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 32), (32, 40)])
+def test_a_frame_off_the_grid_is_refused(
+    kit: Any, wide: Components, height: int, width: int
+) -> None:
+    frame = np.zeros((height, width, 3), np.uint8)
+    with pytest.raises(InvalidFrame, match=rf"multiples of 16, not {height} x {width}.*32 x 32"):
+        kit.model(wide).predict([EditPrompt(frame, kit.sentences[0], 0)])
+
+
+def test_a_model_of_one_size_refuses_others(kit: Any, compact: Components) -> None:
+    model = ChronoEdit(compact, Sampling(2), name="nano", frame_size=(96, 96))
+    with pytest.raises(InvalidFrame, match=r"96 x 96.*not 32 x 32.*chronoedit-14b"):
+        model.predict([kit.prompt(0)])
+
+
+def test_unknown_words_are_named_before_anything_is_computed(
+    kit: Any, compact: Components, count_calls: Watch
+) -> None:
+    calls = count_calls(compact.transformer, "forward")
+    text = "The car drives at 21 m/s. Steer a pedestrian left"
+    prompts = [kit.prompt(0), EditPrompt(kit.frame(0), text, 0)]
+    with pytest.raises(InvalidPrompt, match=r"'a', 'pedestrian', found in .*chronoedit-14b"):
+        kit.model(compact).predict(prompts)
+    assert calls == []
+
+
+def test_unknown_letters_are_named(kit: Any, wide: Components) -> None:
+    prompt = EditPrompt(kit.frame(0), "Steer left 左 with brake", 0)
+    with pytest.raises(InvalidPrompt, match="'左'"):
+        kit.model(wide).predict([prompt])
+
+
+def test_a_text_longer_than_the_model_reads_is_refused(kit: Any, wide: Components) -> None:
+    prompt = EditPrompt(kit.frame(0), "left " * 600, 0)
+    with pytest.raises(InvalidPrompt, match="may have 512 tokens, but this one has"):
+        kit.model(wide).predict([prompt])
+
+
+def test_a_micro_batch_of_nothing_is_refused(wide: Components) -> None:
+    with pytest.raises(InvalidConfig, match="at least 1, not 0"):
+        ChronoEdit(wide, Sampling(), name="small", micro_batch=0)

@@ -1,0 +1,128 @@
+"""The engine computes what diffusers computes, wherever that works, and goes on beyond."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.pipelines.chronoedit import pipeline_chronoedit
+
+from chronosim.models.components import Components
+from chronosim.models.encoding import clean_text
+from chronosim.types import EditPrompt
+
+TOLERANCE = 1e-4
+
+
+def euler(shift: float) -> Any:
+    kind: Any = FlowMatchEulerDiscreteScheduler  # untyped
+    return kind(shift=shift)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+@pytest.mark.parametrize("reasoning_steps", [0, 1, 3, "all"])
+def test_unipc_latents_equal_stock(
+    kit: Any, components: Components, reasoning_steps: int | str, guidance: float
+) -> None:
+    model = kit.model(
+        components, denoising_steps=5, guidance=guidance, reasoning_steps=reasoning_steps
+    )
+    prompt = kit.prompt(3)
+    ours = model.latents([prompt])[0]
+    stock = kit.stock(components, components.scheduler, prompt, model.sampling, "latent")[0]
+    assert ours.dtype == torch.float32
+    assert ours.shape[1] == (components.latents if reasoning_steps == "all" else 2)
+    torch.testing.assert_close(ours, stock, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("reasoning_steps", [0, "all"])
+def test_euler_latents_equal_stock(
+    kit: Any, components: Components, reasoning_steps: int | str
+) -> None:
+    model = kit.model(
+        components, scheduler="euler", flow_shift=2.0, reasoning_steps=reasoning_steps
+    )
+    prompt = kit.prompt(4)
+    ours = model.latents([prompt])[0]
+    stock = kit.stock(components, euler(2.0), prompt, model.sampling, "latent")[0]
+    torch.testing.assert_close(ours, stock, atol=TOLERANCE, rtol=0)
+
+
+def test_euler_drops_reasoning_where_stock_cannot(kit: Any, components: Components) -> None:
+    model = kit.model(components, scheduler="euler", reasoning_steps=2)
+    prompt = kit.prompt(5)
+    with pytest.raises(AttributeError, match="model_outputs"):
+        kit.stock(components, euler(5.0), prompt, model.sampling, "latent")
+    dropped = model.latents([prompt])[0]
+    full = kit.model(components, scheduler="euler", reasoning_steps="all").latents([prompt])[0]
+    assert dropped.shape[1] == 2
+    assert dropped.isfinite().all()
+    # The same noise and the same first steps, but other company afterwards.
+    difference = (dropped - full[:, [0, -1]]).abs().max()
+    assert 1e-5 < difference < 1
+
+
+def test_dropping_equals_a_loop_written_out(kit: Any, components: Components) -> None:
+    """Euler has no memory, so its dropped reasoning is a dozen lines: the engine equals them."""
+    from chronosim.models.encoding import encode_condition, encode_frame, encode_text
+    from chronosim.models.velocity import Velocity
+
+    model, prompt = kit.model(components, scheduler="euler", reasoning_steps=2), kit.prompt(6)
+    with torch.no_grad():
+        condition = encode_condition(components, prompt.frame, components.latents)[None]
+        text = encode_text(components, prompt.text)
+        patches = encode_frame(components, prompt.frame)[None]
+        flow = Velocity(components.transformer, [text], patches, None, 1.0)
+        noise = torch.Generator().manual_seed(prompt.seed)
+        x = torch.randn((1, 16, *condition.shape[2:]), generator=noise)
+        scheduler = euler(5.0)
+        scheduler.set_timesteps(4)
+        for step in range(4):
+            if step == 2:
+                x, condition = x[:, :, [0, -1]], condition[:, :, [0, -1]]
+            change = scheduler.sigmas[step + 1] - scheduler.sigmas[step]
+            x = x + change * flow(x, condition, scheduler.timesteps[step])
+    torch.testing.assert_close(model.latents([prompt])[0], x[0], atol=1e-5, rtol=0)
+
+
+def test_frames_equal_stock_with_full_reasoning(kit: Any, components: Components) -> None:
+    model, prompt = kit.model(components, reasoning_steps="all"), kit.prompt(7)
+    ours = model.predict([prompt])[0].trajectory
+    stock = kit.stock(components, components.scheduler, prompt, model.sampling, "np")[0] * 255
+    # Stock repeats the observed frame at the start and the outcome four times at the end.
+    expected = np.concatenate([stock[1:-4], stock[-1:]])
+    assert ours.shape == (4 * (components.latents - 2) + 1, 32, 32, 3)
+    assert ours.std() > 5
+    np.testing.assert_allclose(ours, expected, atol=0.51)  # rounded to whole grey levels
+
+
+@pytest.mark.parametrize("reasoning_steps", [0, 2])
+def test_outcome_equals_stock(kit: Any, components: Components, reasoning_steps: int) -> None:
+    model, prompt = kit.model(components, reasoning_steps=reasoning_steps), kit.prompt(8)
+    ours = model.predict([prompt])[0].frame
+    stock = kit.stock(components, components.scheduler, prompt, model.sampling, "np")[0] * 255
+    np.testing.assert_allclose(ours, stock[-1], atol=0.51)
+
+
+def test_latents_depend_on_everything_in_a_prompt(kit: Any, components: Components) -> None:
+    """Else the equalities above would prove little."""
+    model = kit.model(components)
+    prompt = kit.prompt(9)
+    text = "The car drives at 21 m/s. Steer 35% left with 0% throttle and 10% brake."
+    others = [
+        EditPrompt(kit.frame(1), prompt.text, prompt.seed),
+        EditPrompt(prompt.frame, text, prompt.seed),
+        EditPrompt(prompt.frame, prompt.text, prompt.seed + 1),
+    ]
+    base, *changed = model.latents([prompt, *others])
+    for latents in changed:
+        assert (latents - base).abs().max() > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "text", ["  steer \n left ", "Tom &amp; Jerry &amp;lt;3", "schÃ¶n", "“quoted” text", ""]
+)
+def test_words_are_cleaned_as_stock_cleans_them(text: str) -> None:
+    stock: Any = pipeline_chronoedit  # untyped
+    assert clean_text(text) == stock.prompt_clean(text)
