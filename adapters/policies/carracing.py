@@ -1,0 +1,95 @@
+"""Scripted CarRacing drivers; they read the road off the frame, never the simulator's state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from chronosim.scenarios.road import road_mask
+from chronosim.types import Observation
+
+__all__ = ["DriverMix", "LaneFollower"]
+
+_CAR_ROW, _CAR_COLUMN = 70, 48  # where CarRacing's camera keeps the car, of 96 rows and columns
+_Action = Float32[np.ndarray, "3"]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFollower:
+    """Steers towards the middle of the road ahead and keeps a speed.
+
+    Attributes:
+        target_speed: m/s that throttle and brake aim at.
+        lookahead: Rows ahead of the car to aim at (1 row is about half a metre).
+        gain: Steering per radian of aim.
+    """
+
+    target_speed: float = 18.0
+    lookahead: int = 22
+    gain: float = 0.6
+
+    def __call__(self, observation: Observation) -> _Action:
+        """Chooses steering, throttle and brake: float32 (3,)."""
+        aim = self._aim(road_mask(observation.frame))
+        steering = float(np.clip(self.gain * aim, -0.4, 0.4))
+        target = self.target_speed * (1 - 0.5 * min(abs(aim), 1.0))
+        error = target - float(observation.state[0])
+        throttle = float(np.clip(0.015 * error, 0.0, 0.25))
+        brake = float(np.clip(-0.01 * (error + 4), 0.0, 0.2))
+        return np.array([steering, throttle, brake], np.float32)
+
+    def _aim(self, road: Bool[np.ndarray, "height width"]) -> float:
+        """The angle from straight ahead to the road's middle, radians, positive to the right."""
+        column: float = _CAR_COLUMN
+        target_row = _CAR_ROW - self.lookahead
+        for row in range(_CAR_ROW - 4, target_row - 1, -1):
+            columns = np.flatnonzero(road[row])
+            if columns.size:
+                runs = np.split(columns, np.flatnonzero(np.diff(columns) > 3) + 1)
+                column = min((float(run.mean()) for run in runs), key=lambda x: abs(x - column))
+        if not road[target_row : _CAR_ROW - 4].any():
+            columns = np.flatnonzero(road.any(axis=0))
+            column = float(columns.mean()) if columns.size else _CAR_COLUMN
+        return float(np.arctan2(column - _CAR_COLUMN, self.lookahead))
+
+
+@dataclass(slots=True)
+class DriverMix:
+    """Drives as many different people would: one temper an episode, and whims on the way.
+
+    Each episode draws a lane follower of random speed and a share of steps at which it does
+    something else: coasts, brakes, swerves, or acts at random. It is the policy that training data
+    is recorded under, so that every action is seen in many places.
+
+    Attributes:
+        seed: Seed of the temper and the whims.
+    """
+
+    seed: int = 0
+    _rng: np.random.Generator = field(init=False, repr=False)
+    _driver: LaneFollower = field(init=False, repr=False)
+    _whim: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.seed)
+        self._driver = LaneFollower(
+            target_speed=float(self._rng.uniform(8, 35)), gain=float(self._rng.uniform(0.4, 0.9))
+        )
+        self._whim = float(self._rng.choice([0.15, 0.35, 0.6]))
+
+    def __call__(self, observation: Observation) -> _Action:
+        """Chooses steering, throttle and brake: float32 (3,)."""
+        usual = self._driver(observation)
+        if self._rng.random() >= self._whim:
+            noise = self._rng.normal(0, (0.05, 0.03, 0.0)).astype(np.float32)
+            return np.clip(usual + noise, (-1, 0, 0), (1, 1, 1)).astype(np.float32)
+        return self._whimsy()
+
+    def _whimsy(self) -> _Action:
+        rng = self._rng
+        swerve = rng.uniform(-0.5, 0.5) if rng.random() < 0.8 else rng.uniform(-1, 1)
+        throttle = rng.choice([0.0, rng.uniform(0, 0.3), rng.uniform(0, 1)], p=[0.4, 0.5, 0.1])
+        brake = rng.choice([0.0, rng.uniform(0, 0.3), rng.uniform(0, 1)], p=[0.75, 0.15, 0.1])
+        return np.array([swerve, throttle, brake], np.float32)

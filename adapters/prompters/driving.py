@@ -1,0 +1,99 @@
+"""Words steering, throttle and brake as an instruction, keeping the commanded speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from chronosim.adapters.prompters.checks import check_action, check_names
+from chronosim.types import Observation, State
+
+__all__ = ["DrivingPrompter"]
+
+
+@dataclass(frozen=True, slots=True)
+class DrivingPrompter:
+    """Drives a car by steering, throttle and brake, each held for `seconds_per_step`.
+
+    The action is float32 (3,): steering from -1 (full left) to 1 (full right), throttle 0 to 1,
+    brake 0 to 1: CarRacing's own. The commanded state is float32 (1,): the speed in m/s, by dead
+    reckoning from the actions; it is never read off a frame, so it drifts from the truth where the
+    car slips or leaves the road.
+
+    The dead reckoning is `dv/dt = power * throttle / (v + 1.5) - scrub * |steering| * v
+    - braking * sqrt(brake)`: an engine of constant power, tyres that scrub in a bend, brakes that
+    saturate. Source of the defaults: least absolute error over 1,000 holds of 18 frames in
+    CarRacing-v3 under a lane follower with random actions mixed in. There it errs by 1.0 m/s after
+    one hold (assuming an unchanged speed errs by 3.7) and by 5 to 6 m/s after twenty.
+
+    Attributes:
+        seconds_per_step: How long one action is held, in seconds.
+        power: Engine power per mass at full throttle, m^2/s^3.
+        scrub: Speed lost per unit of steering, 1/s.
+        braking: Deceleration at full brake, m/s^2.
+        resolution: Wording step of steering, throttle and brake, in percent.
+    """
+
+    seconds_per_step: float = 0.36
+    power: float = 1650.0
+    scrub: float = 0.2
+    braking: float = 90.0
+    resolution: int = 5
+
+    @property
+    def action_space(self) -> gym.spaces.Box:
+        """Steering, throttle, brake: float32 (3,), from (-1, 0, 0) to (1, 1, 1)."""
+        return gym.spaces.Box(
+            np.array([-1, 0, 0], np.float32), np.array([1, 1, 1], np.float32), dtype=np.float32
+        )
+
+    @property
+    def state_space(self) -> gym.spaces.Box:
+        """Commanded speed in m/s: float32 (1,), 0 to 150."""
+        return gym.spaces.Box(0.0, 150.0, (1,), np.float32)
+
+    def begin(self, values: Mapping[str, float]) -> State:
+        """Starts at `speed` m/s (0 if not named).
+
+        Raises:
+            InvalidConfig: Another name than `speed`.
+        """
+        check_names(values, ("speed",))
+        return np.clip(np.array([values.get("speed", 0.0)], np.float32), 0, 150)
+
+    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
+        """Words the action with the speed before it.
+
+        Raises:
+            InvalidAction: Not float (3,), NaN, or out of bounds.
+        """
+        steering, throttle, brake = check_action(action, self.action_space)
+        speed = float(observation.state[0])
+        text = (
+            f"The car drives at {speed:.0f} m/s. Steer {self._steering(steering)} "
+            f"with {self._percent(throttle)}% throttle and {self._percent(brake)}% brake."
+        )
+        return text, np.array([self._after(speed, steering, throttle, brake)], np.float32)
+
+    def _percent(self, value: float) -> int:
+        return round(abs(float(value)) * 100 / self.resolution) * self.resolution
+
+    def _steering(self, steering: float) -> str:
+        percent = self._percent(steering)
+        if percent == 0:
+            return "straight"
+        return f"{percent}% {'left' if steering < 0 else 'right'}"
+
+    def _after(self, speed: float, steering: float, throttle: float, brake: float) -> float:
+        """The speed after one held action: explicit Euler at 50 Hz, CarRacing's own rate."""
+        ticks = max(1, round(self.seconds_per_step * 50))
+        dt = self.seconds_per_step / ticks
+        for _ in range(ticks):
+            gain = self.power * throttle / (speed + 1.5)
+            loss = self.scrub * abs(steering) * speed + self.braking * brake**0.5
+            speed = min(max(speed + dt * (gain - loss), 0.0), 150.0)
+        return speed

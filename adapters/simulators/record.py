@@ -1,0 +1,123 @@
+"""Records a reference simulator as episodes, in parallel, and goes on where it was broken off."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from chronosim.adapters.simulators.carracing import CarRacingSimulator
+from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
+from chronosim.protocols import Prompter
+from chronosim.types import Observation
+
+__all__ = ["record_dataset", "record_episode"]
+
+Policy = Callable[[Observation], Any]
+
+
+def record_episode(
+    path: Path,
+    *,
+    simulator: CarRacingSimulator,
+    prompter: Prompter,
+    policy: Policy,
+    seed: int,
+    steps: int,
+) -> None:
+    """Records one episode; an unfinished one at `path` is begun anew, a finished one left alone.
+
+    Args:
+        path: The episode's folder.
+        simulator: Where it happens.
+        prompter: Words the actions.
+        policy: Chooses the actions from observations.
+        seed: Seed of the simulator.
+        steps: Held actions at most.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
+    """
+    if path.exists():
+        if EpisodeReader(path).finished:
+            return
+        shutil.rmtree(path)
+    frame, values = simulator.reset(seed)
+    observation = Observation(frame, prompter.begin(values))
+    about = {
+        "source": "CarRacing-v3",
+        "synthetic": False,
+        "seed": seed,
+        "hold": simulator.hold,
+        "stride": simulator.stride,
+        "prompter": repr(prompter),
+        "policy": repr(policy),
+    }
+    with EpisodeWriter(path, observation, about) as writer:
+        for index in range(steps):
+            action = policy(observation)
+            text, state = prompter(observation, action)
+            prediction, reward, ended = simulator.step(action)
+            assert prediction is not None
+            observation = Observation(prediction.frame, state, index + 1)
+            last = index + 1 == steps
+            writer.append(
+                Step(action, text, seed, prediction, observation, reward, ended, last and not ended)
+            )
+            if ended:
+                break
+
+
+def record_dataset(
+    dataset: Path,
+    *,
+    simulator: Callable[[], CarRacingSimulator],
+    prompter: Prompter,
+    policy: Callable[[int], Policy],
+    seeds: Iterable[int],
+    steps: int,
+    workers: int,
+) -> None:
+    """Records one episode per seed into `dataset`, each named by its seed.
+
+    Args:
+        dataset: Folder of the data set; made if missing. Finished episodes in it are kept.
+        simulator: Makes a simulator (one per episode).
+        prompter: Words the actions.
+        policy: Makes a policy from a seed.
+        seeds: One episode each.
+        steps: Held actions per episode at most.
+        workers: Processes.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
+    """
+    job = partial(_record_seed, dataset, simulator, prompter, policy, steps)
+    wanted = list(seeds)
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers) as pool:
+        for _ in tqdm(pool.imap_unordered(job, wanted), total=len(wanted), unit="episode"):
+            pass
+
+
+def _record_seed(
+    dataset: Path,
+    simulator: Callable[[], CarRacingSimulator],
+    prompter: Prompter,
+    policy: Callable[[int], Policy],
+    steps: int,
+    seed: int,
+) -> None:
+    record_episode(
+        dataset / f"{seed:07d}",
+        simulator=simulator(),
+        prompter=prompter,
+        policy=policy(seed),
+        seed=seed,
+        steps=steps,
+    )

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from chronosim.adapters.policies.constant import ConstantPolicy
+from chronosim.adapters.policies.random import RandomPolicy
+from chronosim.adapters.prompters.driving import DrivingPrompter
+from chronosim.types import Observation
+
+
+@pytest.fixture
+def observation() -> Observation:
+    return Observation(np.zeros((96, 96, 3), np.uint8), np.zeros(1, np.float32))
+
+
+def test_random_actions_lie_in_the_space_and_follow_the_seed(observation: Observation) -> None:
+    def draw(seed: int) -> list[np.ndarray]:
+        policy = RandomPolicy(DrivingPrompter(), seed)
+        return [policy(observation) for _ in range(50)]
+
+    first, again, other = draw(0), draw(0), draw(1)
+    assert all(action in DrivingPrompter().action_space for action in first)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.ptp(first, axis=0).min() > 0.5, "all of the space is drawn from"
+
+
+def test_a_constant_policy_gives_an_action_of_its_own_each_time(observation: Observation) -> None:
+    policy = ConstantPolicy([0, 0.25, 0])
+    policy(observation)[0] = 1
+    assert policy(observation).tolist() == [0, 0.25, 0]
+    assert policy(observation).dtype == np.float32
