@@ -1,0 +1,1 @@
+"""What Gymnasium sees: environments, their registration, and wrappers."""

@@ -1,0 +1,229 @@
+"""The environment: a world model behind Gymnasium's interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import seeding
+
+from chronosim.errors import InvalidConfig, InvalidFrame, ResetNeeded
+from chronosim.protocols import Prompter, Scenario, WorldModel
+from chronosim.simulator import Simulator, noise_seed
+from chronosim.types import Frame, Observation, Prediction
+
+__all__ = ["ChronoEnv", "DictObservation", "truncation"]
+
+DictObservation = dict[str, np.ndarray]
+"""`image`, uint8 (height, width, 3), and `state`, float32 (n,), where the prompter keeps one."""
+
+_OPTIONS = ("frame", "values")
+
+
+def truncation(observation: Observation, terminated: bool, horizon: int | None) -> str | None:
+    """Tells why an episode is cut off at an observation: `"horizon"`, or None if it is not.
+
+    The only place that decides it, for `ChronoEnv` and the rows of `ChronoVectorEnv` alike. It
+    counts by `Observation.step`, so a fork carries its elapsed steps along.
+    """
+    if not terminated and horizon is not None and observation.step >= horizon:
+        return "horizon"
+    return None
+
+
+class ChronoEnv(gym.Env[DictObservation, Any]):
+    """A world that a video model imagines, one action at a time.
+
+    ## Description
+    The prompter words an action, the world model predicts what an edit by these words makes of the
+    observed frame, and the scenario judges the outcome. Nothing else is simulated: what the model
+    does not know does not happen.
+
+    ## Action Space
+    The prompter's `action_space`. An action is held for the prompter's `seconds_per_step`.
+
+    ## Observation Space
+    A `Dict`:
+
+    | key     | space                           | meaning                                          |
+    |---------|---------------------------------|--------------------------------------------------|
+    | `image` | `Box(0, 255, (H, W, 3), uint8)` | the observed frame, RGB                          |
+    | `state` | the prompter's `state_space`,   | the commanded state, in the prompter's units, by |
+    |         | float32                         | dead reckoning; absent if the prompter has none  |
+
+    ## Rewards
+    The scenario's.
+
+    ## Starting State
+    The scenario draws a first frame and initial values. `reset(options=...)` may name others:
+    `frame`, uint8 (H, W, 3), and `values`, a dict of the prompter's initial values (for a frame
+    of one's own, what is not named starts at the prompter's default).
+
+    ## Episode End
+    It terminates where the scenario says so, and is truncated after `horizon` steps;
+    `info["truncation_reason"]` is then `"horizon"`.
+
+    `info` holds of each step the words it was predicted from (`text`), the `seed` of its noise, and
+    its `trajectory`, uint8 (time, H, W, 3): the frames after the observed one, the outcome last.
+
+    ## Arguments
+    * `model`: the `WorldModel`.
+    * `prompter`: the `Prompter`.
+    * `scenario`: the `Scenario`.
+    * `horizon`: steps after which an episode is truncated; None for endless.
+    * `render_mode`: `"rgb_array"` renders the observed frame; None renders nothing.
+
+    A step's noise is seeded by `noise_seed(noise, step)`, where `noise` is drawn from `np_random`
+    at reset. A refused action therefore changes nothing, and the same seed gives the same episode
+    here, as a row of `ChronoVectorEnv`, and in a fork.
+
+    ## Version History
+    * v0: first version.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 1.0}  # noqa: RUF012
+
+    def __init__(
+        self,
+        model: WorldModel,
+        prompter: Prompter,
+        scenario: Scenario,
+        *,
+        horizon: int | None = 100,
+        render_mode: str | None = None,
+    ) -> None:
+        if horizon is not None and horizon < 1:
+            raise InvalidConfig(f"horizon must be 1 step or more, or None for endless: {horizon}")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InvalidConfig(f"render_mode must be rgb_array or None, not {render_mode!r}")
+        self.simulator = Simulator(model, prompter)
+        self.scenario = scenario
+        self.horizon = horizon
+        self.render_mode = render_mode
+        self.metadata = {**type(self).metadata, "render_fps": 1 / (prompter.seconds_per_step or 1)}
+        self.action_space = prompter.action_space
+        # Only the scenario knows how large its frames are: a throw-away beginning tells.
+        self._shape = scenario.begin(np.random.default_rng(0))[0].shape
+        self.observation_space = self._observation_space()
+        self._observation: Observation | None = None
+        self._ended = False
+        self._noise = 0
+
+    @property
+    def observation(self) -> Observation:
+        """A copy of where the world stands.
+
+        Raises:
+            ResetNeeded: Before `reset`.
+        """
+        seen = self._seen()
+        return Observation(seen.frame.copy(), seen.state.copy(), seen.step)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[DictObservation, dict[str, Any]]:
+        """Begins an episode.
+
+        Args:
+            seed: Seed of the scenario's draw and of the world model's noise; None goes on drawing.
+            options: May name a `frame`, uint8 (H, W, 3), and `values` to begin with.
+
+        Returns:
+            The first observation, and an empty info.
+
+        Raises:
+            InvalidConfig: An option, or a name among the values, is unknown.
+            InvalidFrame: The frame is not RGB uint8 of the observation space's size.
+        """
+        super().reset(seed=seed)
+        first = self._begin(options or {})
+        self._noise = int(self.np_random.integers(2**63 - 1))
+        self._observation, self._ended = first, False
+        return self._handed_out(), {}
+
+    def step(self, action: Any) -> tuple[DictObservation, float, bool, bool, dict[str, Any]]:
+        """Holds an action for one step.
+
+        Raises:
+            ResetNeeded: Before `reset`, or after the episode's end.
+            InvalidAction: The action does not lie in the action space; the world stays as it was.
+            InvalidPrompt: The model cannot read the prompter's words.
+            InvalidModel: The model broke its contract.
+        """
+        before, seed = self.asked()
+        after, prediction = self.simulator.step(before, action, seed=seed)
+        return self.answered(action, prediction, after)
+
+    def asked(self) -> tuple[Observation, int]:
+        """Gives what the next step starts from: the observation, and the seed of its noise.
+
+        Raises:
+            ResetNeeded: Before `reset`, or after the episode's end.
+        """
+        before = self._seen()
+        if self._ended:
+            raise ResetNeeded(f"the episode ended at step {before.step}: call reset before step")
+        return before, noise_seed(self._noise, before.step)
+
+    def answered(
+        self, action: Any, prediction: Prediction, after: Observation
+    ) -> tuple[DictObservation, float, bool, bool, dict[str, Any]]:
+        """Moves the episode on by what the simulator made of `asked()`: the second half of a step.
+
+        `ChronoVectorEnv` asks all its rows, predicts once, and has each row answered.
+        """
+        before, seed = self.asked()
+        reward, terminated = self.scenario.score(before, action, prediction, after)
+        reason = truncation(after, terminated, self.horizon)
+        self._observation, self._ended = after, terminated or reason is not None
+        info = {"text": prediction.text, "seed": seed, "trajectory": prediction.trajectory.copy()}
+        if reason is not None:
+            info["truncation_reason"] = reason
+        return self._handed_out(), float(reward), terminated, reason is not None, info
+
+    def render(self) -> Frame | None:
+        """Gives a copy of the observed frame, uint8 (H, W, 3); None without a render mode.
+
+        Raises:
+            ResetNeeded: Before `reset`.
+        """
+        return None if self.render_mode is None else self._seen().frame.copy()
+
+    def reseed(self, seed: int) -> None:
+        """Changes the noise from here on, of this episode and of those that follow."""
+        self._np_random, self._np_random_seed = seeding.np_random(seed)
+        self._noise = int(self.np_random.integers(2**63 - 1))
+
+    def _begin(self, options: dict[str, Any]) -> Observation:
+        for name in options:
+            if name not in _OPTIONS:
+                raise InvalidConfig(f"reset has no option {name!r}; it has: {', '.join(_OPTIONS)}")
+        frame, values = self.scenario.begin(self.np_random)
+        if "frame" in options:
+            values = {}  # the scenario's values belong to its own frame
+        begun = self.simulator.prompter.begin(options.get("values", values))
+        observation = Observation(options.get("frame", frame), begun)
+        if observation.frame.shape != self._shape:
+            raise InvalidFrame(
+                f"this environment's frames are {self._shape}, but the first one is "
+                f"{observation.frame.shape}"
+            )
+        return Observation(observation.frame.copy(), begun)
+
+    def _observation_space(self) -> gym.Space[Any]:
+        spaces: dict[str, gym.Space[Any]] = {"image": gym.spaces.Box(0, 255, self._shape, np.uint8)}
+        if self.simulator.prompter.state_space.shape != (0,):
+            spaces["state"] = self.simulator.prompter.state_space
+        return gym.spaces.Dict(spaces)
+
+    def _handed_out(self) -> DictObservation:
+        seen = self.observation
+        if self.simulator.prompter.state_space.shape == (0,):
+            return {"image": seen.frame}
+        return {"image": seen.frame, "state": seen.state}
+
+    def _seen(self) -> Observation:
+        if self._observation is None:
+            raise ResetNeeded("the episode has not begun: call reset first")
+        return self._observation

@@ -1,0 +1,53 @@
+"""Forks a running environment: two futures from one state."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import gymnasium as gym
+
+from chronosim.errors import InvalidConfig
+
+__all__ = ["fork"]
+
+_Env = TypeVar("_Env", bound=gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any])
+
+
+def fork(env: _Env, seed: int | None = None) -> _Env:
+    """Copies a chronosim environment in the middle of an episode, with all its wrappers.
+
+    The copy shares the world model, the prompter and the scenario, and has its own of everything
+    else: the observation, the random numbers, the wrappers' counters.
+
+    Args:
+        env: The environment, wrapped or not.
+        seed: None goes on with the same noise: under the same actions both copies live the same
+            future. A seed gives the copy new noise.
+
+    Returns:
+        The copy.
+
+    Raises:
+        InvalidConfig: Beneath the wrappers is no chronosim environment.
+        ResetNeeded: `env` has not been reset.
+    """
+    base: Any = env.unwrapped
+    if not hasattr(base, "simulator"):
+        raise InvalidConfig(f"only a chronosim environment can be forked, not {base}")
+    for row in getattr(base, "rows", [base]):
+        _ = row.observation  # raises ResetNeeded
+    # Gymnasium's specs may hold the model as an argument: they are shared as well.
+    shared = [base.simulator, base.scenario, base.spec, *_cached_specs(env)]
+    copied = copy.deepcopy(env, {id(thing): thing for thing in shared})
+    if seed is not None:
+        copied.unwrapped.reseed(seed)  # type: ignore[union-attr]
+    return copied
+
+
+def _cached_specs(env: Any) -> list[Any]:
+    specs, layer = [], env
+    while layer is not env.unwrapped:
+        specs.append(getattr(layer, "_cached_spec", None))
+        layer = layer.env
+    return specs

@@ -1,0 +1,107 @@
+"""Makes environments from names or objects: the entry points that Gymnasium's registry knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from chronosim import config
+from chronosim.envs.chrono_env import ChronoEnv
+from chronosim.envs.vector_env import ChronoVectorEnv
+from chronosim.errors import InvalidConfig
+from chronosim.models import presets
+from chronosim.protocols import Prompter, Scenario, WorldModel
+
+__all__ = ["load_model", "make_env", "make_vector_env"]
+
+
+def make_env(
+    model: str | Path | WorldModel = "nano",
+    prompter: str | Prompter = "driving",
+    scenario: str | Scenario = "carracing",
+    *,
+    horizon: int | None = 100,
+    render_mode: str | None = None,
+    **settings: Any,
+) -> ChronoEnv:
+    """Makes an environment.
+
+    Args:
+        model: A world model; or a name in `scenarios/conf/model`, a local folder in diffusers'
+            format, or a hub id (owner/name).
+        prompter: A prompter, or a name in `scenarios/conf/prompter`.
+        scenario: A scenario, or a name in `scenarios/conf/scenario`.
+        horizon: Steps after which an episode is truncated; None for endless.
+        render_mode: `"rgb_array"` or None.
+        **settings: Of the model, where it is named: `device="cuda"`, `denoising_steps=4` ...
+
+    Raises:
+        InvalidConfig: A name or setting is unknown, or settings come with a model that is made.
+        ModelNotFound: The model's weights, or one of their files, are missing.
+        InvalidModel: Its files cannot work together.
+    """
+    return ChronoEnv(
+        load_model(model, **settings),
+        config.load("prompter", prompter) if isinstance(prompter, str) else prompter,
+        config.load("scenario", scenario) if isinstance(scenario, str) else scenario,
+        horizon=horizon,
+        render_mode=render_mode,
+    )
+
+
+def make_vector_env(
+    num_envs: int = 1,
+    model: str | Path | WorldModel = "nano",
+    prompter: str | Prompter = "driving",
+    scenario: str | Scenario = "carracing",
+    *,
+    horizon: int | None = 100,
+    max_episode_steps: int | None = None,
+    render_mode: str | None = None,
+    **settings: Any,
+) -> ChronoVectorEnv:
+    """Makes a vector environment.
+
+    Args:
+        num_envs: How many rows.
+        model: As for `make_env`.
+        prompter: As for `make_env`.
+        scenario: As for `make_env`.
+        horizon: Steps after which a row's episode is truncated; None for endless.
+        max_episode_steps: Gymnasium's word for the horizon; the smaller of the two counts.
+        render_mode: `"rgb_array"` or None.
+        **settings: As for `make_env`.
+
+    Raises:
+        ChronosimError: As `make_env`.
+    """
+    limits = [limit for limit in (horizon, max_episode_steps) if limit is not None]
+    return ChronoVectorEnv(
+        load_model(model, **settings),
+        config.load("prompter", prompter) if isinstance(prompter, str) else prompter,
+        config.load("scenario", scenario) if isinstance(scenario, str) else scenario,
+        num_envs=num_envs,
+        horizon=min(limits, default=None),
+        render_mode=render_mode,
+    )
+
+
+def load_model(model: str | Path | WorldModel, **settings: Any) -> WorldModel:
+    """Gives a world model by name, folder or hub id; one that is made is given back.
+
+    Raises:
+        InvalidConfig: The name or a setting is unknown, or settings come with a model that is made.
+        ModelNotFound: The weights, or one of their files, are missing.
+        InvalidModel: The files cannot work together.
+    """
+    if not isinstance(model, str | Path):
+        if settings:
+            raise InvalidConfig(
+                f"{', '.join(settings)}: a model that is made takes no settings; make it with them"
+            )
+        return model
+    name = str(model)
+    if name in config.names("model") or not (Path(model).is_dir() or "/" in name):
+        made: WorldModel = config.load("model", name, **settings)
+        return made
+    return presets.load(model, **settings)
