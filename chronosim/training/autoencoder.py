@@ -1,0 +1,159 @@
+"""Trains the autoencoder: first on single frames, then on clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanResample
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from chronosim.models.convolution import use_all_slices, use_planar_convolutions
+from chronosim.training.windows import Windows
+
+__all__ = ["AutoencoderObjective", "new_autoencoder", "psnr", "to_pixels", "to_tensor"]
+
+Clips = Float[Tensor, "batch 3 time height width"]
+
+
+def new_autoencoder(config: Mapping[str, Any]) -> AutoencoderKLWan:
+    """Makes an untrained autoencoder that treats every frame alike.
+
+    All kernel slices that look back in time start at zero, and the time convolutions average (on
+    the way in) or repeat (on the way out): what is learned on single frames, which is fast, holds
+    unchanged for still clips, and clips only have to add motion. In the encoder those slices stay
+    zero, so that it mixes time only within the four frames of one latent: the latents of a clip
+    then do not depend on what came before, and blank frames cost nothing to encode twice.
+
+    Args:
+        config: Arguments of `AutoencoderKLWan`.
+    """
+    vae = AutoencoderKLWan(**config)
+    with torch.no_grad():
+        for module in vae.modules():
+            if isinstance(module, WanCausalConv3d) and module.kernel_size[0] > 1:
+                module.weight[:, :, :-1] = 0
+        for module in vae.modules():
+            if isinstance(module, WanResample) and module.mode == "downsample3d":
+                _set_time_slices(module.time_conv, (0.0, 0.5, 0.5))
+            elif isinstance(module, WanResample) and module.mode == "upsample3d":
+                _set_time_slices(module.time_conv, (0.0, 0.0, 1.0))
+    use_planar_convolutions(vae)
+    use_all_slices(vae.decoder)
+    return vae
+
+
+def _set_time_slices(convolution: nn.Conv3d, slices: tuple[float, float, float]) -> None:
+    channels = convolution.in_channels
+    convolution.weight.zero_()
+    assert convolution.bias is not None
+    convolution.bias.zero_()
+    for start in range(0, convolution.out_channels, channels):
+        for index, value in enumerate(slices):
+            convolution.weight[start : start + channels, :, index, 0, 0] = value * torch.eye(
+                channels
+            )
+
+
+def to_tensor(frames: UInt8[np.ndarray, "batch time height width 3"]) -> Clips:
+    """uint8 clips to floats in [-1, 1], channels before time."""
+    return torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+
+
+def to_pixels(clips: Clips) -> UInt8[np.ndarray, "batch time height width 3"]:
+    """Floats in [-1, 1] back to uint8."""
+    pixels = ((clips.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 4, 1).numpy()
+
+
+def psnr(a: UInt8[np.ndarray, "*shape"], b: UInt8[np.ndarray, "*shape"]) -> float:
+    """Peak signal-to-noise ratio of the pooled squared error, dB; infinite if equal."""
+    error = float(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2))
+    return float(10 * np.log10(255.0**2 / error)) if error else float("inf")
+
+
+@dataclass(slots=True)
+class AutoencoderObjective:
+    """Squared and absolute error, heavier where there is detail, with a light pull to a Gaussian.
+
+    Attributes:
+        vae: What is trained.
+        windows: What it learns from.
+        held_out: What it is evaluated on.
+        batch: Single frames per step (in `stills`), or clips per step.
+        stills: Whether to train on single frames; else on clips and on still pairs, half each.
+        kl: Weight of the divergence from a standard Gaussian.
+    """
+
+    vae: AutoencoderKLWan
+    windows: Sequence[Windows]
+    held_out: Sequence[Windows]
+    batch: int = 16
+    stills: bool = True
+    kl: float = 1e-5
+
+    @property
+    def module(self) -> nn.Module:
+        """The autoencoder."""
+        return self.vae
+
+    def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
+        """The weighted error of one batch."""
+        clips = to_tensor(self._draw(rng))
+        with torch.autocast("cpu", torch.bfloat16):
+            posterior = self.vae.encode(clips).latent_dist
+            latents = posterior.mean.float()
+            spread = torch.exp(0.5 * posterior.logvar.float())
+            latents = latents + spread * torch.randn(latents.shape, generator=noise)
+            decoded = self.vae.decode(latents).sample.float()
+        error = decoded - clips
+        weighted = _detail(clips) * (error.square() + 0.2 * error.abs())
+        divergence = 0.5 * (posterior.mean.float().square() + spread.square() - 1)
+        return weighted.mean() + self.kl * (divergence - spread.log()).mean()
+
+    @torch.no_grad()
+    def evaluate(self) -> Mapping[str, float]:
+        """PSNR of reconstructed frames in dB, and the deviation of the latents."""
+        clips = self._clips(self.held_out[-1], np.arange(0, len(self.held_out[-1]), 8)[:16])
+        tensor = to_tensor(clips)
+        with torch.autocast("cpu", torch.bfloat16):
+            decoded = to_pixels(self.vae.decode(self.vae.encode(tensor).latent_dist.mode()).sample)
+        return {
+            "psnr": psnr(decoded, clips),
+            "latent_std": float(self.vae.encode(tensor).latent_dist.mode().std()),
+        }
+
+    def _draw(self, rng: np.random.Generator) -> UInt8[np.ndarray, "b t h w 3"]:
+        windows = self.windows[int(rng.integers(len(self.windows)))]
+        return self._clips(windows, rng.integers(len(windows), size=self.batch), rng)
+
+    def _clips(
+        self,
+        windows: Windows,
+        rows: np.ndarray,
+        rng: np.random.Generator | None = None,
+    ) -> UInt8[np.ndarray, "b t h w 3"]:
+        start, trajectory = windows.start[rows], windows.trajectory[rows]
+        if self.stills:
+            moment = 0 if rng is None else rng.integers(windows.time, size=len(rows))
+            return trajectory[np.arange(len(rows)), moment][:, None]
+        if windows.time == 1 or (rng is not None and rng.random() < 0.3):
+            trajectory = np.repeat(trajectory[:, -1:], 4, axis=1)  # an outcome, four times
+        else:
+            trajectory = trajectory[:, : windows.time // 4 * 4]
+        return np.concatenate([start[:, None], trajectory], axis=1)
+
+
+def _detail(clips: Clips) -> Float[Tensor, "batch 1 time height width"]:
+    """Weights of 1 on flat colour, up to 5 beside edges and small things."""
+    planes = clips.transpose(1, 2).flatten(0, 1)
+    blurred = F.avg_pool2d(planes, 5, 1, 2, count_include_pad=False)
+    strength = (planes - blurred).abs().amax(1, keepdim=True)
+    strength = F.max_pool2d(strength, 3, 1, 1).clamp(max=0.5) * 8
+    return 1 + torch.unflatten(strength, 0, (len(clips), -1)).transpose(1, 2)

@@ -1,0 +1,205 @@
+"""Trains the world: transformer, text encoder and frame encoder together, by flow matching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from warnings import catch_warnings, filterwarnings
+
+import numpy as np
+import torch
+from diffusers import ChronoEditTransformer3DModel
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPVisionModel, T5TokenizerFast, UMT5EncoderModel
+
+from chronosim.models.attention import CrossAttention, fold_padding
+from chronosim.training.latents import LatentWindows, condition_on
+from chronosim.training.windows import Windows
+
+__all__ = ["FlowObjective", "TrainingSet", "World"]
+
+_Clip = Float[Tensor, "batch channels slots h w"]
+
+
+class World(nn.Module):
+    """The three networks that learn how a world moves.
+
+    Args:
+        transformer: Denoises latents.
+        text_encoder: Reads the words.
+        image_encoder: Reads the observed frame.
+    """
+
+    def __init__(
+        self,
+        transformer: ChronoEditTransformer3DModel,
+        text_encoder: UMT5EncoderModel,
+        image_encoder: CLIPVisionModel,
+    ) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.text_encoder = text_encoder
+        self.image_encoder = image_encoder
+        self._attention = CrossAttention(transformer)
+
+    def forward(
+        self,
+        latents: Float[Tensor, "batch inputs slots h w"],
+        sigma: Float[Tensor, " batch"],
+        tokens: Int[Tensor, "batch tokens"],
+        frames: Float[Tensor, "batch 3 height width"],
+    ) -> _Clip:
+        """The velocity (noise minus clean) that the transformer sees in noisy latents.
+
+        Args:
+            latents: Noisy latents and condition, channels joined.
+            sigma: Share of noise, 0 to 1.
+            tokens: Token ids, padded with 0.
+            frames: Observed frames in [-1, 1].
+        """
+        mask = (tokens != 0).long()
+        words = self.text_encoder(tokens, mask).last_hidden_state * mask[..., None]
+        context = fold_padding(words, mask.sum(1))
+        seen = self.image_encoder(frames, output_hidden_states=True).hidden_states[-2]
+        return self._attention.forward(latents, sigma * 1000, context, seen).float()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingSet:
+    """Windows in latents, with what the encoders read.
+
+    Attributes:
+        latents: The windows' latents.
+        windows: Their frames.
+        tokens: Their words, padded with 0; one column more than the longest text.
+    """
+
+    latents: LatentWindows
+    windows: Windows
+    tokens: Int[Tensor, "n tokens"]
+
+    @classmethod
+    def of(
+        cls, latents: LatentWindows, windows: Windows, tokenizer: T5TokenizerFast
+    ) -> TrainingSet:
+        """Reads the words with a tokenizer."""
+        ids = tokenizer(list(windows.text), padding=True, return_tensors="pt").input_ids
+        return cls(latents, windows, nn.functional.pad(ids, (0, 1)))
+
+
+@dataclass(slots=True)
+class FlowObjective:
+    """Flow matching on pairs (observed, outcome) and, for a share of batches, with reasoning.
+
+    Attributes:
+        world: What is trained.
+        sets: What it learns from; all give pairs, those with reasoning tokens give both.
+        held_out: What it is evaluated on.
+        empty: Token ids of the empty text, for guidance.
+        batch: Windows per step.
+        reasoning: Share of batches with reasoning tokens, from `reasoning_from` on.
+        reasoning_from: Share of the training done on pairs alone.
+        drop: Share of windows whose words are dropped.
+        shift: Flow shift of the noise levels (Esser et al. 2024, section 5.3.2).
+    """
+
+    world: World
+    sets: Sequence[TrainingSet]
+    held_out: TrainingSet
+    empty: Int[Tensor, " tokens"]
+    batch: int = 32
+    reasoning: float = 0.35
+    reasoning_from: float = 0.3
+    drop: float = 0.08
+    shift: float = 3.0
+    _sizes: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sizes = np.array([len(one.windows) for one in self.sets], float)
+        self._sizes = sizes / sizes.sum()
+
+    @property
+    def module(self) -> nn.Module:
+        """The world."""
+        return self.world
+
+    def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
+        """The error of the velocity on one batch, at random noise levels."""
+        think = progress >= self.reasoning_from and rng.random() < self.reasoning
+        chosen = self.sets[-1] if think else self.sets[rng.choice(len(self.sets), p=self._sizes)]
+        rows = torch.from_numpy(rng.integers(len(chosen.windows), size=self.batch))
+        uniform = torch.rand(self.batch, generator=noise)
+        sigma = self.shift * uniform / (1 + (self.shift - 1) * uniform)
+        dropped = torch.rand(self.batch, generator=noise) < self.drop
+        return self._loss(chosen, rows, sigma, noise, think=think, dropped=dropped)[0]
+
+    @torch.no_grad()
+    def evaluate(self) -> Mapping[str, float]:
+        """One pass from pure noise, in latents, against copying the observed frame."""
+        held = self.held_out
+        rows, sigma = torch.arange(len(held.windows)), torch.ones(len(held.windows))
+        loss, outcome = self._loss(held, rows, sigma, torch.Generator().manual_seed(0))
+        truth = held.latents.clip[:, :, -1]
+        copied = (held.latents.start - truth).square().mean()
+        swapped = self._loss(
+            held, rows, sigma, torch.Generator().manual_seed(0), words=rows.roll(1)
+        )[1]
+        return {
+            "velocity_error": float(loss),
+            "error_of_copy": float((outcome - truth).square().mean() / copied),
+            "error_of_copy_swapped": float((swapped - truth).square().mean() / copied),
+        }
+
+    def _loss(
+        self,
+        chosen: TrainingSet,
+        rows: Int[Tensor, " batch"],
+        sigma: Float[Tensor, " batch"],
+        noise: torch.Generator,
+        *,
+        think: bool = False,
+        dropped: Tensor | None = None,
+        words: Int[Tensor, " batch"] | None = None,
+    ) -> tuple[Tensor, Float[Tensor, "batch channels h w"]]:
+        """The loss, and the clean outcome it implies."""
+        latents = chosen.latents
+        start, clip = latents.start[rows], latents.clip[rows]
+        clip = clip if think else clip[:, :, -1:]
+        clean = torch.cat([start.unsqueeze(2), clip], dim=2)
+        blank = latents.blank if think else latents.blank[:, :1]
+        drawn = torch.randn(clean.shape, generator=noise)
+        level = sigma.view(-1, 1, 1, 1, 1)
+        noisy = (1 - level) * clean + level * drawn
+        condition = condition_on(start, blank, temporal=4)
+        tokens = chosen.tokens[rows if words is None else words]
+        if dropped is not None:
+            tokens = torch.where(dropped[:, None], self._empty(tokens.shape[1]), tokens)
+        frames = torch.from_numpy(chosen.windows.start[rows.numpy()]).permute(0, 3, 1, 2)
+        with _mixed_precision():
+            velocity = self.world(
+                torch.cat([noisy, condition], dim=1), sigma, tokens, frames.float() / 127.5 - 1
+            )
+        # The observed slot is known already: a little weight keeps it right without costing others.
+        weight = torch.ones(clean.shape[2])
+        weight[0], weight[1:-1] = 0.1, 0.5
+        error = (velocity - (drawn - clean)).square().mean((0, 1, 3, 4))
+        outcome = noisy[:, :, -1] - level[:, :, 0] * velocity[:, :, -1]
+        return (error * weight).sum() / weight.sum(), outcome
+
+    def _empty(self, width: int) -> Int[Tensor, "1 tokens"]:
+        return nn.functional.pad(self.empty, (0, width - len(self.empty)))[None]
+
+
+@contextmanager
+def _mixed_precision() -> Iterator[None]:
+    """bfloat16 where it is safe, and attention written out.
+
+    PyTorch's fused attention has so slow a backward on a CPU that a training step would take 1.5
+    times as long. Its fused norms are left out too, with a warning that asks nothing of anybody.
+    """
+    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH), catch_warnings():
+        filterwarnings("ignore", "Mismatch dtype between input and weight")
+        yield

@@ -1,0 +1,122 @@
+"""Training windows as latents: encoded once, trained on many times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from chronosim.training.autoencoder import to_tensor
+from chronosim.training.windows import Windows
+
+__all__ = ["LatentWindows", "condition_on", "encode_windows", "measure_latents", "normalize"]
+
+_BATCH = 32
+_Planes = Float[Tensor, "n channels h w"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LatentWindows:
+    """Windows in normalised latents.
+
+    Attributes:
+        start: Of the observed frames, float32 (n, channels, h, w).
+        clip: Of what follows: float32 (n, channels, slots, h, w); the reasoning tokens first (none
+            if the trajectories have no frames in between), the outcome last.
+        blank: Of the condition's blank slots, float32 (channels, slots, h, w).
+        text: The words, n of them.
+    """
+
+    start: _Planes
+    clip: Float[Tensor, "n channels slots h w"]
+    blank: Float[Tensor, "channels slots h w"]
+    text: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def condition_on(
+    start: _Planes, blank: Float[Tensor, "channels slots h w"], temporal: int
+) -> Float[Tensor, "n condition slots+1 h w"]:
+    """Puts the condition together as ChronoEdit wants it: a mask of the known frame, then latents.
+
+    Source: prepare_latents in diffusers' pipeline_chronoedit.py.
+
+    Args:
+        start: Latents of the observed frames.
+        blank: Latents of the blank frames after it.
+        temporal: Frames per latent (the mask's channels).
+    """
+    known = start.unsqueeze(2)
+    latents = torch.cat([known, blank.expand(len(start), *blank.shape)], dim=2)
+    mask = torch.zeros(len(start), temporal, *latents.shape[2:])
+    mask[:, :, 0] = 1
+    return torch.cat([mask, latents], dim=1)
+
+
+def normalize(
+    vae: AutoencoderKLWan, latents: Float[Tensor, "n channels slots h w"]
+) -> Float[Tensor, "n channels slots h w"]:
+    """Brings latents to zero mean and unit deviation by the autoencoder's own config."""
+    mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1)
+    std = torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1)
+    return (latents - mean) / std
+
+
+@torch.no_grad()
+def measure_latents(vae: AutoencoderKLWan, windows: Windows, count: int = 512) -> None:
+    """Writes the mean and deviation of each latent channel into the autoencoder's config."""
+    rows = np.linspace(0, len(windows) - 1, count).astype(int)
+    latents = torch.cat(
+        [
+            vae.encode(to_tensor(windows.start[part][:, None])).latent_dist.mode()
+            for part in np.array_split(rows, max(1, count // _BATCH))
+        ]
+    )
+    vae.register_to_config(
+        latents_mean=latents.mean((0, 2, 3, 4)).tolist(),
+        latents_std=latents.std((0, 2, 3, 4)).tolist(),
+    )
+
+
+@torch.no_grad()
+def encode_windows(vae: AutoencoderKLWan, windows: Windows) -> LatentWindows:
+    """Encodes windows as ChronoEdit is trained: the clip, and the outcome by itself, four times.
+
+    Source: research repository, training on videos: all but the last frame as one clip, the last
+    frame encoded with its own repeats.
+    """
+    starts, clips = [], []
+    parts = np.array_split(np.arange(len(windows)), max(1, len(windows) // _BATCH))
+    for rows in tqdm(parts, unit="batch", desc="encoding"):
+        start, trajectory = windows.start[rows][:, None], windows.trajectory[rows]
+        outcome = np.repeat(trajectory[:, -1:], 4, axis=1)
+        pair = _encode(vae, np.concatenate([start, outcome], axis=1))
+        starts.append(pair[:, :, 0])
+        slots = [pair[:, :, 1:]]
+        if windows.time > 1:
+            slots.insert(
+                0, _encode(vae, np.concatenate([start, trajectory[:, :-1]], axis=1))[:, :, 1:]
+            )
+        clips.append(torch.cat(slots, dim=2))
+    clip = torch.cat(clips)
+    return LatentWindows(torch.cat(starts), clip, _blank(vae, windows, clip.shape[2]), windows.text)
+
+
+def _encode(vae: AutoencoderKLWan, clips: np.ndarray) -> Float[Tensor, "n channels slots h w"]:
+    # bfloat16 halves the time; its rounding is far below what the autoencoder itself loses.
+    with torch.autocast("cpu", torch.bfloat16):
+        latents = vae.encode(to_tensor(clips)).latent_dist.mode()
+    return normalize(vae, latents.float())
+
+
+def _blank(vae: AutoencoderKLWan, windows: Windows, slots: int) -> Float[Tensor, "channels s h w"]:
+    first = to_tensor(windows.start[:1][:, None])
+    video = torch.cat([first, torch.zeros_like(first).expand(-1, -1, 4 * slots, -1, -1)], dim=2)
+    return normalize(vae, vae.encode(video).latent_dist.mode())[0, :, 1:]

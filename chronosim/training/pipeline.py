@@ -1,0 +1,88 @@
+"""Makes a world's networks from its config, and puts what was trained into a pipeline folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKLWan,
+    ChronoEditPipeline,
+    ChronoEditTransformer3DModel,
+    UniPCMultistepScheduler,
+)
+from torch import nn
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    T5TokenizerFast,
+    UMT5Config,
+    UMT5EncoderModel,
+)
+
+from chronosim.training.flow import World
+from chronosim.training.words import place_numerals
+
+__all__ = ["new_world", "save_pipeline"]
+
+
+def new_world(config: Mapping[str, Mapping[str, Any]], tokenizer: T5TokenizerFast) -> World:
+    """Makes untrained networks.
+
+    Args:
+        config: `transformer`, `text_encoder` and `image_encoder`: arguments of
+            ChronoEditTransformer3DModel, UMT5Config and CLIPVisionConfig; what follows from the
+            others (vocabulary, context widths) is filled in.
+        tokenizer: Its vocabulary sizes the text encoder.
+    """
+    text = UMT5EncoderModel(UMT5Config(vocab_size=len(tokenizer), **config["text_encoder"]))
+    place_numerals(text, tokenizer)
+    image = CLIPVisionModel(CLIPVisionConfig(**config["image_encoder"]))
+    transformer = ChronoEditTransformer3DModel(
+        **{
+            "text_dim": text.config.d_model,
+            "image_dim": image.config.hidden_size,
+            **config["transformer"],
+        }
+    )
+    return World(transformer, text, image)
+
+
+def save_pipeline(
+    folder: Path, world: World, vae: AutoencoderKLWan, tokenizer: T5TokenizerFast
+) -> None:
+    """Saves everything as one diffusers pipeline folder: float16 safetensors and configs.
+
+    Args:
+        folder: Made if missing; files of the same names are replaced.
+        world: Trained networks.
+        vae: Trained autoencoder, its latents measured.
+        tokenizer: Of the words the world knows.
+    """
+    size = world.image_encoder.config.image_size
+    pipeline = ChronoEditPipeline(
+        tokenizer=tokenizer,
+        text_encoder=_half(world.text_encoder),
+        image_encoder=_half(world.image_encoder),
+        image_processor=CLIPImageProcessorPil(
+            size={"height": size, "width": size},
+            crop_size={"height": size, "width": size},
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
+        ),
+        transformer=_half(world.transformer),
+        vae=_half(vae),
+        scheduler=UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def _half(module: nn.Module) -> nn.Module:
+    """A copy in half precision, every weight alike; `ModelMixin.to` would warn that it does so."""
+    return nn.Module.to(deepcopy(module), torch.float16)

@@ -1,0 +1,225 @@
+"""One training loop for everything: exact resume, EMA, a log and its curve."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from chronosim.errors import InvalidConfig
+
+__all__ = ["Objective", "Schedule", "train"]
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What is trained, and what its loss is.
+
+    The trainer knows nothing of frames; an objective knows nothing of optimisers.
+    """
+
+    @property
+    def module(self) -> nn.Module:
+        """The parameters to train."""
+        ...
+
+    def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
+        """The loss of one batch drawn with `rng`, at `progress` (0 to 1) of the training."""
+        ...
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Figures on held-out data, higher or lower as their names say."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: Optimiser steps.
+        learning_rate: Its peak; reached after `warmup` steps, then a cosine down to a fiftieth.
+        warmup: Steps of linear rise.
+        ema: Decay of the averaged weights that are evaluated and kept.
+        clip: Largest norm of the gradient.
+        evaluate_every: Steps between evaluations and checkpoints.
+        seed: Seed of everything drawn.
+
+    Raises:
+        InvalidConfig: A number is not positive, or the warm-up is longer than the training.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup: int = 100
+    ema: float = 0.998
+    clip: float = 1.0
+    evaluate_every: int = 250
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.learning_rate, self.evaluate_every) <= 0:
+            raise InvalidConfig(f"steps, learning_rate and evaluate_every must be > 0: {self}")
+        if not 0 <= self.ema < 1:
+            raise InvalidConfig(f"ema must lie in [0, 1), not {self.ema}")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step (0 to steps - 1)."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def train(objective: Objective, schedule: Schedule, folder: Path) -> nn.Module:
+    """Trains, or goes on from the checkpoint in `folder`.
+
+    Every batch is drawn from (seed, step), so a resumed training takes the same steps as one that
+    was never broken off.
+
+    Args:
+        objective: What to train.
+        schedule: How long and how fast.
+        folder: Gets `checkpoint.pt`, `log.csv` and `curve.png`.
+
+    Returns:
+        The objective's module, holding the averaged weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    module = objective.module
+    state = _State(module, schedule, folder / "checkpoint.pt")
+    started = time.monotonic()
+    bar = tqdm(total=schedule.steps, initial=state.step, unit="step", dynamic_ncols=True)
+    running = []
+    while state.step < schedule.steps:
+        running.append(state.advance(objective))
+        bar.update()
+        if state.step % schedule.evaluate_every == 0 or state.step == schedule.steps:
+            with state.averaged():
+                figures = objective.evaluate()
+            row = {"step": state.step, "loss": float(np.mean(running)), **figures}
+            running = []
+            _log(folder / "log.csv", row | {"seconds": round(time.monotonic() - started)})
+            bar.write("  ".join(f"{name} {value:.5g}" for name, value in row.items()))
+            state.save()
+    bar.close()
+    _draw(folder)
+    state.keep_average()
+    return module
+
+
+class _State:
+    """Weights, their average, the optimiser and the step: what a checkpoint holds."""
+
+    def __init__(self, module: nn.Module, schedule: Schedule, path: Path) -> None:
+        self.module, self.schedule, self.path = module, schedule, path
+        self.step = 0
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            parameters, lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+        )
+        self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        if path.is_file():
+            self._load()
+
+    def advance(self, objective: Objective) -> float:
+        rng = np.random.default_rng([self.schedule.seed, self.step])
+        noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        torch.manual_seed(int(rng.integers(2**62)))  # for dropout, which takes no generator
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.step)
+        loss = objective.loss(self.step / self.schedule.steps, rng, noise)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.module.parameters(), self.schedule.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self._update_average()
+        return float(loss.detach())
+
+    def averaged(self) -> _Swapped:
+        """The averaged weights are in the module while this context is open."""
+        return _Swapped(self.module, self.average)
+
+    def keep_average(self) -> None:
+        self.module.load_state_dict(self.average)
+
+    def save(self) -> None:
+        """Replaces the checkpoint in one move, so that a kill leaves the old one whole."""
+        written = self.path.with_suffix(".new")
+        torch.save(
+            {
+                "step": self.step,
+                "module": self.module.state_dict(),
+                "average": self.average,
+                "optimizer": self.optimizer.state_dict(),
+            },
+            written,
+        )
+        written.replace(self.path)
+
+    def _load(self) -> None:
+        saved = torch.load(self.path, weights_only=True)
+        self.step = saved["step"]
+        self.module.load_state_dict(saved["module"])
+        self.average = saved["average"]
+        self.optimizer.load_state_dict(saved["optimizer"])
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # Early on the average would mostly remember the random start: warm it up.
+        decay = min(self.schedule.ema, self.step / (self.step + 10))
+        for name, value in self.module.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+
+class _Swapped:
+    def __init__(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        self.module, self.weights = module, weights
+
+    def __enter__(self) -> None:
+        self.own = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        self.module.load_state_dict(self.weights)
+        self.module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.module.load_state_dict(self.own)
+        self.module.train()
+
+
+def _log(path: Path, row: Mapping[str, Any]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _draw(folder: Path) -> None:
+    """Draws every column of the log over the steps."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return  # the log is complete without its picture; matplotlib comes with the extra "train"
+    with (folder / "log.csv").open() as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    names = [name for name in rows[0] if name not in ("step", "seconds")]
+    figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
+    for index, name in enumerate(names):
+        axes = figure.add_subplot(1, len(names), index + 1)
+        axes.plot([row["step"] for row in rows], [row[name] for row in rows])
+        axes.set(title=name, xlabel="step")
+    figure.savefig(folder / "curve.png", dpi=120)

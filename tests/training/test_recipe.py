@@ -1,0 +1,111 @@
+"""From episodes on disk to a model that the engine loads, resumable at every stage."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from chronosim.episodes import EpisodeReader
+from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
+from chronosim.models import load
+from chronosim.training import flow
+from chronosim.training.recipe import Recipe, train_pipeline
+from chronosim.training.trainer import Schedule
+from chronosim.types import EditPrompt
+
+Record = Callable[[Path, int, int, int], None]
+
+
+def toy_recipe(networks: dict[str, Any], **changes: Any) -> Recipe:
+    settings: dict[str, Any] = {
+        "networks": networks,
+        "stills": Schedule(steps=3, learning_rate=1e-3, evaluate_every=2),
+        "clips": Schedule(steps=2, learning_rate=1e-3, evaluate_every=2),
+        "world": Schedule(steps=4, learning_rate=1e-3, evaluate_every=2),
+        "batch": {"stills": 2, "clips": 1, "world": 2},
+        "held_out": 2,
+        "flow": {"reasoning": 0.5, "reasoning_from": 0.0, "drop": 0.2, "shift": 3.0},
+    }
+    return Recipe(**settings | changes)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, record_toy: Record) -> Path:
+    record_toy(tmp_path / "data", 2, 5, 5)
+    return tmp_path / "data"
+
+
+def test_a_trained_pipeline_loads_and_predicts(
+    dataset: Path, tmp_path: Path, networks: dict[str, Any]
+) -> None:
+    pipeline = train_pipeline(toy_recipe(networks), dataset, tmp_path / "out")
+    model = load(pipeline, denoising_steps=2, guidance=2.0, reasoning_steps=2)
+    seen = EpisodeReader(dataset / "0000").observation(0).frame
+    prediction = model.predict([EditPrompt(seen, "Move left by 5 columns.", 0)])[0]
+    assert prediction.trajectory.shape == (5, 32, 32, 3)
+    with pytest.raises(InvalidPrompt, match="upwards"):
+        model.predict([EditPrompt(seen, "Move upwards by 5 columns.", 0)])
+    assert sum(file.stat().st_size for file in pipeline.rglob("*.safetensors")) < 2e6
+    saved = {file.parent.name for file in pipeline.rglob("*.safetensors")}
+    assert saved == {"text_encoder", "image_encoder", "transformer", "vae"}
+
+
+def test_a_training_goes_on_where_it_was_broken_off(
+    dataset: Path, tmp_path: Path, networks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_pipeline(toy_recipe(networks), dataset, tmp_path / "whole")
+    short = toy_recipe(networks, world=Schedule(steps=4, learning_rate=1e-3, evaluate_every=2))
+    real, calls = flow.FlowObjective.loss, []
+
+    def dying(self: Any, *arguments: Any) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(flow.FlowObjective, "loss", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train_pipeline(short, dataset, tmp_path / "killed")
+    monkeypatch.undo()
+    resumed = train_pipeline(short, dataset, tmp_path / "killed")
+    for part in ("transformer", "text_encoder", "image_encoder", "vae"):
+        for file in (whole / part).glob("*.safetensors"):
+            assert file.read_bytes() == (resumed / part / file.name).read_bytes()
+
+
+def test_it_starts_from_shipped_half_precision_weights(
+    dataset: Path, tmp_path: Path, networks: dict[str, Any]
+) -> None:
+    first = train_pipeline(toy_recipe(networks), dataset, tmp_path / "first")
+    once = Schedule(steps=1, learning_rate=1e-9, warmup=0, evaluate_every=1, ema=0.0)
+    started = toy_recipe(
+        networks, stills=once, clips=once, world=once, start=load(first).components
+    )
+    second = train_pipeline(started, dataset, tmp_path / "second")
+    a, b = load(first).components, load(second).components
+    for x, y in zip(a.transformer.parameters(), b.transformer.parameters(), strict=True):
+        torch.testing.assert_close(x, y, atol=1e-3, rtol=1e-2)
+
+
+def test_pairs_alone_are_enough(tmp_path: Path, record_toy: Record, networks: Any) -> None:
+    record_toy(tmp_path / "pairs", 2, 5, 1)
+    pipeline = train_pipeline(toy_recipe(networks), tmp_path / "pairs", tmp_path / "out")
+    assert (pipeline / "model_index.json").is_file()
+
+
+def test_trajectories_that_do_not_fit_are_refused(
+    tmp_path: Path, record_toy: Record, networks: Any
+) -> None:
+    record_toy(tmp_path / "odd", 1, 5, 3)
+    with pytest.raises(InvalidConfig, match="3 frames"):
+        train_pipeline(toy_recipe(networks), tmp_path / "odd", tmp_path / "out")
+
+
+def test_a_data_set_without_steps_is_refused(
+    tmp_path: Path, record_toy: Record, networks: Any
+) -> None:
+    record_toy(tmp_path / "empty", 1, 0, 5)
+    with pytest.raises(InvalidEpisode, match="no episode holds a step"):
+        train_pipeline(toy_recipe(networks), tmp_path / "empty", tmp_path / "out")

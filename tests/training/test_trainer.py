@@ -1,0 +1,80 @@
+"""The loop: exact resume, an average that is kept, a log and its picture."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from chronosim.errors import InvalidConfig
+from chronosim.training.trainer import Schedule, train
+
+SCHEDULE = Schedule(steps=8, learning_rate=0.05, warmup=2, evaluate_every=2)
+
+
+class Line:
+    """Fits y = 3 x + 1 from noisy draws; can be killed at a step."""
+
+    def __init__(self, killed_at: int | None = None) -> None:
+        torch.manual_seed(0)
+        self.layer = nn.Linear(1, 1)
+        self.left = killed_at
+
+    @property
+    def module(self) -> nn.Module:
+        return self.layer
+
+    def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+        x = torch.from_numpy(rng.random((16, 1), np.float32))
+        y = 3 * x + 1 + 0.1 * torch.randn(x.shape, generator=noise)
+        error: Tensor = (self.layer(x) - y).square().mean()
+        return error
+
+    def evaluate(self) -> Mapping[str, float]:
+        return {"slope": self.layer.weight.item()}
+
+
+def test_a_training_that_was_killed_ends_bit_for_bit_like_one_that_was_not(tmp_path: Path) -> None:
+    whole = train(Line(), SCHEDULE, tmp_path / "whole").state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(killed_at=5), SCHEDULE, tmp_path / "killed")
+    resumed = train(Line(), SCHEDULE, tmp_path / "killed").state_dict()
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name])
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    first = train(Line(), SCHEDULE, tmp_path).state_dict()
+    again = train(Line(killed_at=0), SCHEDULE, tmp_path).state_dict()
+    assert torch.equal(first["weight"], again["weight"])
+
+
+def test_it_learns_and_logs_and_draws(tmp_path: Path) -> None:
+    schedule = Schedule(steps=300, learning_rate=0.1, warmup=5, evaluate_every=100, ema=0.9)
+    layer = train(Line(), schedule, tmp_path)
+    assert layer.weight.item() == pytest.approx(3, abs=0.3)
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["100", "200", "300"]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def test_the_rate_rises_then_falls_to_a_fiftieth() -> None:
+    schedule = Schedule(steps=1000, learning_rate=1.0, warmup=10)
+    assert schedule.rate(0) == pytest.approx(0.1)
+    assert schedule.rate(9) == pytest.approx(1.0)
+    assert schedule.rate(999) == pytest.approx(0.02, abs=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"steps": 0}, {"learning_rate": -1.0}, {"ema": 1.0}])
+def test_a_schedule_that_cannot_be_is_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(InvalidConfig):
+        Schedule(**({"steps": 1, "learning_rate": 1.0} | changes))  # type: ignore[arg-type]
