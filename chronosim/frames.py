@@ -1,0 +1,128 @@
+"""Frames from and to image files, and a camera fitted to a model's size."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from chronosim.errors import EpisodeWriteError, InvalidFrame, MissingDependency
+from chronosim.types import Frame
+
+__all__ = ["fit_frame", "read_frame", "write_frame"]
+
+_LARGEST = 50_000_000  # pixels; a file of a few kilobytes can claim any number of them
+
+
+def read_frame(path: str | Path) -> Frame:
+    """Reads an image file, turned upright if its camera noted how it was held.
+
+    Args:
+        path: A PNG, JPEG or any other file Pillow reads, in RGB with 8 bits a channel.
+
+    Returns:
+        RGB uint8 (height, width, 3).
+
+    Raises:
+        InvalidFrame: No such file, not an image, or an image of another kind or too many pixels.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of a decompression bomb up to twice its limit; ours is lower.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        with image:
+            _check_kind(image, path)
+            return np.array(ImageOps.exif_transpose(image))
+    except FileNotFoundError as error:
+        raise InvalidFrame(f"there is no image at {path}") from error
+    except Image.DecompressionBombError as error:
+        raise InvalidFrame(f"{path} is too large to be a frame: {error}") from error
+    except UnidentifiedImageError as error:
+        raise InvalidFrame(f"{path} is not an image that can be read") from error
+    except OSError as error:
+        raise InvalidFrame(f"{path} cannot be read as an image: {error}") from error
+
+
+def write_frame(path: str | Path, frame: Frame) -> None:
+    """Writes a frame to an image file, its kind named by the ending (PNG loses nothing).
+
+    Args:
+        path: Where to; its folder must exist.
+        frame: RGB uint8 (height, width, 3).
+
+    Raises:
+        InvalidFrame: The ending names no kind of image.
+        EpisodeWriteError: The disk refuses.
+    """
+    try:
+        Image.fromarray(frame).save(path)
+    except ValueError as error:
+        raise InvalidFrame(f"{path} should end in .png or .jpg") from error
+    except OSError as error:
+        raise EpisodeWriteError(f"the frame {path} could not be written: {error}") from error
+
+
+def fit_frame(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Fits a camera's frame to a model: cuts its middle to the shape, then resizes.
+
+    Nothing is distorted; what lies beyond the shape is cut off on both sides alike.
+
+    Args:
+        frame: RGB uint8 (height, width, 3).
+        size: Height and width to fit, in pixels.
+
+    Returns:
+        RGB uint8 of that size; the frame itself where it fits already.
+
+    Raises:
+        InvalidFrame: A side of `size` is below 1.
+        MissingDependency: OpenCV cannot start on this machine.
+    """
+    height, width = size
+    if height < 1 or width < 1:
+        raise InvalidFrame(f"a frame must be at least 1 x 1 pixels, not {height} x {width}")
+    if frame.shape[:2] == (height, width):
+        return frame
+    try:
+        import cv2  # here, so that a machine without OpenCV's system libraries runs all the rest
+    except ImportError as error:
+        raise MissingDependency(
+            f"OpenCV cannot start ({error}): apt-get install -y libgl1 libglib2.0-0 libxcb1"
+        ) from error
+    cut = _middle(frame, height / width)
+    # Area averages where pixels are lost; it would show blocks where they are gained.
+    way = cv2.INTER_AREA if cut.shape[0] > height else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(cut, (width, height), interpolation=way), np.uint8)
+
+
+def _check_kind(image: Image.Image, path: Path) -> None:
+    if image.width * image.height > _LARGEST:
+        raise InvalidFrame(
+            f"{path} has {image.width} x {image.height} pixels, more than the {_LARGEST:,} "
+            "that a frame may have: scale it down first"
+        )
+    deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
+    if image.mode != "RGB" or deep or "transparency" in image.info:
+        kind = f"{image.mode}, 16 bits a channel" if deep else image.mode
+        kind = f"{kind} with transparency" if "transparency" in image.info else kind
+        # Pillow's own conversion clips 16 bits of grey instead of scaling them.
+        grey = image.mode.startswith("I")
+        opened = "Image.fromarray((numpy.asarray(Image.open(path)) >> 8).astype('uint8'))"
+        raise InvalidFrame(
+            f"{path} is {kind}, but a frame is RGB with 8 bits a channel: convert it with Pillow, "
+            f"{opened if grey else 'Image.open(path)'}.convert('RGB').save(new_path)"
+        )
+
+
+def _middle(frame: Frame, shape: float) -> UInt8[np.ndarray, "rows columns 3"]:
+    """The largest part around the middle whose height is `shape` times its width."""
+    height, width = frame.shape[:2]
+    rows = min(height, max(1, round(width * shape)))
+    columns = min(width, max(1, round(height / shape)))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return np.ascontiguousarray(frame[top : top + rows, left : left + columns])

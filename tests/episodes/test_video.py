@@ -1,0 +1,106 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from chronosim.episodes import Step
+from chronosim.episodes.video import episode_frames, frame_rate, write_video
+from chronosim.errors import EpisodeWriteError, InvalidEpisode
+from chronosim.types import Frame, Observation, Prediction
+
+
+def plain(grey: int, height: int = 96, width: int = 96) -> Frame:
+    return np.full((height, width, 3), grey, np.uint8)
+
+
+def read(path: Path) -> tuple[list[Frame], Fraction | None, str]:
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        return frames, stream.average_rate, f"{stream.codec_context.name} {stream.pix_fmt}"
+
+
+def steps(*lengths: int) -> list[Step]:
+    """Steps whose frames count up in grey: 10, 20, 30 ..."""
+    made: list[Step] = []
+    grey = 0
+    for length in lengths:
+        trajectory = np.stack([plain(grey + 10 * n) for n in range(1, length + 1)])
+        grey += 10 * length
+        after = Observation(trajectory[-1], step=len(made) + 1)
+        made.append(
+            Step(0, f"Go {grey}.", 0, Prediction(trajectory), after, 0.0, False, False, 0.1)
+        )
+    return made
+
+
+def test_a_video_plays_the_trajectories_end_to_end(tmp_path: Path) -> None:
+    frames = list(episode_frames(Observation(plain(0)), steps(3, 1, 2)))
+    write_video(frames, tmp_path / "a.mp4", 25)
+    seen, rate, kind = read(tmp_path / "a.mp4")
+    assert kind == "h264 yuv420p"
+    assert rate == 25
+    assert len(seen) == 1 + 3 + 1 + 2
+    greys = [frame.mean() for frame in seen]
+    assert np.allclose(greys, [0, 10, 20, 30, 40, 50, 60], atol=2)
+
+
+def test_small_frames_are_scaled_up_pixel_by_pixel(tmp_path: Path) -> None:
+    board = (np.indices((96, 96)).sum(0) % 2 * 255).astype(np.uint8)
+    write_video([np.repeat(board[..., None], 3, 2)], tmp_path / "a.mp4", 5)
+    [seen], _, _ = read(tmp_path / "a.mp4")
+    assert seen.shape == (384, 384, 3)
+    blocks = seen.reshape(96, 4, 96, 4, 3)[:, 1:3, :, 1:3].mean((1, 3, 4))
+    assert np.abs(blocks - board).max() < 40
+
+
+def test_large_frames_keep_their_size_and_odd_ones_become_even(tmp_path: Path) -> None:
+    write_video([plain(9, 401, 403)], tmp_path / "a.mp4", 5)
+    [seen], _, _ = read(tmp_path / "a.mp4")
+    assert seen.shape == (402, 404, 3)
+
+
+def test_the_words_are_in_a_bar_below_the_frame() -> None:
+    first, *later = episode_frames(Observation(plain(0)), steps(2), words=True)
+    assert first.shape == later[0].shape
+    assert first.shape[0] > first.shape[1] == 384
+    assert (later[0][:384] == 10).all()
+    bars = [frame[384:].max() for frame in (first, later[0])]
+    assert bars[0] < 60 < 200 < bars[1]
+
+
+def test_the_rate_is_that_of_the_world() -> None:
+    assert frame_rate(0.36, 9) == 25
+    assert frame_rate(0.36, 1) == Fraction(25, 9)
+    assert frame_rate(None, 4) == 4
+
+
+def test_a_fractional_rate_survives(tmp_path: Path) -> None:
+    write_video([plain(0)] * 5, tmp_path / "a.mp4", frame_rate(0.36, 1))
+    assert read(tmp_path / "a.mp4")[1] == Fraction(25, 9)
+
+
+def test_the_same_frames_give_the_same_file(tmp_path: Path) -> None:
+    frames = list(np.random.default_rng(0).integers(0, 256, (6, 96, 96, 3), dtype=np.uint8))
+    for name in ("a.mp4", "b.mp4"):
+        write_video(frames, tmp_path / name, 10)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_a_video_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InvalidEpisode, match="at least one frame"):
+        write_video([], tmp_path / "a.mp4", 5)
+    with pytest.raises(InvalidEpisode, match=r"\(96, 96, 3\), but one is \(48, 96, 3\)"):
+        write_video([plain(0), plain(0, 48)], tmp_path / "a.mp4", 5)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(EpisodeWriteError, match="could not be written"):
+        write_video([plain(0)], tmp_path / "missing" / "a.mp4", 5)
+
+
+def test_a_video_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
+    write_video([plain(0)], tmp_path / "a.mp4", 5)
+    with pytest.raises(InvalidEpisode):
+        write_video([plain(0), plain(0, 48)], tmp_path / "a.mp4", 5)
+    assert len(read(tmp_path / "a.mp4")[0]) == 1
