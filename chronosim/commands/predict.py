@@ -1,0 +1,111 @@
+"""Asks the world model once: a frame, and an action or your own words.
+
+It leaves the outcome as a PNG, the way there as an MP4, and both on a filmstrip, and prints the
+words that the model was given. chronosim-nano reads only the words of its prompter; models that
+read free words say so in their config (model=chronoedit-14b).
+
+Examples:
+    chronosim predict 'action=[-0.3, 0.2, 0.0]'
+    chronosim predict frame=road.png 'start={speed: 12}' 'size=[96, 96]' seed=3
+    chronosim predict model=chronoedit-14b frame=street.jpg text='A pedestrian steps onto the road.'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from chronosim.commands.output import new_folder
+from chronosim.commands.settings import make_part, whole_number
+from chronosim.episodes.filmstrip import Panel, filmstrip
+from chronosim.episodes.video import frame_rate, write_video
+from chronosim.errors import InvalidConfig
+from chronosim.frames import fit_frame, read_frame, write_frame
+from chronosim.protocols import Prompter
+from chronosim.simulator import Simulator
+from chronosim.types import EditPrompt, Frame, Observation, Prediction
+
+__all__ = ["run"]
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command.
+
+    Raises:
+        ChronosimError: A frame, an action, words or a setting that cannot work.
+    """
+    seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
+    first = _first(config, prompter)
+    model = make_part(config, "model")
+    if config.text is None:
+        action = _plain(config, "action")
+        _, prediction = Simulator(model, prompter).step(first, action, seed=seed)
+        words = str(prediction.text)
+    else:
+        prompt = EditPrompt(first.frame, str(config.text), seed)
+        [prediction] = model.predict([prompt])
+        words = prediction.text or prompt.text
+    folder = new_folder(config, "predict")
+    write_frame(folder / "outcome.png", prediction.frame)
+    write_frame(folder / "filmstrip.png", filmstrip(_panels(first.frame, prediction, words)))
+    frames = np.concatenate([first.frame[None], prediction.trajectory])
+    rate = frame_rate(prompter.seconds_per_step, len(prediction.trajectory))
+    write_video(frames, folder / "trajectory.mp4", rate)
+    print(
+        f"words       {words}\n"
+        f"outcome     {folder / 'outcome.png'}\n"
+        f"trajectory  {folder / 'trajectory.mp4'}\n"
+        f"filmstrip   {folder / 'filmstrip.png'}"
+    )
+
+
+def _first(config: DictConfig, prompter: Prompter) -> Observation:
+    """The observation to begin with: the user's frame, or one of the scenario's."""
+    values: Mapping[str, float] = {}
+    if config.frame is None:
+        rng = np.random.default_rng(int(config.seed))
+        frame, values = make_part(config, "scenario").begin(rng)
+    else:
+        frame = read_frame(str(config.frame))
+    if config.start is not None:
+        values = _values(_plain(config, "start"))
+    if config.size is not None:
+        frame = fit_frame(frame, _size(_plain(config, "size")))
+    return Observation(frame, prompter.begin(values))
+
+
+def _plain(config: DictConfig, name: str) -> Any:
+    """A setting as plain Python: numbers, words, lists and dicts of them."""
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    return settings[name]
+
+
+def _values(given: Any) -> dict[str, float]:
+    if not isinstance(given, dict) or not all(isinstance(v, int | float) for v in given.values()):
+        raise InvalidConfig(f"start must be named numbers, e.g. {{speed: 12}}, not {given!r}")
+    return {str(name): float(value) for name, value in given.items()}
+
+
+def _size(given: Any) -> tuple[int, int]:
+    try:
+        height, width = (int(side) for side in given)
+    except (TypeError, ValueError) as error:
+        raise InvalidConfig(f"size must be [height, width] in pixels, not {given}") from error
+    return height, width
+
+
+def _panels(observed: Frame, prediction: Prediction, words: str) -> list[Panel]:
+    last = len(prediction.trajectory)
+    between = [
+        Panel(frame, f"{index} of {last}")
+        for index, frame in enumerate(prediction.trajectory[:-1], 1)
+    ]
+    return [
+        Panel(observed, "observed", words),
+        *between,
+        Panel(prediction.frame, f"{last} of {last}: the outcome"),
+    ]

@@ -1,0 +1,113 @@
+"""Records a reference simulator as episodes, for training and for comparison.
+
+CarRacing is driven by a policy whose actions are held as the world model will hold them, and every
+episode is logged as the world model's own are. Broken off, the same command goes on where it
+stopped. Needs the simulators: pip install 'chronosim[sim]'.
+
+Examples:
+    chronosim record episodes=100 output=datasets/carracing
+    chronosim record episodes=20 seed=900000 policy=lane-follower output=datasets/held-out
+    chronosim record episodes=10 hold=36 stride=4 prompter.seconds_per_step=0.72 output=slow
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from chronosim.adapters.simulators.carracing import CarRacingSimulator
+from chronosim.adapters.simulators.record import record_dataset
+from chronosim.commands.output import make_folder
+from chronosim.commands.settings import make_part, whole_number, with_seed
+from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.errors import InvalidConfig
+from chronosim.protocols import Prompter
+
+__all__ = ["run"]
+
+_TICK = 0.02  # seconds of one CarRacing frame
+_MAY_DIFFER = ("episodes", "output", "seed", "workers")  # from one run on a data set to the next
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command.
+
+    Raises:
+        ChronosimError: A setting that cannot work, a missing simulator, or a disk that refuses.
+    """
+    counts = {name: whole_number(config, name, 1) for name in ("episodes", "steps", "workers")}
+    seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
+    simulator = partial(
+        CarRacingSimulator, whole_number(config, "hold", 1), whole_number(config, "stride", 1)
+    )
+    _check_clock(config, prompter)
+    simulator()  # so that a missing simulator is one sentence here, not one from each worker
+    make_part(config, "policy")
+    dataset = _open(config)
+    before, began = _frames(dataset), perf_counter()
+    record_dataset(
+        dataset,
+        simulator=simulator,
+        prompter=prompter,
+        policy=partial(_policy, OmegaConf.to_yaml(config)),
+        seeds=range(seed, seed + counts["episodes"]),
+        steps=counts["steps"],
+        workers=counts["workers"],
+    )
+    after, seconds = _frames(dataset), perf_counter() - began
+    print(
+        f"{dataset} holds {len(list_episodes(dataset))} episodes; {after - before:,} frames were "
+        f"recorded in {seconds:.0f} s, {(after - before) / seconds:,.0f} a second"
+    )
+
+
+def _policy(settings: str, seed: int) -> Any:
+    """Makes the policy of one episode; a worker process gets the settings as text."""
+    return make_part(with_seed(DictConfig(OmegaConf.create(settings)), seed), "policy")
+
+
+def _check_clock(config: DictConfig, prompter: Prompter) -> None:
+    held = config.hold * _TICK
+    if prompter.seconds_per_step is None or abs(prompter.seconds_per_step - held) > 1e-6:
+        raise InvalidConfig(
+            f"hold={config.hold} lasts {held:.2f} s, but the prompter reckons with "
+            f"{prompter.seconds_per_step} s: add prompter.seconds_per_step={held:.2f}"
+        )
+
+
+def _open(config: DictConfig) -> Path:
+    """Makes the data set, or checks that the one there was recorded by the same settings."""
+    dataset = Path(str(config.output))
+    made_by = dataset / "config.yaml"
+    if not dataset.exists() or not any(dataset.iterdir()):
+        make_folder(config, dataset)
+        return dataset
+    if not made_by.is_file():
+        raise InvalidConfig(f"{dataset} is no data set of chronosim record: choose another output=")
+    theirs = OmegaConf.to_container(OmegaConf.load(made_by))
+    assert isinstance(theirs, dict)
+    # A policy's seed follows the run's, which may differ.
+    alike = with_seed(config, theirs.get("seed", config.seed))
+    ours = OmegaConf.to_container(alike, resolve=True)
+    assert isinstance(ours, dict)
+    for name in sorted(set(theirs) | set(ours)):
+        if name not in _MAY_DIFFER and theirs.get(name) != ours.get(name):
+            raise InvalidConfig(
+                f"{dataset} was recorded with {name}={theirs.get(name)}, not {ours.get(name)}: "
+                "use the same settings or another output="
+            )
+    return dataset
+
+
+def _frames(dataset: Path) -> int:
+    """Frames in the finished episodes of a data set, first observations not counted."""
+    readers = (EpisodeReader(path) for path in list_episodes(dataset))
+    return sum(
+        reader.steps + int(reader.column("between_length").sum())
+        for reader in readers
+        if reader.finished and reader.steps
+    )

@@ -1,0 +1,67 @@
+"""Trains a world model like nano from recorded episodes.
+
+Three stages, each with its own folder, checkpoint, log and curve: the autoencoder on single frames,
+the autoencoder on clips, then transformer and encoders by flow matching. Run it again to go on
+after it was broken off. The result is a pipeline folder that every command takes as its model.
+
+Examples:
+    chronosim train dataset=datasets/carracing output=runs/train/mine
+    chronosim train output=runs/train/toy stills.steps=50 clips.steps=20 world.steps=100
+    chronosim train start=nano stills.steps=1 clips.steps=1 output=runs/train/finetuned
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from chronosim.commands.output import make_folder
+from chronosim.commands.settings import whole_number
+from chronosim.errors import InvalidConfig
+from chronosim.models.presets import load
+from chronosim.training.recipe import Recipe, train_pipeline
+from chronosim.training.trainer import Schedule
+
+__all__ = ["run"]
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command.
+
+    Raises:
+        ChronosimError: A setting that cannot work, or a data set that cannot be learned from.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(whole_number(config, "threads", 1))
+    folder = Path(config.output)
+    make_folder(config, folder)
+    pipeline = train_pipeline(_recipe(config), Path(config.dataset), folder)
+    print(f"\nThe model is in {pipeline}: chronosim rollout model.name={pipeline}")
+
+
+def _recipe(config: DictConfig) -> Recipe:
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    stages = ("stills", "clips", "world")
+    world = values["world"]
+    return Recipe(
+        networks=values["networks"],
+        **{stage: _schedule(stage, values[stage]) for stage in stages},
+        batch={stage: values[stage]["batch"] for stage in stages},
+        held_out=whole_number(config, "held_out", 1),
+        flow={name: world[name] for name in ("reasoning", "reasoning_from", "drop", "shift")},
+        start=None if config.start is None else load(str(config.start), device="cpu").components,
+    )
+
+
+def _schedule(stage: str, values: dict[str, float]) -> Schedule:
+    try:
+        return Schedule(
+            steps=int(values["steps"]),
+            learning_rate=float(values["learning_rate"]),
+            evaluate_every=max(1, min(250, int(values["steps"]) // 4)),
+        )
+    except (TypeError, ValueError) as error:
+        raise InvalidConfig(f"{stage} cannot be trained so: {error}") from error

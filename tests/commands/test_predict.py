@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from chronosim.cli import main
+from chronosim.frames import read_frame, write_frame
+
+
+def predict(output: Path, *settings: str) -> int:
+    return main(["predict", "model=echo", "model.time=3", f"output={output}", *settings])
+
+
+def test_it_leaves_outcome_trajectory_filmstrip_and_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(tmp_path / "out", "action=[-0.25, 0.1, 0]", "start={speed: 12}") == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"outcome.png", "trajectory.mp4", "filmstrip.png", "config.yaml"}
+    assert read_frame(tmp_path / "out" / "outcome.png").shape == (96, 96, 3)
+    with av.open(tmp_path / "out" / "trajectory.mp4") as video:
+        assert sum(1 for _ in video.decode(video=0)) == 1 + 3
+    out = capsys.readouterr().out
+    assert "The car drives at 12 m/s. Steer 25% left with 10% throttle and 0% brake." in out
+    assert all(str(tmp_path / "out" / name) in out for name in names - {"config.yaml"})
+
+
+def test_a_frame_of_ones_own_is_fitted_when_asked(tmp_path: Path) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    write_frame(tmp_path / "mine.png", frame)
+    assert predict(tmp_path / "as-it-is", f"frame={tmp_path / 'mine.png'}") == 0
+    assert np.array_equal(read_frame(tmp_path / "as-it-is" / "outcome.png"), frame)
+    assert predict(tmp_path / "fitted", f"frame={tmp_path / 'mine.png'}", "size=[32, 32]") == 0
+    assert read_frame(tmp_path / "fitted" / "outcome.png").shape == (32, 32, 3)
+
+
+def test_ones_own_words_reach_the_model_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "It's night, and a deer (brown) stands there: stop."
+    assert predict(tmp_path / "out", f"text={words}") == 0
+    assert words in capsys.readouterr().out
+
+
+def test_the_seed_draws_the_first_frame(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert predict(tmp_path / name, f"seed={seed}") == 0
+    a, b, c = (read_frame(tmp_path / name / "outcome.png") for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["frame=nowhere.png"], "there is no image at nowhere.png"),
+        (["action=[9, 0, 0]"], "an action must lie between"),
+        (["action=[0, 0]"], "an action must have shape (3,), not (2,)"),
+        (["action=[.nan, 0, 0]"], "action"),
+        (["action=null"], "action"),
+        (["action=left"], "an action must be 3 numbers, not 'left'"),
+        (["start={sped: 3}"], "'sped'"),
+        (["start=fast"], "start must be named numbers"),
+        (["size=96"], "size must be [height, width] in pixels, not 96"),
+        (["size=[0, 96]"], "at least 1 x 1 pixels, not 0 x 96"),
+        (["seed=-1"], "seed must be a whole number of at least 0, not -1"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_and_leaves_nothing(
+    settings: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(tmp_path / "out", *settings) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
