@@ -7,8 +7,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils import seeding
+from jaxtyping import UInt8
 
 from chronosim.errors import InvalidConfig, InvalidFrame, ResetNeeded
+from chronosim.frames import fit_frame
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Frame, Observation, Prediction
@@ -72,6 +74,8 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
     * `prompter`: the `Prompter`.
     * `scenario`: the `Scenario`.
     * `horizon`: steps after which an episode is truncated; None for endless.
+    * `frame_size`: (height, width) that first frames are fitted to, once, at reset: what a camera
+      saw is cut to the shape and resized. None takes frames of the scenario's own size only.
     * `render_mode`: `"rgb_array"` renders the observed frame; None renders nothing.
 
     A step's noise is seeded by `noise_seed(noise, step)`, where `noise` is drawn from `np_random`
@@ -91,6 +95,7 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         scenario: Scenario,
         *,
         horizon: int | None = 100,
+        frame_size: tuple[int, int] | None = None,
         render_mode: str | None = None,
     ) -> None:
         if horizon is not None and horizon < 1:
@@ -103,8 +108,9 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": 1 / (prompter.seconds_per_step or 1)}
         self.action_space = prompter.action_space
+        self._frame_size = frame_size
         # Only the scenario knows how large its frames are: a throw-away beginning tells.
-        self._shape = scenario.begin(np.random.default_rng(0))[0].shape
+        self._shape = self._fit(scenario.begin(np.random.default_rng(0))[0]).shape
         self.observation_space = self._observation_space()
         self._observation: Observation | None = None
         self._ended = False
@@ -203,13 +209,17 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         if "frame" in options:
             values = {}  # the scenario's values belong to its own frame
         begun = self.simulator.prompter.begin(options.get("values", values))
-        observation = Observation(options.get("frame", frame), begun)
+        # Observation checks the frame before it is fitted: it may be anything that a user gave.
+        observation = Observation(self._fit(Observation(options.get("frame", frame)).frame), begun)
         if observation.frame.shape != self._shape:
             raise InvalidFrame(
                 f"this environment's frames are {self._shape}, but the first one is "
                 f"{observation.frame.shape}"
             )
         return Observation(observation.frame.copy(), begun)
+
+    def _fit(self, frame: Frame) -> UInt8[np.ndarray, "rows columns 3"]:
+        return frame if self._frame_size is None else fit_frame(frame, self._frame_size)
 
     def _observation_space(self) -> gym.Space[Any]:
         spaces: dict[str, gym.Space[Any]] = {"image": gym.spaces.Box(0, 255, self._shape, np.uint8)}

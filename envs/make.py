@@ -21,6 +21,7 @@ def make_env(
     scenario: str | Scenario = "carracing",
     *,
     horizon: int | None = 100,
+    frame_size: tuple[int, int] | None = None,
     render_mode: str | None = None,
     **settings: Any,
 ) -> ChronoEnv:
@@ -32,6 +33,7 @@ def make_env(
         prompter: A prompter, or a name in `scenarios/conf/prompter`.
         scenario: A scenario, or a name in `scenarios/conf/scenario`.
         horizon: Steps after which an episode is truncated; None for endless.
+        frame_size: (height, width) that first frames are fitted to; None takes them as they are.
         render_mode: `"rgb_array"` or None.
         **settings: Of the model, where it is named: `device="cuda"`, `denoising_steps=4` ...
 
@@ -45,6 +47,7 @@ def make_env(
         config.load("prompter", prompter) if isinstance(prompter, str) else prompter,
         config.load("scenario", scenario) if isinstance(scenario, str) else scenario,
         horizon=horizon,
+        frame_size=frame_size,
         render_mode=render_mode,
     )
 
@@ -57,6 +60,7 @@ def make_vector_env(
     *,
     horizon: int | None = 100,
     max_episode_steps: int | None = None,
+    frame_size: tuple[int, int] | None = None,
     render_mode: str | None = None,
     **settings: Any,
 ) -> ChronoVectorEnv:
@@ -69,6 +73,7 @@ def make_vector_env(
         scenario: As for `make_env`.
         horizon: Steps after which a row's episode is truncated; None for endless.
         max_episode_steps: Gymnasium's word for the horizon; the smaller of the two counts.
+        frame_size: As for `make_env`.
         render_mode: `"rgb_array"` or None.
         **settings: As for `make_env`.
 
@@ -82,6 +87,7 @@ def make_vector_env(
         config.load("scenario", scenario) if isinstance(scenario, str) else scenario,
         num_envs=num_envs,
         horizon=min(limits, default=None),
+        frame_size=frame_size,
         render_mode=render_mode,
     )
 

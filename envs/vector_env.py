@@ -31,6 +31,7 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
         scenario: The `Scenario`.
         num_envs: How many rows.
         horizon: Steps after which a row's episode is truncated; None for endless.
+        frame_size: (height, width) that first frames are fitted to; None takes them as they are.
         render_mode: `"rgb_array"` renders the observed frames; None renders nothing.
 
     Raises:
@@ -45,12 +46,20 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
         *,
         num_envs: int,
         horizon: int | None = 100,
+        frame_size: tuple[int, int] | None = None,
         render_mode: str | None = None,
     ) -> None:
         if num_envs < 1:
             raise InvalidConfig(f"a vector environment needs 1 row or more, not {num_envs}")
         self.rows = [
-            ChronoEnv(model, prompter, scenario, horizon=horizon, render_mode=render_mode)
+            ChronoEnv(
+                model,
+                prompter,
+                scenario,
+                horizon=horizon,
+                frame_size=frame_size,
+                render_mode=render_mode,
+            )
             for _ in range(num_envs)
         ]
         self.num_envs, self.render_mode = num_envs, render_mode

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -56,9 +55,3 @@ def made(shift: ShiftModel) -> Callable[..., gym.Env[Any, Any]]:
         return gym.make("chronosim/CarRacing-v0", **{"model": shift, **arguments})
 
     return make
-
-
-@pytest.fixture
-def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns off the shape checks of the tests, so that bad input meets chronosim's own checks."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -213,3 +213,14 @@ def test_model_that_breaks_its_contract(env: ChronoEnv) -> None:
         env.reset()
         with pytest.raises(InvalidModel, match=sentence):
             env.step(STRAIGHT)
+
+
+def test_a_camera_is_fitted_once_at_reset() -> None:
+    env = make_env("echo", frame_size=(96, 96))
+    assert env.observation_space["image"].shape == (96, 96, 3)  # type: ignore[index]
+    photo = np.full((480, 640, 3), 90, np.uint8)
+    seen, _ = env.reset(seed=0, options={"frame": photo})
+    assert seen["image"].shape == (96, 96, 3)
+    assert (seen["image"] == 90).all()
+    with pytest.raises(InvalidFrame, match="480, 640, 3"):
+        make_env("echo").reset(seed=0, options={"frame": photo})
