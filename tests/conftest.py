@@ -7,6 +7,7 @@ from typing import Any
 
 import jaxtyping
 import numpy as np
+import pytest
 from beartype import BeartypeConf, FrozenDict, beartype
 
 # Before torch is imported: tests run beside one another, and a hub must never be asked.
@@ -22,3 +23,9 @@ checker = ModuleType("chronosim_checker")
 checker.__dict__["check"] = beartype(conf=BeartypeConf(hint_overrides=NUMBERS))
 sys.modules[checker.__name__] = checker
 jaxtyping.install_import_hook("chronosim", f"{checker.__name__}.check")
+
+
+@pytest.fixture
+def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns off the shape checks of the tests, so that bad input meets chronosim's own checks."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

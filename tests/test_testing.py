@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -30,12 +29,6 @@ PROMPTS = [
     EditPrompt(RNG.integers(0, 255, (8, 8, 3), np.uint8), text, seed)
     for seed, text in enumerate(("straight", "left", "right"))
 ]
-
-
-@pytest.fixture
-def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns off the shape checks of the tests, so that bad input meets chronosim's own checks."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

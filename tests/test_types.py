@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -18,12 +17,6 @@ NOT_FRAMES = [
     (np.zeros((0, 6, 3), np.uint8), r"\(0, 6, 3\)"),
     ([[[0, 0, 0]]], "not list"),
 ]
-
-
-@pytest.fixture
-def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns off the shape checks of the tests, so that bad input meets chronosim's own checks."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.mark.usefixtures("as_users_run_it")

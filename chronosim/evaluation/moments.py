@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -11,13 +12,12 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from chronosim.adapters.simulators.carracing import CarRacingSimulator
+from chronosim.evaluation.fidelity import squared_error
 from chronosim.protocols import Prompter
+from chronosim.scenarios.road import DASHBOARD_ROW
 from chronosim.types import Frame, Observation
 
-__all__ = ["DASHBOARD_ROW", "Moment", "draw_moments", "root_mean_square"]
-
-DASHBOARD_ROW = 84
-"""Rows of CarRacing's frame from here down show instruments, not the world."""
+__all__ = ["Moment", "draw_moments"]
 
 _TRIES = 40  # actions drawn at a moment before it is given up
 
@@ -41,11 +41,6 @@ class Moment:
     actions: Float32[np.ndarray, "k action"]
     texts: tuple[str, ...]
     outcomes: UInt8[np.ndarray, "k height width 3"]
-
-
-def root_mean_square(a: Frame, b: Frame) -> float:
-    """Root of the mean squared difference, in grey levels (0 to 255)."""
-    return float(np.sqrt(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2)))
 
 
 def draw_moments(
@@ -127,7 +122,7 @@ def _outcome(simulator: CarRacingSimulator, seed: int, history: list[Any], actio
 
 
 def _apart(a: Frame, b: Frame) -> float:
-    return root_mean_square(a[:DASHBOARD_ROW], b[:DASHBOARD_ROW])
+    return math.sqrt(squared_error(a[:DASHBOARD_ROW], b[:DASHBOARD_ROW]))
 
 
 def _any_action(rng: np.random.Generator) -> Float32[np.ndarray, 3]:

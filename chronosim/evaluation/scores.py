@@ -9,7 +9,9 @@ from math import sqrt
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.evaluation.moments import DASHBOARD_ROW, Moment
+from chronosim.evaluation.fidelity import psnr, squared_error
+from chronosim.evaluation.moments import Moment
+from chronosim.scenarios.road import DASHBOARD_ROW
 from chronosim.types import Frame
 
 __all__ = ["Scores", "score_outcomes", "wilson_interval"]
@@ -51,9 +53,9 @@ def score_outcomes(moments: Sequence[Moment], predicted: Sequence[Frame]) -> Sco
     """
     truth = [moment.outcomes[0] for moment in moments]
     pairs = list(zip(predicted, truth, strict=True))
-    errors = np.array([_error(p, t) for p, t in pairs])
-    world = np.array([_error(p[:DASHBOARD_ROW], t[:DASHBOARD_ROW]) for p, t in pairs])
-    change = np.array([_error(m.observation.frame, m.outcomes[0]) for m in moments])
+    errors = np.array([squared_error(p, t) for p, t in pairs])
+    world = np.array([squared_error(p[:DASHBOARD_ROW], t[:DASHBOARD_ROW]) for p, t in pairs])
+    change = np.array([squared_error(m.observation.frame, m.outcomes[0]) for m in moments])
     moving = change >= np.median(change)
     judged = list(zip(predicted, moments, strict=True))
     followed = [_nearest(p, m.outcomes) == 0 for p, m in judged]
@@ -63,9 +65,9 @@ def score_outcomes(moments: Sequence[Moment], predicted: Sequence[Frame]) -> Sco
     low, high = wilson_interval(sum(followed), len(followed))
     return Scores(
         moments=len(moments),
-        psnr=_psnr(errors),
-        psnr_moving=_psnr(errors[moving]),
-        psnr_world=_psnr(world),
+        psnr=psnr(float(errors.mean())),
+        psnr_moving=psnr(float(errors[moving].mean())),
+        psnr_world=psnr(float(world.mean())),
         following=float(np.mean(followed)),
         following_low=low,
         following_high=high,
@@ -82,14 +84,5 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
     return middle - half, middle + half
 
 
-def _error(a: Frame, b: Frame) -> float:
-    return float(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2))
-
-
-def _psnr(errors: np.ndarray) -> float:
-    pooled = float(np.mean(errors))
-    return float(10 * np.log10(255.0**2 / pooled)) if pooled else float("inf")
-
-
 def _nearest(predicted: Frame, outcomes: UInt8[np.ndarray, "k height width 3"]) -> int:
-    return int(np.argmin([_error(predicted, outcome) for outcome in outcomes]))
+    return int(np.argmin([squared_error(predicted, outcome) for outcome in outcomes]))

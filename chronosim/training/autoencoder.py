@@ -14,10 +14,11 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, Wa
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from chronosim.evaluation.fidelity import psnr, squared_error
 from chronosim.models.convolution import use_all_slices, use_planar_convolutions
 from chronosim.training.windows import Windows
 
-__all__ = ["AutoencoderObjective", "new_autoencoder", "psnr", "to_pixels", "to_tensor"]
+__all__ = ["AutoencoderObjective", "new_autoencoder", "to_pixels", "to_tensor"]
 
 Clips = Float[Tensor, "batch 3 time height width"]
 
@@ -72,12 +73,6 @@ def to_pixels(clips: Clips) -> UInt8[np.ndarray, "batch time height width 3"]:
     return pixels.permute(0, 2, 3, 4, 1).numpy()
 
 
-def psnr(a: UInt8[np.ndarray, "*shape"], b: UInt8[np.ndarray, "*shape"]) -> float:
-    """Peak signal-to-noise ratio of the pooled squared error, dB; infinite if equal."""
-    error = float(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2))
-    return float(10 * np.log10(255.0**2 / error)) if error else float("inf")
-
-
 @dataclass(slots=True)
 class AutoencoderObjective:
     """Squared and absolute error, heavier where there is detail, with a light pull to a Gaussian.
@@ -125,7 +120,7 @@ class AutoencoderObjective:
         with torch.autocast("cpu", torch.bfloat16):
             decoded = to_pixels(self.vae.decode(self.vae.encode(tensor).latent_dist.mode()).sample)
         return {
-            "psnr": psnr(decoded, clips),
+            "psnr": psnr(squared_error(decoded, clips)),
             "latent_std": float(self.vae.encode(tensor).latent_dist.mode().std()),
         }
 

@@ -9,7 +9,8 @@ from chronosim.adapters.policies.carracing import DriverMix
 from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.adapters.simulators.carracing import CarRacingSimulator
 from chronosim.evaluation import Moment, draw_moments
-from chronosim.evaluation.moments import DASHBOARD_ROW, root_mean_square
+from chronosim.evaluation.fidelity import squared_error
+from chronosim.scenarios.road import DASHBOARD_ROW
 from chronosim.types import Observation
 
 
@@ -31,7 +32,7 @@ def test_outcomes_are_apart(moments: list[Moment]) -> None:
     for moment in moments:
         assert len(moment.actions) == len(moment.texts) == len(moment.outcomes) == 3
         for a, b in combinations(moment.outcomes, 2):
-            assert root_mean_square(a[:DASHBOARD_ROW], b[:DASHBOARD_ROW]) >= 10
+            assert squared_error(a[:DASHBOARD_ROW], b[:DASHBOARD_ROW]) >= 10**2
 
 
 def test_the_first_outcome_is_what_the_simulator_does_without_branching(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronosim.training.autoencoder import new_autoencoder, psnr, to_pixels, to_tensor
+from chronosim.training.autoencoder import new_autoencoder, to_pixels, to_tensor
 
 
 def test_a_new_autoencoder_treats_a_still_clip_as_its_frame(
@@ -48,11 +48,3 @@ def test_after_training_latents_still_do_not_depend_on_what_came_before(
 def test_frames_survive_the_way_to_tensors_and_back() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
     assert (to_pixels(to_tensor(frames)) == frames).all()
-
-
-def test_psnr_is_that_of_the_pooled_error() -> None:
-    a = np.zeros((4, 4), np.uint8)
-    b = np.full((4, 4), 255, np.uint8)
-    assert psnr(a, b) == 0
-    assert psnr(a, a) == float("inf")
-    assert abs(psnr(a, np.full((4, 4), 25, np.uint8)) - 20.17) < 0.01

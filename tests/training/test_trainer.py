@@ -34,8 +34,7 @@ class Line:
                 raise KeyboardInterrupt
         x = torch.from_numpy(rng.random((16, 1), np.float32))
         y = 3 * x + 1 + 0.1 * torch.randn(x.shape, generator=noise)
-        error: Tensor = (self.layer(x) - y).square().mean()
-        return error
+        return nn.functional.mse_loss(self.layer(x), y)
 
     def evaluate(self) -> Mapping[str, float]:
         return {"slope": self.layer.weight.item()}
@@ -59,6 +58,7 @@ def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
 def test_it_learns_and_logs_and_draws(tmp_path: Path) -> None:
     schedule = Schedule(steps=300, learning_rate=0.1, warmup=5, evaluate_every=100, ema=0.9)
     layer = train(Line(), schedule, tmp_path)
+    assert isinstance(layer, nn.Linear)
     assert layer.weight.item() == pytest.approx(3, abs=0.3)
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
