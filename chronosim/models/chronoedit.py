@@ -72,6 +72,10 @@ class ChronoEdit:
         self.micro_batch = micro_batch or (1 if components.device.type == "cpu" else 4)
         self._progress = progress
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> ChronoEdit:
+        """Itself: an engine keeps nothing of its calls, and Gymnasium copies specs that hold it."""
+        return self
+
     @property
     def identity(self) -> Mapping[str, Any]:
         """What made these predictions, in JSON values: all that shapes an answer but the prompt."""

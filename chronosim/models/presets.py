@@ -38,11 +38,10 @@ class Preset:
 
 PRESETS = MappingProxyType(
     {
-        # Ours, trained by `chronosim train`: eight denoising steps, all of them with the reasoning
-        # frames it was trained on; one forward a step, for it was trained without a blank text.
+        # Ours, trained by `chronosim train`; as many steps as its figures in the model card.
         "nano": Preset(
             "nano",
-            Sampling(denoising_steps=8, guidance=1.0, flow_shift=1.0, reasoning_steps="all"),
+            Sampling(denoising_steps=4, guidance=1.0, flow_shift=3.0, reasoning_steps="all"),
             frame_size=(96, 96),
             shipped=True,
         ),
@@ -68,7 +67,7 @@ def open_presets() -> list[str]:
 
 
 def load(
-    model: str | Path,
+    name: str | Path,
     *,
     preset: str | None = None,
     device: str | None = None,
@@ -81,7 +80,7 @@ def load(
     """Loads a world model by a preset's name, from a local folder, or from the model hub.
 
     Args:
-        model: A key of `PRESETS`, a local folder in diffusers' format, or a hub id (owner/name).
+        name: A key of `PRESETS`, a local folder in diffusers' format, or a hub id (owner/name).
         preset: Whose settings apply to a folder or hub id; None: those of chronoedit-14b.
         device: Such as "cuda" or "cpu"; None: a GPU if there is one.
         dtype: "float32" or "bfloat16"; None: bfloat16 on a GPU, float32 on a CPU.
@@ -99,14 +98,14 @@ def load(
     from chronosim.models.chronoedit import ChronoEdit
     from chronosim.models.loading import load_components
 
-    chosen = _choose(model, preset)
-    location: str | Path = model
-    if model in PRESETS:
+    chosen = _choose(name, preset)
+    location: str | Path = name
+    if name in PRESETS:
         location = _shipped(chosen) if chosen.shipped else chosen.location
     return ChronoEdit(
         load_components(location, device=device, dtype=dtype, revision=revision),
         _change(chosen.sampling, sampling),
-        name=str(model),
+        name=str(name),
         revision=revision,
         frame_size=chosen.frame_size,
         micro_batch=micro_batch,
@@ -117,7 +116,7 @@ def load(
 def _choose(model: str | Path, preset: str | None) -> Preset:
     """The preset whose settings apply."""
     if model in PRESETS:
-        if preset is not None:
+        if preset not in (None, model):
             raise InvalidConfig(
                 f"{str(model)!r} is a preset itself: name another one ({preset!r}) only with "
                 "a folder or a hub id"

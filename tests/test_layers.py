@@ -1,0 +1,82 @@
+"""Who may import whom: the folders are layers, and this is the one place that says which."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# From the ground up; a layer may import itself and those below it.
+LAYERS = (
+    ("errors",),
+    ("types",),
+    ("protocols", "frames"),
+    ("simulator", "episodes", "models", "testing", "config"),
+    ("scenarios",),
+    ("envs", "adapters"),
+    ("training", "evaluation"),
+    ("commands", "cli"),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+STRANGERS = {("envs", "adapters"), ("adapters", "envs")}  # side by side, and never meeting
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Each module's layer and file, `chronosim/__init__.py` (which names the public) left out."""
+    for package in ("chronosim", "envs", "adapters", "scenarios"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if package == "chronosim" and (parts[1] == "__init__" or (ROOT / parts[1]).is_dir()):
+                continue  # the links inside chronosim are the folders beside it
+            yield parts[1] if package == "chronosim" else package, path
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The layers that a file imports; `""` for names of `chronosim` itself."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "chronosim":
+            names = [f"chronosim.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            continue
+        for name in names:
+            root, _, rest = name.partition(".")
+            if root == "chronosim":
+                yield rest.partition(".")[0]
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {layer for layer, _ in modules()} == set(RANK)
+
+
+@pytest.mark.parametrize(
+    ("layer", "path"),
+    [pytest.param(*found, id=str(found[1].relative_to(ROOT))) for found in modules()],
+)
+def test_a_layer_imports_only_what_lies_below_it(layer: str, path: Path) -> None:
+    for other in imported(path):
+        assert other in RANK, f"{path.name} imports {other!r} from the package's own __init__"
+        assert RANK[other] <= RANK[layer], f"{layer} may not import {other}"
+        assert (layer, other) not in STRANGERS, f"{layer} and {other} never import each other"
+
+
+def test_importing_chronosim_is_light() -> None:
+    """No torch, and under a second of work; the best of three, for machines that are busy."""
+    code = (
+        "import time, sys; began = time.process_time(); import chronosim; "
+        "print(time.process_time() - began); "
+        "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'av'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(seconds) < 1.0

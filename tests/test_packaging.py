@@ -1,0 +1,136 @@
+"""What an installation holds: the packages on disk, their data, and nothing else at its top."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NINE = {
+    "torch",
+    "diffusers",
+    "transformers",
+    "gymnasium",
+    "numpy",
+    "opencv-python",
+    "zarr",
+    "hydra-core",
+    "pillow",
+}
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names in a wheel built from a copy: building leaves a folder that would go stale."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("chronosim", "adapters", "envs", "scenarios"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+    built = [*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(built, check=True)
+    [path] = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return set(archive.namelist())
+
+
+def folders() -> dict[str, Path]:
+    """Every package on disk by its dotted name, those behind links by the links' names."""
+    roots = {"chronosim": ROOT / "chronosim"}
+    roots |= {f"chronosim.{name}": ROOT / name for name in ("adapters", "envs", "scenarios")}
+    found = {}
+    for dotted, root in roots.items():
+        for marker in root.rglob("__init__.py"):
+            inside = marker.parent.relative_to(root).parts
+            if dotted == "chronosim" and inside and (ROOT / inside[0]).is_dir():
+                continue
+            found[".".join((dotted, *inside))] = marker.parent
+    return found
+
+
+def test_every_package_on_disk_is_listed(project: dict[str, Any]) -> None:
+    assert project["tool"]["setuptools"]["packages"] == sorted(folders())
+
+
+def test_the_links_are_there() -> None:
+    for name in ("adapters", "envs", "scenarios"):
+        assert (ROOT / "chronosim" / name).samefile(ROOT / name)
+
+
+def test_the_wheel_has_nothing_but_chronosim_at_its_top(wheel: set[str]) -> None:
+    tops = {name.split("/")[0] for name in wheel}
+    assert tops == {"chronosim", "chronosim-0.1.0.dist-info"}
+
+
+def test_the_wheel_holds_every_module(wheel: set[str]) -> None:
+    modules = {
+        "/".join((*dotted.split("."), path.name))
+        for dotted, folder in folders().items()
+        for path in folder.glob("*.py")
+    }
+    assert {name for name in wheel if name.endswith(".py")} == modules
+
+
+def test_the_wheel_holds_the_data(wheel: set[str]) -> None:
+    scenarios, nano = ROOT / "scenarios", ROOT / "chronosim" / "models" / "nano"
+    data = {
+        f"chronosim/scenarios/{path.relative_to(scenarios).as_posix()}"
+        for path in [*scenarios.rglob("*.yaml"), *scenarios.rglob("*.npz")]
+    }
+    data |= {
+        f"chronosim/models/nano/{path.relative_to(nano).as_posix()}"
+        for path in nano.rglob("*")
+        if path.is_file()
+    }
+    assert data | {"chronosim/py.typed"} <= wheel
+    assert {"chronosim/models/nano/model_index.json", "chronosim/scenarios/conf/demo.yaml"} <= data
+    assert any(name.endswith(".npz") for name in data)
+    assert any(name.endswith("licenses/LICENSE") for name in wheel)
+
+
+def test_the_base_install_holds_the_nine(project: dict[str, Any]) -> None:
+    named = {name(requirement): requirement for requirement in project["project"]["dependencies"]}
+    assert set(named) >= NINE
+    assert named["opencv-python"].endswith("<5")
+    assert "torchvision" not in named, "its wheels break transformers beside a CPU torch"
+
+
+def test_the_constraints_pin_all_that_is_asked_for(project: dict[str, Any]) -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
+    asked = project["project"]["dependencies"] + [
+        requirement
+        for extra in project["project"]["optional-dependencies"].values()
+        for requirement in extra
+    ]
+    missing = {name(requirement) for requirement in asked} - set(pins) - {"chronosim"}
+    assert not missing
+    assert "+" not in pins["torch"], "a build tag cannot be had on every machine"
+    assert "torchvision" not in pins
+
+
+def test_no_file_names_a_registry() -> None:
+    for path in ("pyproject.toml", "constraints.txt", "Makefile", ".ci/run"):
+        assert not re.search(r"index-url|https?://", (ROOT / path).read_text()), path
+
+
+def name(requirement: str) -> str:
+    """The bare name of a requirement, lower case."""
+    found = re.match(r"[A-Za-z0-9-]+", requirement)
+    assert found
+    return found[0].lower()

@@ -1,0 +1,83 @@
+"""The README's code is run, its commands are composed, and its links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronosim.cli import COMMANDS, main
+from chronosim.commands.settings import compose_config
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def lines(program: str) -> list[list[str]]:
+    """The command lines of one program, their comments taken off, split as a shell would."""
+    split = (
+        shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()
+    )
+    return [words for words in split if words and words[0] == program]
+
+
+def test_the_python_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # The promise steps with an action that is the reader's to choose.
+    names: dict[str, Any] = {"action": np.array([0.1, 0.2, 0.0], np.float32)}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    trajectory = names["info"]["trajectory"]
+    assert trajectory.dtype == np.uint8
+    assert trajectory.shape[1:] == (96, 96, 3)
+    for future in ("twin", "other"):
+        assert names[future].step(names["action"])[0]["image"].shape == (96, 96, 3)
+    assert len(blocks("python")) == 5
+
+
+@pytest.mark.parametrize("words", lines("chronosim"), ids=" ".join)
+def test_the_commands_can_be_given(words: list[str]) -> None:
+    assert compose_config(words[1], words[2:]) is not None
+
+
+def test_every_command_is_shown() -> None:
+    assert [words[1] for words in lines("chronosim")] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["demo", "predict", "rollout"])
+def test_the_commands_run(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [given] = [words[2:] for words in lines("chronosim") if words[1] == command]
+    small = ["model=echo", f"output={tmp_path / 'out'}"]
+    small += [] if command == "predict" else ["horizon=2"]
+    assert main([command, *given, *small]) == 0
+    assert str(tmp_path / "out") in capsys.readouterr().out
+
+
+def test_the_targets_of_make_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for words in lines("make"):
+        assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), words
+
+
+def test_the_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
+def test_the_map_names_what_is_there() -> None:
+    [tree] = blocks("text")
+    folder = ROOT
+    for line in tree.splitlines():
+        name = line.split()[0]
+        folder = ROOT / name if not line.startswith(" ") else folder
+        path = folder if not line.startswith(" ") else folder / name
+        assert path.exists(), path
