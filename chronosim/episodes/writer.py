@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Mapping
@@ -65,6 +66,8 @@ class EpisodeWriter:
             self._arrays = dict(self._group.arrays())
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster
+                raise EpisodeExists(f"there is an episode at {self.path} already") from error
             raise EpisodeWriteError(f"cannot begin the episode {self.path}: {error}") from error
 
     def append(self, step: Step) -> None:
