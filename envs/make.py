@@ -9,7 +9,7 @@ from chronosim import config
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.errors import InvalidConfig
-from chronosim.models import presets
+from chronosim.models.loading import load
 from chronosim.protocols import Prompter, Scenario, WorldModel
 
 __all__ = ["load_model", "make_env", "make_vector_env"]
@@ -110,4 +110,4 @@ def load_model(model: str | Path | WorldModel, **settings: Any) -> WorldModel:
     if name in config.names("model") or not (Path(model).is_dir() or "/" in name):
         made: WorldModel = config.load("model", name, **settings)
         return made
-    return presets.load(model, **settings)
+    return load(model, **settings)

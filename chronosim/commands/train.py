@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from chronosim.commands.output import make_folder
 from chronosim.commands.settings import whole_number
 from chronosim.errors import InvalidConfig
-from chronosim.models.presets import load
+from chronosim.models.loading import load
 from chronosim.training.recipe import Recipe, train_pipeline
 from chronosim.training.trainer import Schedule
 

@@ -1,10 +1,10 @@
-"""World models: ChronoEdit through diffusers, its presets, and how they are loaded.
+"""World models: ChronoEdit through diffusers, and its presets.
 
-`load` gives a model by a preset's name, a local folder or a hub id. Importing this package stays
-light; PyTorch is imported when a model is loaded.
+`chronosim.models.loading.load` gives a model by a preset's name, a local folder or a hub id.
+Importing this package stays light: PyTorch comes with `loading`.
 """
 
-from chronosim.models.presets import PRESETS, Preset, load
+from chronosim.models.presets import PRESETS, Preset
 from chronosim.models.sampling import Sampling
 
-__all__ = ["PRESETS", "Preset", "Sampling", "load"]
+__all__ = ["PRESETS", "Preset", "Sampling"]

@@ -1,91 +1,92 @@
-"""Finds a model's weights, on disk or on the model hub, and shares them within the process."""
+"""Gives a world model by a preset's name, from a local folder, or from the model hub."""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
+from dataclasses import fields, replace
+from importlib import resources
 from pathlib import Path
-from weakref import WeakValueDictionary
+from typing import Any
 
-import torch
-from huggingface_hub import snapshot_download
+from chronosim.errors import InvalidConfig
+from chronosim.models.chronoedit import ChronoEdit
+from chronosim.models.presets import PRESETS, Preset
+from chronosim.models.sampling import Sampling
+from chronosim.models.weights import load_components
 
-from chronosim.errors import InvalidConfig, ModelNotFound
-from chronosim.models.components import Components, list_files
-from chronosim.models.parts import read_components
-
-__all__ = ["load_components"]
-
-_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt"]  # no pickles, no second set of weights
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_shared: WeakValueDictionary[tuple[object, ...], Components] = WeakValueDictionary()
-_lock = threading.Lock()
+__all__ = ["load"]
 
 
-def load_components(
-    location: str | Path,
+def load(
+    name: str | Path,
     *,
+    preset: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
     revision: str | None = None,
-) -> Components:
-    """Loads a model, once in a process for as long as somebody holds it.
+    micro_batch: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **sampling: Any,
+) -> ChronoEdit:
+    """Loads a world model by a preset's name, from a local folder, or from the model hub.
 
     Args:
-        location: A local folder in diffusers' format, or an id of the model hub.
+        name: A key of `PRESETS`, a local folder in diffusers' format, or a hub id (owner/name).
+        preset: Whose settings apply to a folder or hub id; None: those of chronoedit-14b.
         device: Such as "cuda" or "cpu"; None: a GPU if there is one.
         dtype: "float32" or "bfloat16"; None: bfloat16 on a GPU, float32 on a CPU.
         revision: A commit, tag or branch of the hub; None: its main branch.
+        micro_batch: Rows computed at once; None: one on a CPU, four on a GPU.
+        progress: Called with the denoising steps done and all of the call's.
+        **sampling: Fields of `Sampling` to change.
 
     Raises:
-        ModelNotFound: The folder or a file of it is missing, or the hub does not give it.
+        InvalidConfig: An unknown name, device, dtype or setting.
+        ModelNotFound: The weights, or one of their files, are missing.
         InvalidModel: The files are there but are no ChronoEdit that can work.
-        InvalidConfig: An unknown device or dtype.
     """
-    place = _device(device)
-    kind = dtype or ("float32" if place.type == "cpu" else "bfloat16")
-    if kind not in _DTYPES:
-        raise InvalidConfig(f"dtype must be {' or '.join(_DTYPES)}, not {dtype!r}")
-    folder, commit = _locate(location, revision)
-    with _lock:
-        key = (folder, list_files(folder), str(place), kind)
-        components = _shared.get(key)
-        if components is None:
-            components = read_components(folder, device=place, dtype=_DTYPES[kind], revision=commit)
-            _shared[key] = components
-    return components
+    chosen = _choose(name, preset)
+    location: str | Path = name
+    if name in PRESETS:
+        location = _shipped(chosen) if chosen.shipped else chosen.location
+    return ChronoEdit(
+        load_components(location, device=device, dtype=dtype, revision=revision),
+        _change(chosen.sampling, sampling),
+        name=str(name),
+        revision=revision,
+        frame_size=chosen.frame_size,
+        micro_batch=micro_batch,
+        progress=progress,
+    )
 
 
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+def _choose(model: str | Path, preset: str | None) -> Preset:
+    """The preset whose settings apply."""
+    if model in PRESETS:
+        if preset not in (None, model):
+            raise InvalidConfig(
+                f"{str(model)!r} is a preset itself: name another one ({preset!r}) only with "
+                "a folder or a hub id"
+            )
+        return PRESETS[str(model)]
+    if "/" not in str(model) and not Path(model).exists():
         raise InvalidConfig(
-            f"there is no device {name!r} here; take cpu, or cuda where there is a GPU "
-            "and PyTorch was built for it"
-        ) from error
-    return device
+            f"there is no model {str(model)!r}: give one of {', '.join(PRESETS)}, "
+            "a local folder, or a hub id such as nvidia/ChronoEdit-14B-Diffusers"
+        )
+    name = preset or "chronoedit-14b"
+    if name not in PRESETS:
+        raise InvalidConfig(f"there is no preset {name!r}: give one of {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
-def _locate(location: str | Path, revision: str | None) -> tuple[Path, str | None]:
-    """Gives the model's folder, and the hub's commit that it is a snapshot of."""
-    folder = Path(location).expanduser()
-    if folder.exists():
-        return folder.resolve(), None
-    if isinstance(location, Path) or not _is_hub_id(location):
-        raise ModelNotFound(f"there is no model folder {location}")
-    try:
-        snapshot = snapshot_download(location, revision=revision, allow_patterns=_PATTERNS)
-    except Exception as error:  # the hub's client passes on whatever its HTTP library raises
-        reason = str(error).strip().split("\n")[0]
-        raise ModelNotFound(
-            f"there is no folder {location}, and the model hub does not give {location}: {reason} "
-            "(a local folder in diffusers' format can be named instead)"
-        ) from error
-    return Path(snapshot), Path(snapshot).name
+def _shipped(preset: Preset) -> Path:
+    return Path(str(resources.files("chronosim.models"))) / preset.location
 
 
-def _is_hub_id(location: str) -> bool:
-    return location.count("/") == 1 and location[0] not in "./~" and location[-1] != "/"
+def _change(sampling: Sampling, changes: dict[str, Any]) -> Sampling:
+    known = [field.name for field in fields(Sampling)]
+    for name in changes:
+        if name not in known:
+            raise InvalidConfig(f"a sampler has no setting {name!r}; it has {', '.join(known)}")
+    return replace(sampling, **changes)

@@ -1,8 +1,7 @@
-"""The promise, with the model that ships: run as soon as its weights are there."""
+"""The promise, with the model that ships."""
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,6 @@ from chronosim.errors import InvalidFrame, InvalidPrompt
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt
 
-pytestmark = pytest.mark.skipif(
-    not (files("chronosim.models") / "nano" / "model_index.json").is_file(),
-    reason="nano's weights are not in this checkout: chronosim train makes them",
-)
 STRAIGHT = np.array([0.0, 0.1, 0.0], np.float32)
 LEFT = np.array([-0.4, 0.1, 0.0], np.float32)
 RIGHT = np.array([0.4, 0.1, 0.0], np.float32)

@@ -13,8 +13,8 @@ from transformers import CLIPVisionModelWithProjection
 
 from chronosim.errors import InvalidConfig, InvalidModel, ModelNotFound
 from chronosim.models.components import Components
-from chronosim.models.loading import load_components
-from chronosim.models.presets import load
+from chronosim.models.loading import load
+from chronosim.models.weights import load_components
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chronosim.errors import InvalidConfig, ModelNotFound
-from chronosim.models import PRESETS, Sampling, load
+from chronosim.models import PRESETS, Sampling
+from chronosim.models.loading import load
 
 
 def test_published_numbers() -> None:
@@ -32,7 +33,7 @@ def test_a_list_of_presets_needs_no_torch() -> None:
 
 def test_settings_can_be_changed(folder: Path) -> None:
     model = load(folder, preset="nano", denoising_steps=3, scheduler="euler")
-    assert model.sampling == Sampling(3, 1.0, 1.0, "all", scheduler="euler")
+    assert model.sampling == Sampling(3, 1.0, 3.0, "all", scheduler="euler")
     assert model.frame_size == (96, 96)
     assert load(folder).sampling == PRESETS["chronoedit-14b"].sampling
 

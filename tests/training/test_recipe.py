@@ -9,7 +9,7 @@ import torch
 
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
-from chronosim.models import load
+from chronosim.models.loading import load
 from chronosim.training import flow
 from chronosim.training.recipe import Recipe, train_pipeline
 from chronosim.training.trainer import Schedule
