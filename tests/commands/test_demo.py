@@ -16,7 +16,7 @@ def test_the_demo_drives_in_nano(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["demo", f"output={output}"]) == 0
     episode = max(map(EpisodeReader, list_episodes(output / "episodes")), key=len)
     assert episode.steps >= 20
-    assert episode.about["model"]["name"].startswith("chronosim-nano")
+    assert episode.about["model"]["name"] == "nano"
     assert np.abs(np.diff(episode.frames.astype(np.int16), axis=0)).mean() > 1, "it moves"
     out = capsys.readouterr().out
     for path in (output / "filmstrip.png", output / "episode.mp4", episode.path):
