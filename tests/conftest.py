@@ -1,7 +1,10 @@
 """What every test shares: few threads, no network, and shapes and types checked at every call."""
 
 import os
+import resource
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -29,3 +32,20 @@ jaxtyping.install_import_hook("chronosim", f"{checker.__name__}.check")
 def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turns off the shape checks of the tests, so that bad input meets chronosim's own checks."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@contextmanager
+def _limited(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        # At once, not after the test: pytest's own report may go to a file, and would be refused.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """Lets no file grow beyond a size, inside a with: the system itself refuses the write."""
+    return _limited

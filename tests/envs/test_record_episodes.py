@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,15 +17,8 @@ from chronosim.simulator import Simulator
 from chronosim.testing import ReplayModel
 
 Make = Callable[..., gym.Env[Any, Any]]
+FullDisk = Callable[[int], AbstractContextManager[None]]
 STRAIGHT = np.array([0.0, 0.2, 0.0], np.float32)
-
-
-@pytest.fixture
-def full_disk() -> Iterator[Callable[[], None]]:
-    """Lets no file grow beyond 1 KB from the call on: the system itself refuses the write."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_round_trip(made: Make, tmp_path: Path) -> None:
@@ -113,18 +106,18 @@ def test_a_recording_replays(made: Make, tmp_path: Path) -> None:
     assert np.array_equal(frames, [observation.frame for observation, _ in imagined])
 
 
-def test_a_full_disk(made: Make, tmp_path: Path, full_disk: Callable[[], None]) -> None:
+def test_a_full_disk(made: Make, tmp_path: Path, full_disk: FullDisk) -> None:
     env = RecordEpisodes(made(), tmp_path)
     env.reset(seed=0)
     expected = [env.step(STRAIGHT)[0]["image"] for _ in range(2)]
-    full_disk()
-    with pytest.raises(EpisodeWriteError, match="the 2 steps before it are whole") as caught:
-        env.step(STRAIGHT)
-    assert isinstance(caught.value, OSError)
-    with pytest.raises(ResetNeeded):  # a gap in the log would follow
-        env.step(STRAIGHT)
-    with pytest.raises(EpisodeWriteError, match="cannot begin"):
-        env.reset()
+    with full_disk(1024):
+        with pytest.raises(EpisodeWriteError, match="the 2 steps before it are whole") as caught:
+            env.step(STRAIGHT)
+        assert isinstance(caught.value, OSError)
+        with pytest.raises(ResetNeeded):  # a gap in the log would follow
+            env.step(STRAIGHT)
+        with pytest.raises(EpisodeWriteError, match="cannot begin"):
+            env.reset()
     env.close()
     [path] = list_episodes(tmp_path)
     reader = EpisodeReader(path)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ import pytest
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
 from chronosim.errors import EpisodeNotFound, EpisodeWriteError
 from chronosim.types import Observation, Prediction
+
+FullDisk = Callable[[int], AbstractContextManager[None]]
 
 # Forks a writer for each path it is told, and says its process id: importing takes longer than
 # living. Each value of step k can be told from k, so that a half-written step cannot go unnoticed.
@@ -106,18 +108,6 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         check_whole(reader)
 
 
-@pytest.fixture
-def file_limit() -> Iterator[None]:
-    """Restores the limit on the size of files that a test sets to make the system refuse."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def limit(size: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
-
 def observed(step: int) -> Observation:
     frame = np.random.default_rng(step).integers(0, 256, (48, 48, 3), np.uint8)
     return Observation(frame, np.zeros(1, np.float32), step)
@@ -129,19 +119,19 @@ def taken(index: int) -> Step:
     return Step("go", "go", index, Prediction(frames), after, 1.0, False, False)
 
 
-@pytest.mark.usefixtures("file_limit")
 @pytest.mark.parametrize("size", [10, 300, 1200, 3000])  # refuses metadata, or only large chunks
 @pytest.mark.parametrize("before", [0, 1, 32])  # 32: the reserve is used up, arrays must grow
-def test_a_refused_step_can_be_tried_again(tmp_path: Path, size: int, before: int) -> None:
+def test_a_refused_step_can_be_tried_again(
+    tmp_path: Path, size: int, before: int, full_disk: FullDisk
+) -> None:
     with EpisodeWriter(tmp_path / "episode", observed(0), {}) as writer:
         for index in range(before):
             writer.append(taken(index))
-        limit(size)
-        for _ in range(2):
-            with pytest.raises(EpisodeWriteError, match=f"the {before} steps before it are whole"):
-                writer.append(taken(before))
-        assert EpisodeReader(tmp_path / "episode").steps == before
-        limit(resource.RLIM_INFINITY)
+        with full_disk(size):
+            for _ in range(2):
+                with pytest.raises(EpisodeWriteError, match=f"the {before} steps before it"):
+                    writer.append(taken(before))
+            assert EpisodeReader(tmp_path / "episode").steps == before
         for index in (before, before + 1):
             writer.append(taken(index))
     reader = EpisodeReader(tmp_path / "episode")
@@ -151,23 +141,20 @@ def test_a_refused_step_can_be_tried_again(tmp_path: Path, size: int, before: in
         assert step.seed == index
 
 
-@pytest.mark.usefixtures("file_limit")
-def test_an_episode_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
-    limit(300)
-    with pytest.raises(EpisodeWriteError, match="cannot begin") as caught:
+def test_an_episode_that_cannot_begin_leaves_nothing(tmp_path: Path, full_disk: FullDisk) -> None:
+    with full_disk(300), pytest.raises(EpisodeWriteError, match="cannot begin") as caught:
         EpisodeWriter(tmp_path / "episode", observed(0), {})
     assert isinstance(caught.value, OSError)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("file_limit")
-def test_an_episode_that_cannot_be_finished_is_readable(tmp_path: Path) -> None:
+def test_an_episode_that_cannot_be_finished_is_readable(
+    tmp_path: Path, full_disk: FullDisk
+) -> None:
     writer = EpisodeWriter(tmp_path / "episode", observed(0), {})
     writer.append(taken(0))
-    limit(10)
-    with pytest.raises(EpisodeWriteError, match="cannot finish"):
+    with full_disk(10), pytest.raises(EpisodeWriteError, match="cannot finish"):
         writer.close()
-    limit(resource.RLIM_INFINITY)
     reader = EpisodeReader(tmp_path / "episode")
     assert (reader.steps, reader.finished) == (1, False)
     assert np.array_equal(reader.step(0).after.frame, taken(0).after.frame)
