@@ -22,6 +22,9 @@ def make_pair(**config: Any) -> tuple[Any, Any]:
     return stock, planar
 
 
+# Sums in another order: float32 rounding, through every layer of an autoencoder.
+ROUNDING = {"atol": 5e-5, "rtol": 1e-5}
+
 CONFIGS = {
     "published": {"dim_mult": [1, 1, 2, 2], "temperal_downsample": [False, True, True]},
     "nano": {
@@ -41,11 +44,9 @@ def test_encode_and_decode_equal_stock(config: str, frames: int) -> None:
     video = torch.rand(2, 3, frames, 32, 16) * 2 - 1
     with torch.no_grad():
         latents = stock.encode(video).latent_dist.mode()
-        torch.testing.assert_close(
-            planar.encode(video).latent_dist.mode(), latents, atol=1e-5, rtol=1e-5
-        )
+        torch.testing.assert_close(planar.encode(video).latent_dist.mode(), latents, **ROUNDING)
         decoded = stock.decode(latents).sample
-        torch.testing.assert_close(planar.decode(latents).sample, decoded, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(planar.decode(latents).sample, decoded, **ROUNDING)
     assert decoded.shape == video.shape
     assert decoded.std() > 0.01  # something is drawn, not a constant
 
