@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from chronosim.adapters.prompters.checks import check_action, check_names
+from chronosim.errors import InvalidConfig
 from chronosim.types import Observation, State
 
 __all__ = ["DrivingPrompter"]
@@ -35,6 +36,8 @@ class DrivingPrompter:
         power: Engine power per mass at full throttle, m^2/s^3.
         scrub: Speed lost per unit of steering, 1/s.
         braking: Deceleration at full brake, m/s^2.
+        top_speed: The commanded speed stays at or below it, m/s: the fastest that nano was told of
+            while it learned, and about as fast as cars go.
         resolution: Wording step of steering, throttle and brake, in percent.
     """
 
@@ -42,6 +45,7 @@ class DrivingPrompter:
     power: float = 1650.0
     scrub: float = 0.2
     braking: float = 90.0
+    top_speed: float = 58.0
     resolution: int = 5
 
     @property
@@ -53,17 +57,20 @@ class DrivingPrompter:
 
     @property
     def state_space(self) -> gym.spaces.Box:
-        """Commanded speed in m/s: float32 (1,), 0 to 150."""
-        return gym.spaces.Box(0.0, 150.0, (1,), np.float32)
+        """Commanded speed in m/s: float32 (1,), 0 to `top_speed`."""
+        return gym.spaces.Box(0.0, self.top_speed, (1,), np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
         """Starts at `speed` m/s (0 if not named).
 
         Raises:
-            InvalidConfig: Another name than `speed`.
+            InvalidConfig: Another name than `speed`, or a speed below 0 or above `top_speed`.
         """
         check_names(values, ("speed",))
-        return np.clip(np.array([values.get("speed", 0.0)], np.float32), 0, 150)
+        speed = float(values.get("speed", 0.0))
+        if not 0 <= speed <= self.top_speed:
+            raise InvalidConfig(f"speed must lie from 0 to {self.top_speed:g} m/s, not {speed:g}")
+        return np.array([speed], np.float32)
 
     def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
         """Words the action with the speed before it.
@@ -95,5 +102,5 @@ class DrivingPrompter:
         for _ in range(ticks):
             gain = self.power * throttle / (speed + 1.5)
             loss = self.scrub * abs(steering) * speed + self.braking * brake**0.5
-            speed = min(max(speed + dt * (gain - loss), 0.0), 150.0)
+            speed = min(max(speed + dt * (gain - loss), 0.0), self.top_speed)
         return speed

@@ -12,12 +12,14 @@ from gymnasium.utils.env_checker import check_env
 
 import chronosim
 from chronosim.adapters.policies.carracing import LaneFollower
+from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.envs.make import load_model, make_env
 from chronosim.envs.record_episodes import RecordEpisodes
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidFrame, InvalidPrompt
+from chronosim.models.encoding import encode_text
 from chronosim.testing import check_world_model
-from chronosim.types import EditPrompt
+from chronosim.types import EditPrompt, Observation
 
 STRAIGHT = np.array([0.0, 0.1, 0.0], np.float32)
 LEFT = np.array([-0.4, 0.1, 0.0], np.float32)
@@ -99,3 +101,19 @@ def test_what_nano_never_learned(model: Any) -> None:
         model.predict([EditPrompt(frame, "a pedestrian steps onto the road", 0)])
     with pytest.raises(InvalidFrame, match="96 x 96"):
         model.predict([EditPrompt(np.zeros((64, 64, 3), np.uint8), prompts(1)[0].text, 0)])
+
+
+def test_nano_can_read_whatever_the_prompter_says() -> None:
+    prompter = DrivingPrompter()
+    observation = Observation(np.zeros((96, 96, 3), np.uint8), prompter.begin({}))
+    components = load_model("nano").components  # type: ignore[attr-defined]
+    for steering in np.linspace(-1, 1, 60):
+        # Full throttle: the speed climbs to the top and stays there.
+        text, state = prompter(observation, np.array([steering, 1, 0], np.float32))
+        encode_text(components, text)
+        observation = Observation(observation.frame, state)
+    assert state.item() == prompter.top_speed
+    for percent in range(101):
+        action = np.array([0, percent / 100, percent / 100], np.float32)
+        speed = np.array([0.58 * percent], np.float32)
+        encode_text(components, prompter(Observation(observation.frame, speed), action)[0])
