@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -65,7 +66,7 @@ class EpisodeWriter:
             self._group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
             self._arrays = dict(self._group.arrays())
         except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
+            _discard(draft)
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster
                 raise EpisodeExists(f"there is an episode at {self.path} already") from error
             raise EpisodeWriteError(f"cannot begin the episode {self.path}: {error}") from error
@@ -195,6 +196,15 @@ class EpisodeWriter:
             self._arrays["states"][at + 1] = step.after.state
         for name in SCALARS:
             self._arrays[name][at] = getattr(step, name)
+
+
+def _discard(draft: Path) -> None:
+    """Removes a draft for good: zarr's threads may still end writes begun before the error."""
+    for _ in range(50):
+        shutil.rmtree(draft, ignore_errors=True)
+        time.sleep(0.01)
+        if not draft.exists():
+            return
 
 
 def _fits(dtype: np.dtype[Any], known: np.dtype[Any]) -> bool:
