@@ -1,1 +1,1 @@
-"""."""
+"""Translators between the outside and chronosim, one file each."""

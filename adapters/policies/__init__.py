@@ -1,1 +1,1 @@
-"""."""
+"""Policies: callables from an observation to an action."""

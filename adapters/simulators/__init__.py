@@ -1,1 +1,1 @@
-"""."""
+"""Reference simulators, and how they are recorded as episodes."""

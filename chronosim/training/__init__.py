@@ -1,1 +1,1 @@
-"""."""
+"""From recorded episodes to a world model."""

@@ -82,7 +82,8 @@ class AutoencoderObjective:
         windows: What it learns from.
         held_out: What it is evaluated on.
         batch: Single frames per step (in `stills`), or clips per step.
-        stills: Whether to train on single frames; else on clips and on still pairs, half each.
+        stills: Whether to train on single frames; else on clips, and in 3 of 10 batches
+            on still pairs.
         kl: Weight of the divergence from a standard Gaussian.
     """
 

@@ -68,7 +68,7 @@ def train_pipeline(recipe: Recipe, dataset: Path, folder: Path) -> Path:
         folder: Gets a folder for each stage, and `pipeline`.
 
     Returns:
-        The pipeline folder, which `chronosim.models.load` reads.
+        The pipeline folder, which `chronosim.models.loading.load` reads.
 
     Raises:
         EpisodeNotFound: There is no data set.
@@ -154,9 +154,8 @@ def _train_world(
 def _latents(vae: AutoencoderKLWan, windows: Windows, path: Path) -> LatentWindows:
     """Encodes the windows once; a resumed training reads them back."""
     file = path.with_suffix(".safetensors")
-    if file.exists() and len(kept := load_file(file)["start"]) == len(windows):
-        tensors = load_file(file)
-        return LatentWindows(kept, tensors["clip"], tensors["blank"], windows.text)
+    if file.exists() and len((kept := load_file(file))["start"]) == len(windows):
+        return LatentWindows(kept["start"], kept["clip"], kept["blank"], windows.text)
     latents = encode_windows(vae, windows)
     tensors = {"start": latents.start, "clip": latents.clip, "blank": latents.blank}
     file.parent.mkdir(parents=True, exist_ok=True)

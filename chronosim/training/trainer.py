@@ -55,7 +55,7 @@ class Schedule:
         seed: Seed of everything drawn.
 
     Raises:
-        InvalidConfig: A number is not positive, or the warm-up is longer than the training.
+        InvalidConfig: A number is not positive, or `ema` lies outside 0 to 1.
     """
 
     steps: int
