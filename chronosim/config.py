@@ -12,11 +12,12 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from chronosim.errors import ChronosimError, InvalidConfig
 
-__all__ = ["load", "names"]
+__all__ = ["companion", "load", "names"]
 
 _GROUPS = files("chronosim.scenarios") / "conf"
 
@@ -39,8 +40,9 @@ def load(group: str, name: str, **overrides: Any) -> Any:
     """Makes the object that a config file describes.
 
     Args:
-        group: `model`, `prompter` or `scenario`.
-        name: The file's name, without its ending.
+        group: `model`, `prompter`, `scenario`, `simulator` or `policy`.
+        name: The file's name, without its ending; or the path of a YAML of your own, which
+            describes a world: the object under the group's name is made.
         **overrides: Settings that replace or complete the file's.
 
     Returns:
@@ -50,10 +52,11 @@ def load(group: str, name: str, **overrides: Any) -> Any:
         InvalidConfig: The group, the name or a setting is unknown.
         ChronosimError: Whatever the object's own making raises.
     """
-    if name not in names(group):
-        raise InvalidConfig(f"there is no {group} {name!r}; there are: {', '.join(names(group))}")
-    with as_file(_GROUPS / group / f"{name}.yaml") as path:
-        config: Any = OmegaConf.load(path)
+    config = _read(group, name)
+    config.pop("defaults", None)  # what comes along with it in a command; see companion
+    missing = sorted(OmegaConf.missing_keys(config) - set(overrides))
+    if missing:
+        raise InvalidConfig(f"{group} {name!r} needs to be told: {', '.join(missing)}")
     _check_settings(f"{group} {name!r}", config["_target_"], overrides)
     try:
         return instantiate(config, **overrides, _convert_="all")
@@ -62,6 +65,56 @@ def load(group: str, name: str, **overrides: Any) -> Any:
         if isinstance(error.__cause__, ChronosimError):
             raise error.__cause__ from None
         raise InvalidConfig(f"{group} {name!r} cannot be made: {error}") from error
+
+
+def companion(group: str, name: str, other: str) -> str | None:
+    """Names what comes along with a choice, as its file's defaults list says.
+
+    Args:
+        group: Such as `scenario`.
+        name: The choice, such as `carracing`.
+        other: The group of what comes along, such as `prompter`.
+
+    Returns:
+        The name in that group (of a YAML of your own: the same path); None where the choice
+        brings nothing of it.
+
+    Raises:
+        InvalidConfig: The group or the name is unknown.
+    """
+    if _is_path(name):
+        return name if other in _read_world(name) else None
+    for entry in _read(group, name).get("defaults", ()):
+        for key, value in dict(entry).items() if entry != "_self_" else ():
+            if str(key).partition("@")[0] == f"/{other}":
+                return str(value)
+    return None
+
+
+def _read(group: str, name: str) -> Any:
+    if _is_path(name):
+        world = _read_world(name)
+        if group not in world:
+            raise InvalidConfig(f"{name} describes no {group}, only: {', '.join(map(str, world))}")
+        return world[group]
+    if name not in names(group):
+        raise InvalidConfig(f"there is no {group} {name!r}; there are: {', '.join(names(group))}")
+    with as_file(_GROUPS / group / f"{name}.yaml") as path:
+        return OmegaConf.load(path)
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".yaml")
+
+
+def _read_world(path: str) -> DictConfig:
+    try:
+        world = OmegaConf.load(path)
+    except (OSError, YAMLError) as error:
+        raise InvalidConfig(f"{path} cannot be read: {error}") from error
+    if not isinstance(world, DictConfig):
+        raise InvalidConfig(f"{path} must describe a simulator, a prompter, a scenario ...")
+    return world
 
 
 def _check_settings(what: str, target: str, overrides: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from chronosim.types import Frame, Prediction
 __all__ = ["CarRacingSimulator"]
 
 _ZOOM_FRAMES = 50  # the camera zooms in during the first second: no world to learn
+_TICK = 0.02  # seconds of one simulator step
 
 
 class CarRacingSimulator:
@@ -33,7 +34,7 @@ class CarRacingSimulator:
     def __init__(self, hold: int = 18, stride: int = 2) -> None:
         if hold < 1 or hold % stride:
             raise InvalidAction(f"stride {stride} must divide hold {hold}")
-        self.hold, self.stride = hold, stride
+        self.source, self.hold, self.stride = "CarRacing-v3", hold, stride
         try:
             env: Any = cast("Any", gym.make("CarRacing-v3").unwrapped)
         except gym.error.DependencyNotInstalled as error:
@@ -82,6 +83,11 @@ class CarRacingSimulator:
             if draw and tick % self.stride == 0:
                 frames.append(self._frame())
         return Prediction(np.stack(frames)) if draw else None, reward, ended
+
+    @property
+    def seconds_per_step(self) -> float:
+        """How long one action is held, in seconds."""
+        return self.hold * _TICK
 
     @property
     def speed(self) -> float:

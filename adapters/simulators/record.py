@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
+from chronosim.adapters.simulators.reference import ReferenceSimulator
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
@@ -24,7 +24,7 @@ Policy = Callable[[Observation], Any]
 def record_episode(
     path: Path,
     *,
-    simulator: CarRacingSimulator,
+    simulator: ReferenceSimulator,
     prompter: Prompter,
     policy: Policy,
     seed: int,
@@ -50,7 +50,7 @@ def record_episode(
     frame, values = simulator.reset(seed)
     observation = Observation(frame, prompter.begin(values))
     about = {
-        "source": "CarRacing-v3",
+        "source": simulator.source,
         "synthetic": False,
         "seed": seed,
         "hold": simulator.hold,
@@ -76,7 +76,7 @@ def record_episode(
 def record_dataset(
     dataset: Path,
     *,
-    simulator: Callable[[], CarRacingSimulator],
+    simulator: Callable[[], ReferenceSimulator],
     prompter: Prompter,
     policy: Callable[[int], Policy],
     seeds: Iterable[int],
@@ -107,7 +107,7 @@ def record_dataset(
 
 def _record_seed(
     dataset: Path,
-    simulator: Callable[[], CarRacingSimulator],
+    simulator: Callable[[], ReferenceSimulator],
     prompter: Prompter,
     policy: Callable[[int], Policy],
     steps: int,

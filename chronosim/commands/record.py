@@ -1,13 +1,13 @@
 """Records a reference simulator as episodes, for training and for comparison.
 
-CarRacing is driven by a policy whose actions are held as the world model will hold them, and every
-episode is logged as the world model's own are. Broken off, the same command goes on where it
-stopped. Needs the simulators: pip install 'chronosim[sim]'.
+A policy acts, its actions are held as the world model will hold them, and every episode is logged
+as the world model's own are. Broken off, the same command goes on where it stopped. Needs the
+simulators: pip install 'chronosim[sim]'.
 
 Examples:
     chronosim record episodes=100 output=datasets/carracing
+    chronosim record simulator=pusht episodes=100 output=datasets/pusht
     chronosim record episodes=20 seed=900000 policy=lane-follower output=datasets/held-out
-    chronosim record episodes=10 hold=36 stride=4 prompter.seconds_per_step=0.72 output=slow
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
 from chronosim.adapters.simulators.record import record_dataset
+from chronosim.adapters.simulators.reference import ReferenceSimulator
 from chronosim.commands.output import make_folder
 from chronosim.commands.settings import make_part, whole_number, with_seed
 from chronosim.episodes import EpisodeReader, list_episodes
@@ -29,7 +29,6 @@ from chronosim.protocols import Prompter
 
 __all__ = ["run"]
 
-_TICK = 0.02  # seconds of one CarRacing frame
 _MAY_DIFFER = ("episodes", "output", "seed", "workers")  # from one run on a data set to the next
 
 
@@ -41,17 +40,14 @@ def run(config: DictConfig) -> None:
     """
     counts = {name: whole_number(config, name, 1) for name in ("episodes", "steps", "workers")}
     seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
-    simulator = partial(
-        CarRacingSimulator, whole_number(config, "hold", 1), whole_number(config, "stride", 1)
-    )
-    _check_clock(config, prompter)
-    simulator()  # so that a missing simulator is one sentence here, not one from each worker
+    # Made here too, so that what is missing is one sentence here, not one from each worker.
+    _check_clock(make_part(config, "simulator"), prompter)
     make_part(config, "policy")
     dataset = _open(config)
     before, began = _frames(dataset), perf_counter()
     record_dataset(
         dataset,
-        simulator=simulator,
+        simulator=partial(make_part, config, "simulator"),
         prompter=prompter,
         policy=partial(_policy, OmegaConf.to_yaml(config)),
         seeds=range(seed, seed + counts["episodes"]),
@@ -70,11 +66,11 @@ def _policy(settings: str, seed: int) -> Any:
     return make_part(with_seed(DictConfig(OmegaConf.create(settings)), seed), "policy")
 
 
-def _check_clock(config: DictConfig, prompter: Prompter) -> None:
-    held = config.hold * _TICK
+def _check_clock(simulator: ReferenceSimulator, prompter: Prompter) -> None:
+    held = simulator.seconds_per_step
     if prompter.seconds_per_step is None or abs(prompter.seconds_per_step - held) > 1e-6:
         raise InvalidConfig(
-            f"hold={config.hold} lasts {held:.2f} s, but the prompter reckons with "
+            f"simulator.hold={simulator.hold} lasts {held:.2f} s, but the prompter reckons with "
             f"{prompter.seconds_per_step} s: add prompter.seconds_per_step={held:.2f}"
         )
 

@@ -1,0 +1,75 @@
+"""Words where the pusher of PushT goes, keeping its commanded place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from chronosim.adapters.prompters.checks import check_action, check_names
+from chronosim.errors import InvalidConfig
+from chronosim.types import Observation, State
+
+__all__ = ["PushingPrompter"]
+
+_BOARD = 512.0  # board units from edge to edge, gym-pusht's own
+
+
+@dataclass(frozen=True, slots=True)
+class PushingPrompter:
+    """Sends a pusher somewhere on a board, where it arrives within `seconds_per_step`.
+
+    The action is float32 (2,): the place to go to, x (across, from the left) and y (down, from the
+    top), 0 to 512 board units: gym-pusht's own. The commanded state is float32 (2,): the place the
+    pusher was last sent to, in the same units. It is where the pusher really is: nothing on the
+    board can stop it, and it needs less than 0.9 s from edge to edge.
+
+    The words give both, way and place, in percent of the board:
+    "The pusher moves 20% right and 5% up, to 55% across and 40% down."
+
+    Attributes:
+        seconds_per_step: How long one action is held, in seconds.
+    """
+
+    seconds_per_step: float = 0.9
+
+    @property
+    def action_space(self) -> gym.spaces.Box:
+        """Where to go: float32 (2,), x and y, 0 to 512 board units."""
+        return gym.spaces.Box(0.0, _BOARD, (2,), np.float32)
+
+    @property
+    def state_space(self) -> gym.spaces.Box:
+        """Where the pusher was sent last: float32 (2,), x and y, 0 to 512 board units."""
+        return gym.spaces.Box(0.0, _BOARD, (2,), np.float32)
+
+    def begin(self, values: Mapping[str, float]) -> State:
+        """Starts at `x` and `y`, board units (the middle of the board if not named).
+
+        Raises:
+            InvalidConfig: Another name than these, or a place off the board.
+        """
+        check_names(values, ("x", "y"))
+        place = np.array([values.get(name, _BOARD / 2) for name in ("x", "y")], np.float32)
+        if not ((place >= 0) & (place <= _BOARD)).all():
+            raise InvalidConfig(
+                f"the pusher must start on the board, 0 to {_BOARD:g}, not at {place.tolist()}"
+            )
+        return place
+
+    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
+        """Words the way from the commanded place to the action's.
+
+        Raises:
+            InvalidAction: Not float (2,), NaN, or off the board.
+        """
+        target = np.asarray(check_action(action, self.action_space), np.float32)
+        x, y = (round(100 * float(part) / _BOARD) for part in target)
+        from_x, from_y = (round(100 * float(part) / _BOARD) for part in observation.state)
+        across = f"{abs(x - from_x)}% {'left' if x < from_x else 'right'}"
+        along = f"{abs(y - from_y)}% {'up' if y < from_y else 'down'}"
+        text = f"The pusher moves {across} and {along}, to {x}% across and {y}% down."
+        return text, target

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chronosim.adapters.policies.pusht import Pusher, PusherMix
+from chronosim.adapters.prompters.pushing import PushingPrompter
+from chronosim.adapters.simulators.pusht import PushTSimulator
+from chronosim.types import Observation
+
+
+@pytest.mark.parametrize("seed", [9, 10, 13])
+def test_the_pusher_covers_the_goal(seed: int) -> None:
+    simulator, prompter, policy = PushTSimulator(stride=9), PushingPrompter(), Pusher()
+    frame, values = simulator.reset(seed)
+    observation = Observation(frame, prompter.begin(values))
+    for _ in range(40):
+        action = policy(observation)
+        prediction, _, ended = simulator.step(action)
+        assert prediction is not None
+        observation = Observation(prediction.frame, prompter(observation, action)[1])
+        if ended:
+            return
+    assert simulator.coverage > 0.8
+
+
+def test_without_a_block_the_pusher_stays() -> None:
+    at = np.array([100.0, 200.0], np.float32)
+    white = np.full((96, 96, 3), 255, np.uint8)
+    assert np.array_equal(Pusher()(Observation(white, at)), at)
+
+
+def test_the_mix_is_many_pushers() -> None:
+    frame, values = PushTSimulator().reset(4)
+    observation = Observation(frame, PushingPrompter().begin(values))
+    space = PushingPrompter().action_space
+    drawn = [[mix(observation) for _ in range(30)] for mix in map(PusherMix, (0, 0, 1))]
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+    assert all(space.contains(action) for actions in drawn for action in actions)
+    ways = np.linalg.norm(np.array(drawn[2]) - observation.state, axis=1)
+    assert ways.min() < 60 < 150 < ways.max()

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chronosim.adapters.prompters.pushing import PushingPrompter
+from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.testing import check_prompter
+from chronosim.types import Observation
+
+FRAME = np.zeros((96, 96, 3), np.uint8)
+
+
+def test_contract() -> None:
+    check_prompter(PushingPrompter(), samples=100)
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ([256, 256], "moves 0% right and 0% down, to 50% across and 50% down."),
+        ([358.4, 204.8], "moves 20% right and 10% up, to 70% across and 40% down."),
+        ([0, 512], "moves 50% left and 50% down, to 0% across and 100% down."),
+    ],
+)
+def test_words(action: list[float], words: str) -> None:
+    at = Observation(FRAME, PushingPrompter().begin({}))
+    text, state = PushingPrompter()(at, np.array(action, np.float32))
+    assert text == f"The pusher {words}"
+    assert state.tolist() == pytest.approx(action)
+
+
+def test_beginning() -> None:
+    prompter = PushingPrompter()
+    assert prompter.begin({}).tolist() == [256, 256]
+    assert prompter.begin({"x": 3.0, "y": 500.0}).tolist() == [3, 500]
+    with pytest.raises(InvalidConfig, match=r"'speed'.*x, y"):
+        prompter.begin({"speed": 1.0})
+    with pytest.raises(InvalidConfig, match="on the board"):
+        prompter.begin({"x": -1.0})
+
+
+def test_a_place_off_the_board_is_refused() -> None:
+    at = Observation(FRAME, PushingPrompter().begin({}))
+    with pytest.raises(InvalidAction, match="between"):
+        PushingPrompter()(at, np.array([600, 0], np.float32))
