@@ -7,11 +7,12 @@ after it was broken off. The result is a pipeline folder that every command take
 Examples:
     chronosim train dataset=datasets/carracing output=runs/train/mine
     chronosim train output=runs/train/toy stills.steps=50 clips.steps=20 world.steps=100
-    chronosim train start=nano stills.steps=1 clips.steps=1 output=runs/train/finetuned
+    chronosim train start=nano dataset=datasets/mine known=datasets/carracing output=runs/train/two
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ def run(config: DictConfig) -> None:
         torch.set_num_threads(whole_number(config, "threads", 1))
     folder = Path(config.output)
     make_folder(config, folder)
-    pipeline = train_pipeline(_recipe(config), Path(config.dataset), folder)
+    pipeline = train_pipeline(_recipe(config), _paths(config.dataset), folder)
     print(f"\nThe model is in {pipeline}: chronosim rollout model.name={pipeline}")
 
 
@@ -53,7 +54,13 @@ def _recipe(config: DictConfig) -> Recipe:
         held_out=whole_number(config, "held_out", 1),
         flow={name: world[name] for name in ("reasoning", "reasoning_from", "drop", "shift")},
         start=None if config.start is None else load(str(config.start), device="cpu").components,
+        known=_paths(config.known),
     )
+
+
+def _paths(given: str | Sequence[str]) -> list[Path]:
+    """One folder, or a list of them."""
+    return [Path(one) for one in ([given] if isinstance(given, str) else given)]
 
 
 def _schedule(stage: str, values: dict[str, float]) -> Schedule:

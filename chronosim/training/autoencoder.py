@@ -85,6 +85,10 @@ class AutoencoderObjective:
         stills: Whether to train on single frames; else on clips, and in 3 of 10 batches
             on still pairs.
         kl: Weight of the divergence from a standard Gaussian.
+        known: Windows of worlds that `teacher` knows: replayed, and their latents held where it
+            puts them, so that a transformer that has learned them need not learn them again.
+        teacher: The autoencoder that this one started from.
+        hold: Weight of the squared distance from the teacher's latents.
     """
 
     vae: AutoencoderKLWan
@@ -93,6 +97,9 @@ class AutoencoderObjective:
     batch: int = 16
     stills: bool = True
     kl: float = 1e-5
+    known: Sequence[Windows] = ()
+    teacher: AutoencoderKLWan | None = None
+    hold: float = 0.1
 
     @property
     def module(self) -> nn.Module:
@@ -101,7 +108,9 @@ class AutoencoderObjective:
 
     def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
         """The weighted error of one batch."""
-        clips = to_tensor(self._draw(rng))
+        windows, known = self._choose(rng)
+        rows = rng.integers(len(windows), size=self.batch)
+        clips = to_tensor(self._clips(windows, rows, rng))
         with torch.autocast("cpu", torch.bfloat16):
             posterior = self.vae.encode(clips).latent_dist
             latents = posterior.mean.float()
@@ -110,6 +119,8 @@ class AutoencoderObjective:
             decoded = self.vae.decode(latents).sample.float()
         error = decoded - clips
         weighted = _detail(clips) * (error.square() + 0.2 * error.abs())
+        if known:
+            return weighted.mean() + self.hold * self._moved(clips, posterior.mean.float())
         divergence = 0.5 * (posterior.mean.float().square() + spread.square() - 1)
         return weighted.mean() + self.kl * (divergence - spread.log()).mean()
 
@@ -125,9 +136,18 @@ class AutoencoderObjective:
             "latent_std": float(self.vae.encode(tensor).latent_dist.mode().std()),
         }
 
-    def _draw(self, rng: np.random.Generator) -> UInt8[np.ndarray, "b t h w 3"]:
-        windows = self.windows[int(rng.integers(len(self.windows)))]
-        return self._clips(windows, rng.integers(len(windows), size=self.batch), rng)
+    def _choose(self, rng: np.random.Generator) -> tuple[Windows, bool]:
+        """Draws windows, the larger ones more often, and says whether the teacher knows them."""
+        every = [*self.windows, *self.known]
+        sizes = np.array([len(windows) for windows in every], float)
+        index = int(rng.choice(len(every), p=sizes / sizes.sum()))
+        return every[index], index >= len(self.windows)
+
+    def _moved(self, clips: Clips, latents: Tensor) -> Tensor:
+        assert self.teacher is not None  # it comes with what it knows
+        with torch.no_grad():
+            theirs = self.teacher.encode(clips).latent_dist.mode().float()
+        return (latents - theirs).square().mean()
 
     def _clips(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from warnings import catch_warnings, filterwarnings
 
 import numpy as np
@@ -81,6 +81,11 @@ class TrainingSet:
     windows: Windows
     tokens: Int[Tensor, "n tokens"]
 
+    @property
+    def reasons(self) -> bool:
+        """Whether there are reasoning tokens in it, not only outcomes."""
+        return self.latents.clip.shape[2] > 1
+
     @classmethod
     def of(
         cls, latents: LatentWindows, windows: Windows, tokenizer: T5TokenizerFast
@@ -115,11 +120,6 @@ class FlowObjective:
     reasoning_from: float = 0.3
     drop: float = 0.08
     shift: float = 3.0
-    _sizes: np.ndarray = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        sizes = np.array([len(one.windows) for one in self.sets], float)
-        self._sizes = sizes / sizes.sum()
 
     @property
     def module(self) -> nn.Module:
@@ -128,13 +128,19 @@ class FlowObjective:
 
     def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
         """The error of the velocity on one batch, at random noise levels."""
-        think = progress >= self.reasoning_from and rng.random() < self.reasoning
-        chosen = self.sets[-1] if think else self.sets[rng.choice(len(self.sets), p=self._sizes)]
+        may_think = any(one.reasons for one in self.sets) and progress >= self.reasoning_from
+        think = may_think and rng.random() < self.reasoning
+        chosen = self._choose([one for one in self.sets if one.reasons or not think], rng)
         rows = torch.from_numpy(rng.integers(len(chosen.windows), size=self.batch))
         uniform = torch.rand(self.batch, generator=noise)
         sigma = self.shift * uniform / (1 + (self.shift - 1) * uniform)
         dropped = torch.rand(self.batch, generator=noise) < self.drop
         return self._loss(chosen, rows, sigma, noise, think=think, dropped=dropped)[0]
+
+    def _choose(self, sets: Sequence[TrainingSet], rng: np.random.Generator) -> TrainingSet:
+        """Draws a set; the larger ones more often."""
+        sizes = np.array([len(one.windows) for one in sets], float)
+        return sets[int(rng.choice(len(sets), p=sizes / sizes.sum()))]
 
     @torch.no_grad()
     def evaluate(self) -> Mapping[str, float]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file, save_file
@@ -26,7 +27,7 @@ from chronosim.training.latents import LatentWindows, encode_windows, measure_la
 from chronosim.training.pipeline import new_world, save_pipeline
 from chronosim.training.trainer import Schedule, train
 from chronosim.training.windows import Windows, load_windows
-from chronosim.training.words import new_tokenizer
+from chronosim.training.words import extend_embeddings, extend_tokenizer, new_tokenizer
 
 __all__ = ["Recipe", "train_pipeline"]
 
@@ -47,6 +48,8 @@ class Recipe:
         held_out: Windows kept out of training, the last of each length, for the curves.
         flow: Further settings of `FlowObjective`.
         start: A model to start from (its weights are trained on); None: random weights.
+        known: Data sets of the worlds that `start` knows, so that it does not forget them: they are
+            replayed beside the new ones, and their latents stay where they are.
     """
 
     networks: _Networks
@@ -57,14 +60,15 @@ class Recipe:
     held_out: int
     flow: Mapping[str, float]
     start: Components | None = None
+    known: Sequence[Path] = ()
 
 
-def train_pipeline(recipe: Recipe, dataset: Path, folder: Path) -> Path:
+def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Path:
     """Trains a world model from recorded episodes, or goes on where it was broken off.
 
     Args:
         recipe: How.
-        dataset: Folder of episodes, as `chronosim record` leaves it.
+        datasets: Folders of episodes, as `chronosim record` leaves them; one for each world.
         folder: Gets a folder for each stage, and `pipeline`.
 
     Returns:
@@ -75,17 +79,41 @@ def train_pipeline(recipe: Recipe, dataset: Path, folder: Path) -> Path:
         InvalidEpisode: It holds no steps.
         InvalidConfig: Its trajectories do not fit the transformer's trained positions.
     """
-    found = load_windows(list_episodes(dataset))
-    _check_lengths(found, recipe.networks["transformer"]["rope_temporal_skip_len"])
-    windows, held_out = zip(
-        *(w.split(min(recipe.held_out, len(w) // 2)) for w in found), strict=True
-    )
+    data = _load(recipe, datasets, folder / "windows")
     torch.manual_seed(recipe.world.seed)
-    vae = _autoencoder(recipe, windows, held_out, folder)
-    world, tokenizer = _world(recipe, windows)
-    _train_world(recipe, vae, world, tokenizer, (windows, held_out), folder)
+    vae = _autoencoder(recipe, data, folder)
+    world, tokenizer = _world(recipe, data)
+    _train_world(recipe, vae, world, tokenizer, data, folder)
     save_pipeline(folder / "pipeline", world, vae, tokenizer)
     return folder / "pipeline"
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What is learned from: windows by the length of their trajectories, shortest first."""
+
+    new: Sequence[Windows]
+    known: Sequence[Windows]
+    held_out: Sequence[Windows]
+
+    @property
+    def all(self) -> Sequence[Windows]:
+        return (*self.new, *self.known)
+
+
+def _load(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> _Data:
+    found = load_windows(_shuffled(datasets), folder)
+    known = load_windows(_shuffled(recipe.known), folder / "known") if recipe.known else []
+    _check_lengths([*found, *known], recipe.networks["transformer"]["rope_temporal_skip_len"])
+    new, held_out = zip(*(w.split(min(recipe.held_out, len(w) // 2)) for w in found), strict=True)
+    return _Data(new, known, held_out)
+
+
+def _shuffled(datasets: Sequence[Path]) -> list[Path]:
+    """All episodes, in an order that mixes the worlds, so that those held out do as well."""
+    episodes = [episode for dataset in datasets for episode in list_episodes(dataset)]
+    order = np.random.default_rng(0).permutation(len(episodes))
+    return [episodes[index] for index in order]
 
 
 def _check_lengths(found: Sequence[Windows], skip: int) -> None:
@@ -98,33 +126,47 @@ def _check_lengths(found: Sequence[Windows], skip: int) -> None:
             )
 
 
-def _autoencoder(
-    recipe: Recipe, windows: Sequence[Windows], held_out: Sequence[Windows], folder: Path
-) -> AutoencoderKLWan:
+def _autoencoder(recipe: Recipe, data: _Data, folder: Path) -> AutoencoderKLWan:
     vae = new_autoencoder(recipe.networks["autoencoder"])
-    if recipe.start is not None:
-        vae.load_state_dict(recipe.start.vae.state_dict())
-    stills = AutoencoderObjective(vae, windows, held_out, recipe.batch["stills"], stills=True)
+    teacher = None if recipe.start is None else recipe.start.vae
+    if teacher is not None:
+        vae.load_state_dict(teacher.state_dict())
+    new, held_out = data.new, data.held_out
+    stills = AutoencoderObjective(
+        vae, new, held_out, recipe.batch["stills"], known=data.known, teacher=teacher
+    )
     train(stills, recipe.stills, folder / "stills")
-    if windows[-1].time > 1:
+    if new[-1].time > 1:
         clips = AutoencoderObjective(
-            vae, windows[-1:], held_out[-1:], recipe.batch["clips"], stills=False
+            vae,
+            new[-1:],
+            held_out[-1:],
+            recipe.batch["clips"],
+            stills=False,
+            known=data.known[-1:],
+            teacher=teacher,
         )
         train(clips, recipe.clips, folder / "clips")
     vae.eval()
-    measure_latents(vae, windows[-1])
+    if teacher is not None and data.known:  # their latents are to stay what they are
+        vae.register_to_config(
+            latents_mean=teacher.config.latents_mean, latents_std=teacher.config.latents_std
+        )
+    else:
+        measure_latents(vae, new[-1])
     return vae
 
 
-def _world(recipe: Recipe, windows: Sequence[Windows]) -> tuple[World, T5TokenizerFast]:
-    if recipe.start is not None:
-        parts = recipe.start  # shared with whoever else loaded them: train copies
-        world = World(
-            deepcopy(parts.transformer), deepcopy(parts.text_encoder), deepcopy(parts.image_encoder)
-        )
-        return world.train().requires_grad_(True), parts.tokenizer
-    tokenizer = new_tokenizer(text for one in windows for text in one.text)
-    return new_world(recipe.networks, tokenizer), tokenizer
+def _world(recipe: Recipe, data: _Data) -> tuple[World, T5TokenizerFast]:
+    texts = {text for windows in data.all for text in windows.text}
+    if recipe.start is None:
+        tokenizer = new_tokenizer(texts)
+        return new_world(recipe.networks, tokenizer), tokenizer
+    parts = recipe.start  # shared with whoever else loaded them: train copies
+    tokenizer, words = extend_tokenizer(parts.tokenizer, texts), deepcopy(parts.text_encoder)
+    extend_embeddings(words, tokenizer, known=len(parts.tokenizer))
+    world = World(deepcopy(parts.transformer), words, deepcopy(parts.image_encoder))
+    return world.train().requires_grad_(True), tokenizer
 
 
 def _train_world(
@@ -132,14 +174,14 @@ def _train_world(
     vae: AutoencoderKLWan,
     world: World,
     tokenizer: T5TokenizerFast,
-    data: tuple[Sequence[Windows], Sequence[Windows]],
+    data: _Data,
     folder: Path,
 ) -> None:
     sets = [
-        TrainingSet.of(_latents(vae, one, folder / f"latents-{one.time}"), one, tokenizer)
-        for one in data[0]
+        TrainingSet.of(_latents(vae, one, folder / f"latents-{index}"), one, tokenizer)
+        for index, one in enumerate(data.all)
     ]
-    last = data[1][-1]
+    last = data.held_out[-1]
     objective = FlowObjective(
         world,
         sets,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,45 +47,71 @@ class Windows:
         return Windows(self.start[rows], self.trajectory[rows], self.text[rows])
 
 
-def load_windows(episodes: Iterable[Path]) -> list[Windows]:
-    """Reads every step of every episode into memory.
+def load_windows(episodes: Iterable[Path], folder: Path) -> list[Windows]:
+    """Copies every step of every episode into flat arrays, which may be larger than the memory.
 
     Args:
         episodes: Folders of episodes; live ones count up to their committed length.
+        folder: Gets the arrays, as .npy files that the windows map; older ones are replaced.
 
     Returns:
         One `Windows` for each length of trajectory found, shortest first; within it the windows
         stand in the order of the episodes.
 
     Raises:
-        InvalidEpisode: No episode holds a step.
+        InvalidEpisode: No episode holds a step, one mixes trajectories of several lengths, or their
+            frames are of several sizes.
     """
-    with ThreadPoolExecutor(4) as pool:
-        read = [rows for rows in pool.map(_read, episodes) if rows is not None]
-    if not read:
+    readers = [reader for path in episodes if (reader := EpisodeReader(path)).steps]
+    if not readers:
         raise InvalidEpisode("no episode holds a step: record some with chronosim record")
-    found = []
-    for time in sorted({rows.time for rows in read}):
-        same = [rows for rows in read if rows.time == time]
-        found.append(
-            Windows(
-                np.concatenate([rows.start for rows in same]),
-                np.concatenate([rows.trajectory for rows in same]),
-                tuple(text for rows in same for text in rows.text),
+    with ThreadPoolExecutor(4) as pool:
+        times = np.array(list(pool.map(_time, readers)))
+        folder.mkdir(parents=True, exist_ok=True)
+        return [
+            _copy(
+                [reader for reader, own in zip(readers, times, strict=True) if own == time],
+                int(time),
+                folder,
+                pool,
             )
-        )
-    return found
+            for time in np.unique(times)
+        ]
 
 
-def _read(path: Path) -> Windows | None:
-    reader = EpisodeReader(path)
-    if reader.steps == 0:
-        return None
+def _time(reader: EpisodeReader) -> int:
+    """The length of an episode's trajectories, the outcome included."""
     lengths = reader.column("between_length")
     if (lengths != lengths[0]).any():
         raise InvalidEpisode(
-            f"{path} mixes trajectories of several lengths; record with one stride"
+            f"{reader.path} mixes trajectories of several lengths; record with one stride"
         )
-    frames, between = reader.frames, reader.column("between")[:, : int(lengths[0])]
-    trajectory = np.concatenate([between, frames[1:, None]], axis=1)
-    return Windows(frames[:-1], trajectory, tuple(map(str, reader.column("text"))))
+    return int(lengths[0]) + 1
+
+
+def _copy(
+    readers: Sequence[EpisodeReader], time: int, folder: Path, pool: ThreadPoolExecutor
+) -> Windows:
+    ends = np.cumsum([reader.steps for reader in readers])
+    size = readers[0].observation(0).frame.shape
+    start = _map(folder / f"start-{time}.npy", (int(ends[-1]), *size))
+    trajectory = _map(folder / f"trajectory-{time}.npy", (int(ends[-1]), time, *size))
+
+    def fill(reader: EpisodeReader, end: int) -> tuple[str, ...]:
+        frames, rows = reader.frames, slice(end - reader.steps, end)
+        if frames.shape[1:] != size:
+            raise InvalidEpisode(
+                f"{reader.path} has frames of {frames.shape[1:]}, but {readers[0].path} of {size}"
+            )
+        start[rows], trajectory[rows, -1] = frames[:-1], frames[1:]
+        trajectory[rows, :-1] = reader.column("between")[:, : time - 1]
+        return tuple(map(str, reader.column("text")))
+
+    texts = list(pool.map(fill, readers, ends.tolist()))
+    return Windows(start, trajectory, tuple(text for one in texts for text in one))
+
+
+def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    path.unlink(missing_ok=True)  # a process that still maps the old file keeps it
+    mapped: np.ndarray = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    return mapped

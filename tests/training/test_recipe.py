@@ -11,6 +11,7 @@ from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
 from chronosim.models.loading import load
 from chronosim.training import flow
+from chronosim.training.autoencoder import to_tensor
 from chronosim.training.recipe import Recipe, train_pipeline
 from chronosim.training.trainer import Schedule
 from chronosim.types import EditPrompt
@@ -40,7 +41,7 @@ def dataset(tmp_path: Path, record_toy: Record) -> Path:
 def test_a_trained_pipeline_loads_and_predicts(
     dataset: Path, tmp_path: Path, networks: dict[str, Any]
 ) -> None:
-    pipeline = train_pipeline(toy_recipe(networks), dataset, tmp_path / "out")
+    pipeline = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "out")
     model = load(pipeline, denoising_steps=2, guidance=2.0, reasoning_steps=2)
     seen = EpisodeReader(dataset / "0000").observation(0).frame
     prediction = model.predict([EditPrompt(seen, "Move left by 5 columns.", 0)])[0]
@@ -55,7 +56,7 @@ def test_a_trained_pipeline_loads_and_predicts(
 def test_a_training_goes_on_where_it_was_broken_off(
     dataset: Path, tmp_path: Path, networks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_pipeline(toy_recipe(networks), dataset, tmp_path / "whole")
+    whole = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "whole")
     short = toy_recipe(networks, world=Schedule(steps=4, learning_rate=1e-3, evaluate_every=2))
     real, calls = flow.FlowObjective.loss, []
 
@@ -67,9 +68,9 @@ def test_a_training_goes_on_where_it_was_broken_off(
 
     monkeypatch.setattr(flow.FlowObjective, "loss", dying)
     with pytest.raises(KeyboardInterrupt):
-        train_pipeline(short, dataset, tmp_path / "killed")
+        train_pipeline(short, [dataset], tmp_path / "killed")
     monkeypatch.undo()
-    resumed = train_pipeline(short, dataset, tmp_path / "killed")
+    resumed = train_pipeline(short, [dataset], tmp_path / "killed")
     for part in ("transformer", "text_encoder", "image_encoder", "vae"):
         for file in (whole / part).glob("*.safetensors"):
             assert file.read_bytes() == (resumed / part / file.name).read_bytes()
@@ -78,20 +79,36 @@ def test_a_training_goes_on_where_it_was_broken_off(
 def test_it_starts_from_shipped_half_precision_weights(
     dataset: Path, tmp_path: Path, networks: dict[str, Any]
 ) -> None:
-    first = train_pipeline(toy_recipe(networks), dataset, tmp_path / "first")
+    first = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "first")
     once = Schedule(steps=1, learning_rate=1e-9, warmup=0, evaluate_every=1, ema=0.0)
     started = toy_recipe(
         networks, stills=once, clips=once, world=once, start=load(first).components
     )
-    second = train_pipeline(started, dataset, tmp_path / "second")
+    second = train_pipeline(started, [dataset], tmp_path / "second")
     a, b = load(first).components, load(second).components
     for x, y in zip(a.transformer.parameters(), b.transformer.parameters(), strict=True):
         torch.testing.assert_close(x, y, atol=1e-3, rtol=1e-2)
 
 
+def test_from_a_start_it_learns_the_words_of_another_world_and_keeps_the_old(
+    dataset: Path, tmp_path: Path, networks: dict[str, Any], record_toy: Record
+) -> None:
+    first = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "first")
+    record_toy(tmp_path / "other", 2, 5, 1)  # in which things move by 1 columns, not by 5
+    started = toy_recipe(networks, start=load(first).components)
+    second = train_pipeline(started, [tmp_path / "other"], tmp_path / "second")
+    model = load(second, denoising_steps=1, guidance=1.0, reasoning_steps=0)
+    seen = EpisodeReader(dataset / "0000").observation(0).frame
+    for text in ("Move left by 1 columns.", "Move left by 5 columns."):
+        assert len(model.predict([EditPrompt(seen, text, 0)])) == 1
+    with pytest.raises(InvalidPrompt, match="upwards"):
+        model.predict([EditPrompt(seen, "Move upwards by 5 columns.", 0)])
+    assert load(first).components.tokenizer("1").input_ids[0] == 2, "the start stays as it was"
+
+
 def test_pairs_alone_are_enough(tmp_path: Path, record_toy: Record, networks: Any) -> None:
     record_toy(tmp_path / "pairs", 2, 5, 1)
-    pipeline = train_pipeline(toy_recipe(networks), tmp_path / "pairs", tmp_path / "out")
+    pipeline = train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
     assert (pipeline / "model_index.json").is_file()
 
 
@@ -100,7 +117,7 @@ def test_trajectories_that_do_not_fit_are_refused(
 ) -> None:
     record_toy(tmp_path / "odd", 1, 5, 3)
     with pytest.raises(InvalidConfig, match="3 frames"):
-        train_pipeline(toy_recipe(networks), tmp_path / "odd", tmp_path / "out")
+        train_pipeline(toy_recipe(networks), [tmp_path / "odd"], tmp_path / "out")
 
 
 def test_a_data_set_without_steps_is_refused(
@@ -108,4 +125,27 @@ def test_a_data_set_without_steps_is_refused(
 ) -> None:
     record_toy(tmp_path / "empty", 1, 0, 5)
     with pytest.raises(InvalidEpisode, match="no episode holds a step"):
-        train_pipeline(toy_recipe(networks), tmp_path / "empty", tmp_path / "out")
+        train_pipeline(toy_recipe(networks), [tmp_path / "empty"], tmp_path / "out")
+
+
+def test_known_worlds_keep_their_latents(
+    dataset: Path, tmp_path: Path, networks: dict[str, Any], record_toy: Record
+) -> None:
+    first = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "first")
+    record_toy(tmp_path / "other", 2, 5, 5)
+    start, moved = load(first).components, {}
+    for name, known in (("kept", [dataset]), ("free", [])):
+        recipe = toy_recipe(
+            networks,
+            stills=Schedule(steps=30, learning_rate=3e-3, warmup=1, evaluate_every=30),
+            start=start,
+            known=known,
+        )
+        learned = load(train_pipeline(recipe, [tmp_path / "other"], tmp_path / name)).components
+        frames = to_tensor(EpisodeReader(dataset / "0000").frames[:, None])
+        with torch.no_grad():
+            old, new = (x.vae.encode(frames).latent_dist.mode() for x in (start, learned))
+        moved[name] = float((old - new).square().mean())
+        if known:
+            assert learned.vae.config.latents_mean == start.vae.config.latents_mean
+    assert moved["kept"] < 0.7 * moved["free"]
