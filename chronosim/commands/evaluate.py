@@ -1,124 +1,210 @@
-"""Measures a world model against CarRacing, on episodes it never saw.
+"""Measures a world model against the simulator it imitates, on episodes it never saw.
 
-At each moment the reference simulator takes the same action and several others from the same
-state. Printed are how near the predicted outcome comes to the true one (PSNR of the pooled squared
-error; over all moments, and over the half in which most changes), and how often it is nearer to its
-own true outcome than to those of the other actions: whether the model follows the action. Always
-beside copy-last-frame. The table, a JSON with settings and versions, and pictures are kept.
+At each moment the reference simulator takes the same action and several others from the same state.
+Told are how near predicted outcomes come to the true ones (PSNR of the pooled squared error; over
+all moments, and over the half at which most changes), each frame on the way to them, and how often
+a prediction is nearer to its own true outcome than to those of the other actions: whether the model
+follows the action. Then the model goes on alone, fed on its own frames, beside the simulator. All
+of it beside copy-last-frame and, where the model has an autoencoder, beside what that makes of the
+truth. The tables, a JSON with every figure, settings and versions, and pictures are kept.
 
 Examples:
     chronosim evaluate
-    chronosim evaluate model=nano windows=200 first_seed=5000000
-    chronosim evaluate model.name=runs/train/mine/pipeline windows=20 output=runs/mine
+    chronosim evaluate simulator=pusht windows=100 rollouts=10 output=runs/pusht
+    chronosim evaluate model.name=runs/train/mine/pipeline first_seed=5000000
 """
 
 from __future__ import annotations
 
 import json
-import platform
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
+from chronosim.adapters.policies.random import RandomPolicy
 from chronosim.commands.output import new_folder
 from chronosim.commands.settings import make_part, whole_number, with_seed
-from chronosim.evaluation import Moment, Scores, draw_moments, score_outcomes
+from chronosim.errors import InvalidConfig, MissingDependency
+from chronosim.evaluation import (
+    Autoencoding,
+    Drift,
+    Moment,
+    Reference,
+    Scores,
+    copy_frame,
+    draw_moments,
+    draw_recordings,
+    predict,
+    reconstruct,
+    roll_out,
+    score,
+    score_rollouts,
+)
+from chronosim.evaluation.machine import describe_machine, list_versions
+from chronosim.evaluation.pictures import draw_drift, moments_sheet
+from chronosim.evaluation.report import Report
 from chronosim.frames import write_frame
 from chronosim.protocols import WorldModel
-from chronosim.types import EditPrompt, Frame
+from chronosim.simulator import Simulator
+from chronosim.types import Trajectory
 
 __all__ = ["run"]
 
-_SHOWN = 12  # moments in the picture
+_DRAWN = 12  # moments in the picture
+_LEAST = {
+    "windows": 2,  # one half of them moves
+    "rollouts": 2,  # the mean frame is that of the others
+    "rollout_steps": 1,
+    "others": 1,
+    "workers": 1,
+    "first_seed": 0,
+    "seed": 0,
+}
 
 
 def run(config: DictConfig) -> None:
     """Runs the command.
 
     Raises:
-        ChronosimError: A setting that cannot work, or a model that fails.
+        ChronosimError: A setting that cannot work, a missing simulator, or a model that fails.
     """
-    hold, count = whole_number(config, "hold", 1), whole_number(config, "windows", 2)
-    model = make_part(config, "model")
-    moments = draw_moments(
-        count,
-        simulator=CarRacingSimulator(hold, stride=hold),
-        prompter=make_part(config, "prompter"),
-        policy=lambda seed: make_part(with_seed(config, seed), "policy"),
-        first_seed=whole_number(config, "first_seed", 0),
-        others=whole_number(config, "others", 1),
-        apart=float(config.apart),
-    )
+    numbers = {name: whole_number(config, name, least) for name, least in _LEAST.items()}
+    apart, reference, model = _apart(config), _reference(config), make_part(config, "model")
+    source = _check(reference)
     folder = new_folder(config, "evaluate")
-    drawn = list(tqdm(moments, total=count, unit="moment", desc="simulating"))
-    started = time.perf_counter()
-    predicted = list(tqdm(_predict(model, drawn, config.seed), total=count, desc="predicting"))
-    seconds = (time.perf_counter() - started) / count
-    rows = {
-        "model": score_outcomes(drawn, predicted),
-        "copy-last-frame": score_outcomes(drawn, [m.observation.frame for m in drawn]),
-    }
-    _print(rows, seconds, float(config.apart))
-    _save(folder, config, model, rows, seconds)
-    write_frame(folder / "moments.png", _picture(drawn[:_SHOWN], predicted[:_SHOWN]))
-    print(f"\nresults.json and moments.png (observed | true | predicted | difference): {folder}")
+    simulator, seed = Simulator(model, reference.prompter), numbers["seed"]
 
-
-def _predict(model: WorldModel, moments: Sequence[Moment], seed: int) -> Any:
-    for index, moment in enumerate(moments):
-        prompt = EditPrompt(moment.observation.frame, moment.texts[0], seed + index)
-        yield model.predict([prompt])[0].frame
-
-
-def _print(rows: dict[str, Scores], seconds: float, apart: float) -> None:
-    any_row = next(iter(rows.values()))
-    print(
-        f"\n{any_row.moments} moments; true outcomes at least {apart:g} grey levels apart; "
-        f"guessing follows {any_row.chance:.0%}; {seconds:.2f} s a prediction\n"
+    moments = _draw_moments(reference, numbers, apart)
+    began = time.perf_counter()
+    predicted = list(_bar(predict(moments, simulator, seed=seed), "predicting", len(moments)))
+    seconds = (time.perf_counter() - began) / len(moments)
+    report = Report(
+        source=source,
+        first_seed=numbers["first_seed"],
+        moments=len(moments),
+        others=numbers["others"],
+        apart=apart,
+        left_out=reference.left_out,
+        scores=_score(model, reference, moments, predicted),
+        drift=_drift(reference, simulator, numbers),
+        seconds=seconds,
     )
-    print(f"{'':<17}{'PSNR':>7}{'moving half':>13}{'no dashboard':>14}{'follows action':>16}")
-    for name, row in rows.items():
-        interval = f"({row.following_low:.0%} to {row.following_high:.0%})"
-        print(
-            f"{name:<17}{row.psnr:>7.2f}{row.psnr_moving:>13.2f}{row.psnr_world:>14.2f}"
-            f"{row.following:>8.0%} {interval}; no dashboard {row.following_world:.0%}"
+    print(f"\n{report.markdown()}\n")
+    _save(folder, config, model, report)
+    outcomes = [trajectory[-1] for trajectory in predicted[:_DRAWN]]
+    write_frame(folder / "moments.png", moments_sheet(moments[:_DRAWN], outcomes))
+    _draw(report.drift, folder / "rollouts.png")
+    print(
+        f"In {folder}: results.md and results.json, moments.png (observed | true | predicted | "
+        "difference), rollouts.png"
+    )
+
+
+def _apart(config: DictConfig) -> float:
+    apart: Any = config.apart
+    if isinstance(apart, bool) or not isinstance(apart, int | float) or not 0 <= apart < math.inf:
+        raise InvalidConfig(f"apart must be a number of grey levels, 0 or more, not {apart!r}")
+    return float(apart)
+
+
+def _reference(config: DictConfig) -> Reference:
+    # Worker processes get the settings as text: a part that follows the seed must not be made yet.
+    make = partial(_make, OmegaConf.to_yaml(config))
+    return Reference(
+        simulator=partial(make, "simulator"),
+        prompter=make_part(config, "prompter"),
+        policy=partial(make, "policy"),
+        alternatives=partial(make, "alternatives"),
+        left_out=make_part(config, "left_out"),
+    )
+
+
+def _make(settings: str, name: str, seed: int | None = None) -> Any:
+    """Makes a part, with a seed of its own if it has one."""
+    config = DictConfig(OmegaConf.create(settings))
+    if name == "alternatives" and config.alternatives is None:
+        return RandomPolicy(make_part(config, "prompter"), seed or 0)
+    return make_part(config if seed is None else with_seed(config, seed), name)
+
+
+def _check(reference: Reference) -> str:
+    """Makes every part once, so that what is wrong is one sentence here; gives the source."""
+    simulator, held = reference.simulator(), reference.prompter.seconds_per_step
+    reference.policy(0)
+    reference.alternatives(0)
+    if held is None or abs(held - simulator.seconds_per_step) > 1e-6:
+        raise InvalidConfig(
+            f"simulator.hold={simulator.hold} lasts {simulator.seconds_per_step:.2f} s, but the "
+            f"prompter reckons with {held} s: "
+            f"add prompter.seconds_per_step={simulator.seconds_per_step:.2f}"
         )
+    return simulator.source
 
 
-def _save(
-    folder: Path,
-    config: DictConfig,
+def _draw_moments(reference: Reference, numbers: Mapping[str, int], apart: float) -> list[Moment]:
+    moments = draw_moments(
+        numbers["windows"],
+        reference=reference,
+        first_seed=numbers["first_seed"],
+        others=numbers["others"],
+        apart=apart,
+        workers=numbers["workers"],
+    )
+    return list(_bar(moments, "simulating", numbers["windows"]))
+
+
+def _drift(reference: Reference, simulator: Simulator, numbers: Mapping[str, int]) -> Drift:
+    episodes, steps = numbers["rollouts"], numbers["rollout_steps"]
+    recordings = draw_recordings(
+        episodes,
+        reference=reference,
+        steps=steps,
+        first_seed=numbers["first_seed"],
+        workers=numbers["workers"],
+    )
+    true = list(_bar(recordings, "simulating", episodes, "episode"))
+    imagined = roll_out(true, simulator, seed=numbers["seed"])
+    return score_rollouts(true, list(_bar(imagined, "rolling out", steps, "step")))
+
+
+def _score(
     model: WorldModel,
-    rows: dict[str, Scores],
-    seconds: float,
-) -> None:
-    report = {
-        "scores": {name: asdict(row) for name, row in rows.items()},
-        "seconds_per_prediction": seconds,
+    reference: Reference,
+    moments: Sequence[Moment],
+    predicted: Sequence[Trajectory],
+) -> Mapping[str, Scores]:
+    """Scores the model, copy-last-frame, and what the model's autoencoder makes of the truth."""
+    rows = {"model": predicted, "copy-last-frame": [copy_frame(moment) for moment in moments]}
+    if isinstance(model, Autoencoding):
+        pairs = _bar(zip(moments, predicted, strict=True), "reconstructing", len(moments))
+        rows["oracle"] = [reconstruct(moment, model, len(p)) for moment, p in pairs]
+    return {name: score(moments, row, reference.left_out) for name, row in rows.items()}
+
+
+def _save(folder: Path, config: DictConfig, model: WorldModel, report: Report) -> None:
+    identity = dict(model.identity)
+    values = report.values() | {
         "settings": OmegaConf.to_container(config, resolve=True),
-        "model": dict(model.identity),
-        "versions": {name: version(name) for name in ("chronosim", "gymnasium", "numpy")},
-        "machine": {"python": platform.python_version(), "processor": platform.machine()},
+        "model": identity,
+        "versions": list_versions(),
+        "machine": describe_machine() | {"torch_threads": identity.get("threads")},
     }
-    (folder / "results.json").write_text(json.dumps(report, indent=2))
+    (folder / "results.json").write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
+    (folder / "results.md").write_text(report.markdown() + "\n")
 
 
-def _picture(
-    moments: Sequence[Moment], predicted: Sequence[Frame]
-) -> UInt8[np.ndarray, "rows columns 3"]:
-    """One row a moment: observed, true, predicted, and how far the last two differ."""
-    rows = []
-    for moment, frame in zip(moments, predicted, strict=True):
-        true = moment.outcomes[0]
-        difference = np.abs(frame.astype(np.int16) - true.astype(np.int16)).astype(np.uint8)
-        rows.append(np.concatenate([moment.observation.frame, true, frame, difference], axis=1))
-    return np.concatenate(rows).repeat(2, axis=0).repeat(2, axis=1)
+def _draw(drift: Drift, path: Path) -> None:
+    try:
+        draw_drift(drift, path)
+    except MissingDependency as error:
+        print(f"{path.name} is left out: {error}")
+
+
+def _bar(values: Any, what: str, total: int, unit: str = "moment") -> Any:
+    return tqdm(values, what, total, unit=unit)

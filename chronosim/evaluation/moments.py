@@ -3,130 +3,104 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
+from chronosim.adapters.simulators.reference import branch
+from chronosim.evaluation.drawing import draw_each
 from chronosim.evaluation.fidelity import squared_error
-from chronosim.protocols import Prompter
-from chronosim.scenarios.road import DASHBOARD_ROW
-from chronosim.types import Frame, Observation
+from chronosim.evaluation.recordings import record
+from chronosim.evaluation.reference import Reference, Region
+from chronosim.types import Frame, Observation, Trajectory
 
 __all__ = ["Moment", "draw_moments"]
 
 _TRIES = 40  # actions drawn at a moment before it is given up
-
-Policy = Callable[[Observation], Any]
+_STEPS = (3, 25)  # held actions before a moment: at least, fewer than
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """One state, the action taken there and others, and the true outcome of each.
+    """One state, the action taken there and others, and what truly came of each.
 
     Attributes:
         seed: Seed of the simulator's episode.
         observation: What was seen.
-        actions: float32 (k, 3); the taken one first.
-        texts: The words for each.
-        outcomes: True frames after each, uint8 (k, height, width, 3).
+        actions: The taken one first, then the others.
+        trajectory: What came of the taken one, uint8 (time, height, width, 3).
+        others: The outcome of each of the others, uint8 (others, height, width, 3).
     """
 
     seed: int
     observation: Observation
-    actions: Float32[np.ndarray, "k action"]
-    texts: tuple[str, ...]
-    outcomes: UInt8[np.ndarray, "k height width 3"]
+    actions: tuple[Any, ...]
+    trajectory: Trajectory
+    others: UInt8[np.ndarray, "others height width 3"]
+
+    @property
+    def outcomes(self) -> UInt8[np.ndarray, "actions height width 3"]:
+        """The outcome of each action, the taken one's first."""
+        return np.concatenate([self.trajectory[-1:], self.others])
 
 
 def draw_moments(
-    moments: int,
+    number: int,
     *,
-    simulator: CarRacingSimulator,
-    prompter: Prompter,
-    policy: Callable[[int], Policy],
+    reference: Reference,
     first_seed: int,
     others: int = 4,
     apart: float = 10.0,
+    workers: int = 1,
 ) -> Iterator[Moment]:
-    """Draws moments from fresh episodes, one from each, by driving there under a policy.
+    """Draws moments from fresh episodes, one from each, by going there under the policy.
 
-    Actions are drawn until the true outcomes of all of them, the taken one's included, lie at
-    least `apart` from one another above the dashboard; where that cannot be had (a car that stands
-    still with its brakes on) the episode is passed over and the next seed tried.
+    Other actions are drawn until the true outcomes of all, the taken one's included, lie at least
+    `apart` from one another, the region left out; where that cannot be had (a car that stands still
+    with its brakes on) the episode is passed over and the next seed tried.
 
     Args:
-        moments: How many.
-        simulator: The reference.
-        prompter: Words the actions.
-        policy: Makes a policy from a seed; it drives to the moment.
+        number: How many.
+        reference: Where.
         first_seed: Seeds count up from here.
         others: Actions beside the taken one.
         apart: Smallest difference of two true outcomes, RMS grey levels.
+        workers: Processes; the moments are the same whatever their number.
+
+    Raises:
+        InvalidConfig: 100 episodes in a row have no such moment.
     """
-    found = 0
-    for seed in count(first_seed):
-        if found == moments:
-            return
-        moment = _draw(seed, simulator, prompter, policy(seed), others, apart)
-        if moment is not None:
-            found += 1
-            yield moment
+    draw = partial(_draw, reference, others, apart)
+    return draw_each(draw, number, first_seed=first_seed, workers=workers)
 
 
-def _draw(
-    seed: int,
-    simulator: CarRacingSimulator,
-    prompter: Prompter,
-    policy: Policy,
-    others: int,
-    apart: float,
-) -> Moment | None:
-    rng = np.random.default_rng(seed)
-    frame, values = simulator.reset(seed)
-    observation, history = Observation(frame, prompter.begin(values)), []
-    for step in range(int(rng.integers(3, 25))):
-        action = policy(observation)
-        _, state = prompter(observation, action)
-        prediction, _, ended = simulator.step(action)
-        if ended or prediction is None:
-            return None
-        history.append(action)
-        observation = Observation(prediction.frame, state, step + 1)
-    actions: list[Any] = []
-    outcomes: list[Frame] = []
-    for attempt in range(_TRIES):
-        action = policy(observation) if attempt == 0 else _any_action(rng)
-        outcome = _outcome(simulator, seed, history, action)
-        if all(_apart(outcome, other) >= apart for other in outcomes):
+def _draw(reference: Reference, others: int, apart: float, seed: int) -> Moment | None:
+    steps = int(np.random.default_rng(seed).integers(*_STEPS))
+    simulator, policy = reference.simulator(), reference.policy(seed)
+    way = record(simulator, reference.prompter, policy, seed, steps)
+    if way is None:
+        return None
+    observation, alternatives = way.observations[-1], reference.alternatives(seed)
+    taken = policy(observation)
+    actions, trajectories = [taken], [branch(simulator, seed, way.actions, taken).trajectory]
+    for _ in range(_TRIES):
+        action = alternatives(observation)
+        trajectory = branch(simulator, seed, way.actions, action).trajectory
+        if all(_differ(trajectory[-1], o[-1], reference.left_out) >= apart for o in trajectories):
             actions.append(action)
-            outcomes.append(outcome)
+            trajectories.append(trajectory)
         if len(actions) == others + 1:
-            texts = tuple(prompter(observation, action)[0] for action in actions)
-            return Moment(seed, observation, np.stack(actions), texts, np.stack(outcomes))
+            outcomes = np.stack([other[-1] for other in trajectories[1:]])
+            return Moment(seed, observation, tuple(actions), trajectories[0], outcomes)
     return None
 
 
-def _outcome(simulator: CarRacingSimulator, seed: int, history: list[Any], action: Any) -> Frame:
-    """Replays an episode and takes another action at its end."""
-    simulator.reset(seed)
-    for earlier in history:
-        simulator.step(earlier, draw=False)
-    prediction = simulator.step(action)[0]
-    assert prediction is not None
-    return prediction.frame
-
-
-def _apart(a: Frame, b: Frame) -> float:
-    return math.sqrt(squared_error(a[:DASHBOARD_ROW], b[:DASHBOARD_ROW]))
-
-
-def _any_action(rng: np.random.Generator) -> Float32[np.ndarray, 3]:
-    """Steering about as far as the wheels turn (0.4), moderate throttle, sometimes brakes."""
-    throttle = rng.choice([0.0, rng.uniform(0, 0.3), rng.uniform(0, 1)], p=[0.3, 0.5, 0.2])
-    brake = rng.choice([0.0, rng.uniform(0, 0.5)], p=[0.7, 0.3])
-    return np.array([rng.uniform(-0.5, 0.5), throttle, brake], np.float32)
+def _differ(a: Frame, b: Frame, left_out: Region | None) -> float:
+    """By how many grey levels two frames differ, RMS."""
+    if left_out is not None:
+        a, b = left_out.cut(a), left_out.cut(b)
+    return math.sqrt(squared_error(a, b))

@@ -1,4 +1,4 @@
-"""Figures of predicted outcomes: how near to the truth, and to which truth."""
+"""Figures of predicted trajectories: how near to the truth, and to which truth."""
 
 from __future__ import annotations
 
@@ -7,72 +7,86 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from chronosim.evaluation.fidelity import psnr, squared_error
 from chronosim.evaluation.moments import Moment
-from chronosim.scenarios.road import DASHBOARD_ROW
-from chronosim.types import Frame
+from chronosim.evaluation.reference import Region
+from chronosim.types import Frame, Trajectory
 
-__all__ = ["Scores", "score_outcomes", "wilson_interval"]
+__all__ = ["Closeness", "Scores", "Share", "score", "wilson_interval"]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How often something came true.
+
+    Attributes:
+        share: 0 to 1.
+        low: Lower end of its 95% Wilson interval.
+        high: Upper end.
+    """
+
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """How near predicted outcomes come to the true ones.
+
+    Attributes:
+        psnr: Of the squared error pooled over all moments, dB.
+        psnr_moving: The same over the half of the moments at which the truth changes most.
+        following: How often a prediction lies nearer to its own true outcome than to those of the
+            other actions.
+    """
+
+    psnr: float
+    psnr_moving: float
+    following: Share
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How one way of predicting outcomes did over a set of moments.
+    """How one way of predicting did over a set of moments.
 
     Attributes:
-        moments: How many.
-        psnr: Of the squared error pooled over all moments, dB.
-        psnr_moving: The same over the half of the moments with the larger true change.
-        psnr_world: As `psnr`, the dashboard left out.
-        following: Share of moments whose prediction lies nearest to its own true outcome.
-        following_low: Lower end of the share's 95% Wilson interval.
-        following_high: Upper end.
-        following_world: As `following`, the dashboard left out.
-        chance: The share that guessing would reach.
+        whole: Judged by whole frames.
+        without: Judged without a region; None where there is none.
+        between: PSNR of each frame on the way to the outcome, pooled over the moving half, dB;
+            None where a trajectory has another length than the truth.
     """
 
-    moments: int
-    psnr: float
-    psnr_moving: float
-    psnr_world: float
-    following: float
-    following_low: float
-    following_high: float
-    following_world: float
-    chance: float
+    whole: Closeness
+    without: Closeness | None
+    between: tuple[float, ...] | None
 
 
-def score_outcomes(moments: Sequence[Moment], predicted: Sequence[Frame]) -> Scores:
-    """Scores predicted outcomes of the taken actions.
+def score(
+    moments: Sequence[Moment], predicted: Sequence[Trajectory], left_out: Region | None = None
+) -> Scores:
+    """Scores predictions of the taken actions.
 
     Args:
         moments: At least two.
-        predicted: One frame for each.
+        predicted: One trajectory for each; the last frame is the outcome.
+        left_out: A region to be judged with and without.
     """
-    truth = [moment.outcomes[0] for moment in moments]
-    pairs = list(zip(predicted, truth, strict=True))
-    errors = np.array([squared_error(p, t) for p, t in pairs])
-    world = np.array([squared_error(p[:DASHBOARD_ROW], t[:DASHBOARD_ROW]) for p, t in pairs])
-    change = np.array([squared_error(m.observation.frame, m.outcomes[0]) for m in moments])
-    moving = change >= np.median(change)
-    judged = list(zip(predicted, moments, strict=True))
-    followed = [_nearest(p, m.outcomes) == 0 for p, m in judged]
-    followed_world = [
-        _nearest(p[:DASHBOARD_ROW], m.outcomes[:, :DASHBOARD_ROW]) == 0 for p, m in judged
-    ]
-    low, high = wilson_interval(sum(followed), len(followed))
+    true = [moment.trajectory for moment in moments]
+    moving = _moving(moments)
+    alike = all(len(p) == len(t) for p, t in zip(predicted, true, strict=True))
+    outcomes = [trajectory[-1] for trajectory in predicted]
+    truths = [moment.outcomes for moment in moments]
+    without = None
+    if left_out is not None:
+        cut = left_out.cut
+        without = _closeness([cut(o) for o in outcomes], [cut(t) for t in truths], moving)
     return Scores(
-        moments=len(moments),
-        psnr=psnr(float(errors.mean())),
-        psnr_moving=psnr(float(errors[moving].mean())),
-        psnr_world=psnr(float(world.mean())),
-        following=float(np.mean(followed)),
-        following_low=low,
-        following_high=high,
-        following_world=float(np.mean(followed_world)),
-        chance=1 / len(moments[0].outcomes),
+        whole=_closeness(outcomes, truths, moving),
+        without=without,
+        between=_between(predicted, true, moving) if alike else None,
     )
 
 
@@ -84,5 +98,37 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
     return middle - half, middle + half
 
 
-def _nearest(predicted: Frame, outcomes: UInt8[np.ndarray, "k height width 3"]) -> int:
-    return int(np.argmin([squared_error(predicted, outcome) for outcome in outcomes]))
+def _moving(moments: Sequence[Moment]) -> Bool[np.ndarray, " moments"]:
+    """Which moments make up the half with the larger true change, by the whole frame."""
+    changes = [squared_error(m.observation.frame, m.trajectory[-1]) for m in moments]
+    return np.asarray(np.array(changes) >= np.median(changes))
+
+
+def _closeness(
+    predicted: Sequence[Frame],
+    truths: Sequence[UInt8[np.ndarray, "actions height width 3"]],
+    moving: Bool[np.ndarray, " moments"],
+) -> Closeness:
+    errors = np.array(
+        [[squared_error(p, t) for t in true] for p, true in zip(predicted, truths, strict=True)]
+    )
+    followed = errors.argmin(axis=1) == 0
+    return Closeness(
+        psnr=psnr(float(errors[:, 0].mean())),
+        psnr_moving=psnr(float(errors[moving, 0].mean())),
+        following=Share(float(followed.mean()), *wilson_interval(int(followed.sum()), len(errors))),
+    )
+
+
+def _between(
+    predicted: Sequence[Trajectory],
+    true: Sequence[Trajectory],
+    moving: Bool[np.ndarray, " moments"],
+) -> tuple[float, ...]:
+    errors = np.array(
+        [
+            [squared_error(p, t) for p, t in zip(*pair, strict=True)]
+            for pair in zip(predicted, true, strict=True)
+        ]
+    )
+    return tuple(psnr(float(error)) for error in errors[moving, :-1].mean(axis=0))
