@@ -14,12 +14,14 @@ leaf is also the builtin that a caller would expect::
     ├── EpisodeNotFound (FileNotFoundError)  there is no episode or data set at that path
     ├── EpisodeWriteError (OSError)          the disk refused a step; what was committed is whole
     ├── EpisodeExists (FileExistsError)      an episode would be overwritten
+    ├── EnhancementFailed (RuntimeError)     an edit could not be worded out
     ├── ResetNeeded (RuntimeError)           step, render or fork before reset, or after the end
     └── MissingDependency (ImportError)      an optional package is needed; the sentence names it
 """
 
 __all__ = [
     "ChronosimError",
+    "EnhancementFailed",
     "EpisodeExists",
     "EpisodeNotFound",
     "EpisodeWriteError",
@@ -77,6 +79,10 @@ class EpisodeWriteError(ChronosimError, OSError):
 
 class EpisodeExists(ChronosimError, FileExistsError):
     """Raised when an episode of that name is on disk already."""
+
+
+class EnhancementFailed(ChronosimError, RuntimeError):
+    """Raised when a prompt enhancer gives no words in time, or words that are no prompt."""
 
 
 class ResetNeeded(ChronosimError, RuntimeError):

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from chronosim.errors import EpisodeWriteError, InvalidFrame, MissingDependency
 from chronosim.types import Frame
 
-__all__ = ["fit_frame", "read_frame", "write_frame"]
+__all__ = ["fit_frame", "middle_of", "read_frame", "resize_frame", "write_frame"]
 
 _LARGEST = 50_000_000  # pixels; a file of a few kilobytes can claim any number of them
 
@@ -83,9 +83,29 @@ def fit_frame(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "rows co
         InvalidFrame: A side of `size` is below 1.
         MissingDependency: OpenCV cannot start on this machine.
     """
+    if frame.shape[:2] == tuple(size):
+        return frame
+    _check_size(size)
+    rows, columns = middle_of(frame, size[0] / size[1])
+    return resize_frame(np.ascontiguousarray(frame[rows, columns]), size)
+
+
+def resize_frame(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Resizes the whole of a frame.
+
+    Args:
+        frame: RGB uint8 (height, width, 3).
+        size: Height and width to give it, in pixels.
+
+    Returns:
+        RGB uint8 of that size; the frame itself where it has it already.
+
+    Raises:
+        InvalidFrame: A side of `size` is below 1.
+        MissingDependency: OpenCV cannot start on this machine.
+    """
+    _check_size(size)
     height, width = size
-    if height < 1 or width < 1:
-        raise InvalidFrame(f"a frame must be at least 1 x 1 pixels, not {height} x {width}")
     if frame.shape[:2] == (height, width):
         return frame
     try:
@@ -94,10 +114,28 @@ def fit_frame(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "rows co
         raise MissingDependency(
             f"OpenCV cannot start ({error}): apt-get install -y libgl1 libglib2.0-0 libxcb1"
         ) from error
-    cut = _middle(frame, height / width)
     # Area averages where pixels are lost; it would show blocks where they are gained.
-    way = cv2.INTER_AREA if cut.shape[0] > height else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(cut, (width, height), interpolation=way), np.uint8)
+    way = cv2.INTER_AREA if frame.shape[0] > height else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(frame, (width, height), interpolation=way), np.uint8)
+
+
+def middle_of(frame: Frame, shape: float) -> tuple[slice, slice]:
+    """Gives rows and columns of the largest part around the middle of one shape.
+
+    Args:
+        frame: RGB uint8 (height, width, 3).
+        shape: Height over width.
+    """
+    height, width = frame.shape[:2]
+    rows = min(height, max(1, round(width * shape)))
+    columns = min(width, max(1, round(height / shape)))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return slice(top, top + rows), slice(left, left + columns)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if min(size) < 1:
+        raise InvalidFrame(f"a frame must be at least 1 x 1 pixels, not {size[0]} x {size[1]}")
 
 
 def _check_kind(image: Image.Image, path: Path) -> None:
@@ -117,12 +155,3 @@ def _check_kind(image: Image.Image, path: Path) -> None:
             f"{path} is {kind}, but a frame is RGB with 8 bits a channel: convert it with Pillow, "
             f"{opened if grey else 'Image.open(path)'}.convert('RGB').save(new_path)"
         )
-
-
-def _middle(frame: Frame, shape: float) -> UInt8[np.ndarray, "rows columns 3"]:
-    """The largest part around the middle whose height is `shape` times its width."""
-    height, width = frame.shape[:2]
-    rows = min(height, max(1, round(width * shape)))
-    columns = min(width, max(1, round(height / shape)))
-    top, left = (height - rows) // 2, (width - columns) // 2
-    return np.ascontiguousarray(frame[top : top + rows, left : left + columns])

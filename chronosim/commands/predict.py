@@ -2,17 +2,19 @@
 
 It leaves the outcome as a PNG, the way there as an MP4, and both on a filmstrip, and prints the
 words that the model was given. chronosim-nano reads only the words of its prompter; models that
-read free words say so in their config (model=chronoedit-14b).
+read free words say so in their config (model=chronoedit-14b). With explain=true nothing is loaded:
+it prints what would be, the memory that needs against what is free, and the arithmetic of a step.
 
 Examples:
     chronosim predict 'action=[-0.3, 0.2, 0.0]'
-    chronosim predict frame=road.png 'start={speed: 12}' 'size=[96, 96]' seed=3
-    chronosim predict model=chronoedit-14b frame=street.jpg text='A pedestrian steps onto the road.'
+    chronosim predict model=chronoedit-14b-turbo frame=street.jpg size=fit text='It starts to rain.'
+    chronosim predict model=chronoedit-14b-think model.offload=model explain=true
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,16 @@ from chronosim.commands.settings import make_part, whole_number
 from chronosim.episodes.filmstrip import Panel, filmstrip
 from chronosim.episodes.video import frame_rate, write_video
 from chronosim.errors import InvalidConfig
-from chronosim.frames import fit_frame, read_frame, write_frame
+from chronosim.frames import read_frame, write_frame
+from chronosim.models.camera import CameraSized
+from chronosim.models.sizes import Sizing
 from chronosim.protocols import Prompter
 from chronosim.simulator import Simulator
 from chronosim.types import EditPrompt, Frame, Observation, Prediction
 
 __all__ = ["run"]
+
+_LOAD, _PLAN = "chronosim.models.loading.load", "chronosim.models.planning.plan_model"
 
 
 def run(config: DictConfig) -> None:
@@ -37,9 +43,16 @@ def run(config: DictConfig) -> None:
     Raises:
         ChronosimError: A frame, an action, words or a setting that cannot work.
     """
+    if config.explain:
+        print(_explain(config))
+        return
     seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
-    first = _first(config, prompter)
-    model = make_part(config, "model")
+    sizing = _sizing(config)
+    first, model = _first(config, prompter), make_part(config, "model")
+    if config.back:
+        model = CameraSized(model, sizing)
+    else:
+        first = replace(first, frame=sizing.there(first.frame))
     if config.text is None:
         action = _plain(config, "action")
         _, prediction = Simulator(model, prompter).step(first, action, seed=seed)
@@ -72,8 +85,6 @@ def _first(config: DictConfig, prompter: Prompter) -> Observation:
         frame = read_frame(str(config.frame))
     if config.start is not None:
         values = _values(_plain(config, "start"))
-    if config.size is not None:
-        frame = fit_frame(frame, _size(_plain(config, "size")))
     return Observation(frame, prompter.begin(values))
 
 
@@ -90,12 +101,38 @@ def _values(given: Any) -> dict[str, float]:
     return {str(name): float(value) for name, value in given.items()}
 
 
-def _size(given: Any) -> tuple[int, int]:
+def _sizing(config: DictConfig) -> Sizing:
+    """How the frame becomes one for the model."""
+    size, area = _plain(config, "size"), whole_number(config, "area", 1)
+    if size is None:
+        return Sizing()
+    if size == "fit":
+        return Sizing("fit", area=area)
     try:
-        height, width = (int(side) for side in given)
+        height, width = (int(side) for side in size)
     except (TypeError, ValueError) as error:
-        raise InvalidConfig(f"size must be [height, width] in pixels, not {given}") from error
-    return height, width
+        raise InvalidConfig(
+            f"size must be fit, or [height, width] in pixels, not {size}"
+        ) from error
+    return Sizing("crop", (height, width))
+
+
+def _explain(config: DictConfig) -> str:
+    """What the model would load and need."""
+    from chronosim.models.explain import explain  # here: it brings torch, which not all models need
+
+    target = str(config.model.get("_target_"))
+    if target != _LOAD:
+        raise InvalidConfig(
+            f"explain is for models that {_LOAD} loads, by a preset's name or a folder, "
+            f"not for {target}"
+        )
+    plan = make_part(config, "model", _target_=_PLAN)
+    sizing, size = _sizing(config), None
+    if config.frame is not None:
+        frame = sizing.there(read_frame(str(config.frame)))
+        size = frame.shape[0], frame.shape[1]
+    return explain(plan, size or sizing.size)
 
 
 def _panels(observed: Frame, prediction: Prediction, words: str) -> list[Panel]:

@@ -15,7 +15,13 @@ from torch import Tensor
 from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.models.components import Components
 from chronosim.models.denoising import Denoised, build_scheduler, denoise
-from chronosim.models.encoding import decode, encode_condition, encode_frame, encode_text
+from chronosim.models.encoding import (
+    decode,
+    encode,
+    encode_condition,
+    encode_frame,
+    encode_text,
+)
 from chronosim.models.presets import open_presets
 from chronosim.models.sampling import Sampling
 from chronosim.models.velocity import Velocity
@@ -83,7 +89,7 @@ class ChronoEdit:
             "name": self.name,
             "revision": self.revision,
             "weights": self.components.weights_hash,
-            "loras": [],
+            **self.components.variant,
             "sampling": asdict(self.sampling),
             "device": self.components.device.type,
             "dtype": str(self.components.dtype).removeprefix("torch."),
@@ -130,6 +136,35 @@ class ChronoEdit:
             for rows, denoised in self._denoise(prompts):
                 latents.update(zip(rows, denoised.latents.cpu(), strict=True))
         return [latents[row] for row in range(len(prompts))]
+
+    def reconstruct(self, frame: Frame, trajectory: Trajectory) -> Trajectory:
+        """Encodes what truly followed a frame and decodes it: the best that `predict` could answer.
+
+        Args:
+            frame: The observed one, uint8 (height, width, 3).
+            trajectory: What followed: the outcome alone, or all frames of full reasoning, 4 for
+                each reasoning token and the outcome.
+
+        Returns:
+            As many frames, through the autoencoder and back; the outcome alone where
+            `decode_trajectory` is not set.
+
+        Raises:
+            InvalidFrame: Frames of a size, or a trajectory of a length, that the model does not
+                work at.
+        """
+        self._check(frame)
+        whole = 4 * (self.components.latents - 2) + 1
+        if len(trajectory) not in (1, whole) or trajectory.shape[1:] != frame.shape:
+            raise InvalidFrame(
+                f"a trajectory to reconstruct must be 1 or {whole} frames of {frame.shape}, "
+                f"not of shape {trajectory.shape}"
+            )
+        first, outcome = frame[None], np.repeat(trajectory[-1:], 4, axis=0)
+        with self.components.lock, torch.inference_mode():
+            ends = encode(self.components, np.concatenate([first, outcome]))
+            way = encode(self.components, np.concatenate([first, trajectory[:-1]]))
+            return self._decode(Denoised(ends, way[:, :, 1:]))[0]
 
     def _denoise(self, prompts: Sequence[EditPrompt]) -> Iterator[tuple[list[int], Denoised]]:
         """Denoises in batches of equal frame size; yields the rows of each."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from chronosim.errors import InvalidModel
 from chronosim.models.memo import Memo
+from chronosim.models.places import hash_file
 
 __all__ = ["Components", "FileStates", "list_files"]
 
@@ -42,6 +44,9 @@ class Components:
         folder: Where the weights came from; None if made in memory.
         files: The folder's files as they were when they were read (`list_files`).
         revision: The commit of the model hub; None if not from there.
+        place: Where the networks compute, wherever their weights wait; None: where they lie.
+        checkpoint: The file that the transformer's weights came from instead of the folder's.
+        variant: What was changed of the weights in loading, in JSON values; at least `loras`.
 
     Raises:
         InvalidModel: The parts do not fit together; the sentence names both numbers.
@@ -57,6 +62,9 @@ class Components:
     folder: Path | None = None
     files: FileStates = ()
     revision: str | None = None
+    place: torch.device | None = None
+    checkpoint: Path | None = None
+    variant: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({"loras": []}))
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     texts: Memo[Tensor] = field(default_factory=lambda: Memo(256), repr=False)
     frames: Memo[Tensor] = field(default_factory=lambda: Memo(64), repr=False)
@@ -116,8 +124,8 @@ class Components:
 
     @property
     def device(self) -> torch.device:
-        """Where the transformer's weights lie."""
-        device: torch.device = self.transformer.device
+        """Where the networks compute."""
+        device: torch.device = self.place or self.transformer.device
         return device
 
     @property
@@ -152,13 +160,18 @@ class Components:
         """Each weight file with its own hash; each tensor if no file holds it (any more)."""
         if self.folder is not None and list_files(self.folder) == self.files:
             for part in _WEIGHTS:
-                for path in sorted((self.folder / part).glob("*.safetensors")):
-                    yield f"{part}/{path.name}", _file_hash(path)
+                for path in self._files(self.folder, part):
+                    yield f"{part}/{path.name}", hash_file(path)
             return
         for part in _WEIGHTS:
             for name, tensor in sorted(getattr(self, part).state_dict().items()):
                 values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
                 yield f"{part}/{name}", hashlib.sha256(values.numpy().tobytes()).hexdigest()
+
+    def _files(self, folder: Path, part: str) -> list[Path]:
+        if part == "transformer" and self.checkpoint is not None:
+            return [self.checkpoint]
+        return sorted((folder / part).glob("*.safetensors"))
 
 
 def list_files(folder: Path) -> FileStates:
@@ -166,12 +179,3 @@ def list_files(folder: Path) -> FileStates:
     files = sorted(path for path in folder.glob("*/*") if path.is_file())
     states = [(path, path.stat()) for path in files]
     return tuple((str(path), state.st_mtime_ns, state.st_size) for path, state in states)
-
-
-def _file_hash(path: Path) -> str:
-    # The hub's cache names a large file by its SHA-256 and links to it: reading 45 GB is saved.
-    target = path.resolve().name
-    if path.is_symlink() and len(target) == 64 and set(target) <= set("0123456789abcdef"):
-        return target
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,7 +19,7 @@ from chronosim.models.components import Components
 from chronosim.models.presets import open_presets
 from chronosim.types import Frame, Trajectory
 
-__all__ = ["clean_text", "decode", "encode_condition", "encode_frame", "encode_text"]
+__all__ = ["clean_text", "decode", "encode", "encode_condition", "encode_frame", "encode_text"]
 
 
 def encode_text(components: Components, text: str) -> Float[Tensor, "tokens features"]:
@@ -97,12 +97,29 @@ def _encode_condition(
     pixels = torch.from_numpy(np.array(frame, np.float32)).permute(2, 0, 1) / 255.0
     first = (2.0 * pixels - 1.0)[None, :, None]
     blank = first.new_zeros(*first.shape[:2], 4 * (latents - 1), *first.shape[3:])
-    video = torch.cat([first, blank], dim=2).to(vae.device, vae.dtype)
+    video = torch.cat([first, blank], dim=2).to(components.device, vae.dtype)
     known = vae.encode(video).latent_dist.mode().float().to(components.device)
     mean, scale = _statistics(components, known)
     mask = torch.zeros_like(known[:, :1]).repeat(1, vae.config.scale_factor_temporal, 1, 1, 1)
     mask[:, :, 0] = 1
     return torch.cat([mask, (known - mean) * scale], dim=1)[0]
+
+
+def encode(
+    components: Components, frames: Trajectory
+) -> Float32[Tensor, "1 channels latents rows columns"]:
+    """Encodes frames into latents, normalised as the transformer sees them: `decode` undoes it.
+
+    Args:
+        components: The model's parts.
+        frames: uint8 (4 x n + 1, height, width, 3): the first becomes a latent by itself.
+    """
+    vae = components.vae
+    video = torch.from_numpy(frames.astype(np.float32)).permute(3, 0, 1, 2)[None] / 127.5 - 1.0
+    known = vae.encode(video.to(components.device, vae.dtype)).latent_dist.mode().float()
+    mean, scale = _statistics(components, known)
+    latents: Tensor = ((known - mean) * scale).to(components.device)
+    return latents
 
 
 def decode(
@@ -114,7 +131,7 @@ def decode(
         For each row uint8 (4 x (time - 1) + 1, height, width, 3).
     """
     vae = components.vae
-    values = latents.to(vae.device, vae.dtype)
+    values = latents.to(components.device, vae.dtype)
     mean, scale = _statistics(components, values)
     video = vae.decode(values / scale + mean, return_dict=False)[0].float()
     frames = ((video / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)

@@ -9,9 +9,10 @@ never opened: they can run code.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,26 +24,21 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPVisionModel, UMT5EncoderModel
 from transformers.utils import logging as transformers_logging
 
-from chronosim.errors import InvalidModel, ModelNotFound
+from chronosim.errors import InvalidModel, MissingDependency
+from chronosim.models.bars import no_bars
+from chronosim.models.checkpoint import check_checkpoint, empty_transformer, load_checkpoint
 from chronosim.models.components import Components, list_files
 from chronosim.models.convolution import use_planar_convolutions
+from chronosim.models.folder import check_folder, read_json
+from chronosim.models.lora import LoraFile, add_loras, read_lora
+from chronosim.models.placement import place
+from chronosim.models.places import hash_file
+from chronosim.models.settings import ModelSettings
 
 __all__ = ["read_components"]
 
-# What a part's config must say it is, and where it says so.
-_KINDS = {
-    "transformer": ("_class_name", ("ChronoEditTransformer3DModel", "WanTransformer3DModel")),
-    "vae": ("_class_name", ("AutoencoderKLWan",)),
-    "text_encoder": ("model_type", ("umt5",)),
-    "image_encoder": ("model_type", ("clip_vision_model",)),
-}
-# Files that are no weights; any one of a row will do.
-_FILES = {
-    "tokenizer": ("tokenizer.json", "spiece.model"),
-    "image_processor": ("preprocessor_config.json", "processor_config.json"),
-    "scheduler": ("scheduler_config.json",),
-}
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_CPU = torch.device("cpu")
+_PLAIN = ModelSettings()
 
 
 def read_components(
@@ -51,97 +47,108 @@ def read_components(
     device: torch.device,
     dtype: torch.dtype,
     revision: str | None = None,
+    checkpoint: Path | None = None,
+    loras: Sequence[tuple[Path, float]] = (),
+    settings: ModelSettings = _PLAIN,
 ) -> Components:
     """Reads every part of a ChronoEdit model; the network is not touched.
 
     Args:
         folder: A model folder in diffusers' format (model_index.json and safetensors).
-        device: Where to put the weights. On a CPU the autoencoder computes planar convolutions.
+        device: Where to compute. On a CPU the autoencoder computes planar convolutions.
         dtype: Of the transformer and the text encoder, float32 or bfloat16; the autoencoder and
             the image encoder, small and delicate, are always float32.
         revision: The hub's commit that the folder came from, for the record.
+        checkpoint: A file that the transformer's weights come from instead of the folder's.
+        loras: Files with their weights, added in this order.
+        settings: Quantisation, storage, offload, tiling and slicing.
 
     Raises:
         ModelNotFound: The folder, or a file of it, is missing; the sentence names it.
         InvalidModel: Parts are of another kind, pickled, incomplete, or do not fit together.
     """
-    if not folder.is_dir():
-        raise ModelNotFound(f"there is no model folder {folder}")
+    check_folder(folder, whole=checkpoint is None)
     files = list_files(folder)
-    _read_json(folder / "model_index.json")
-    for part, (key, kinds) in _KINDS.items():
-        _check_kind(folder / part / "config.json", key, kinds)
-        _check_weights(folder / part)
-    for part, names in _FILES.items():
-        if not any((folder / part / name).is_file() for name in names):
-            raise ModelNotFound(f"the model folder {folder} lacks {part}/{' or '.join(names)}")
-    vae = _load_model(AutoencoderKLWan, folder / "vae", torch.float32, device)
+    changes = _read_changes(folder, checkpoint, loras)
+    waits = _CPU if settings.offload else device
+    vae = _load_model(AutoencoderKLWan, folder / "vae", torch.float32, waits)
     if device.type == "cpu":
         use_planar_convolutions(vae)
-    tokenizer = _load(AutoTokenizer.from_pretrained, folder / "tokenizer")
-    processor = _load(CLIPImageProcessorPil.from_pretrained, folder / "image_processor")
-    return Components(
-        tokenizer=tokenizer,
-        text_encoder=_load_model(UMT5EncoderModel, folder / "text_encoder", dtype, device),
-        image_processor=processor,
-        image_encoder=_load_model(CLIPVisionModel, folder / "image_encoder", torch.float32, device),
-        transformer=_load_model(
-            ChronoEditTransformer3DModel, folder / "transformer", dtype, device
+    networks = {
+        "text_encoder": _load_model(
+            UMT5EncoderModel, folder / "text_encoder", dtype, waits, settings
         ),
-        vae=vae,
+        "image_encoder": _load_model(
+            CLIPVisionModel, folder / "image_encoder", torch.float32, waits
+        ),
+        "transformer": _load_transformer(folder, checkpoint, dtype, waits, settings),
+        "vae": vae,
+    }
+    add_loras(networks["transformer"], changes, device, fused=not settings.quantizes_transformer)
+    place(networks, settings, device, dtype)
+    return Components(
+        tokenizer=_load(AutoTokenizer.from_pretrained, folder / "tokenizer", local_files_only=True),
+        image_processor=_load(
+            CLIPImageProcessorPil.from_pretrained, folder / "image_processor", local_files_only=True
+        ),
         scheduler=_load_scheduler(folder / "scheduler"),
         folder=folder,
         files=files,
         revision=revision,
+        place=device,
+        checkpoint=checkpoint,
+        variant=_describe(loras, settings),
+        **networks,
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ModelNotFound(f"the model file {path} is missing")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidModel(f"the model file {path} is no JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise InvalidModel(f"the model file {path} must hold an object of settings")
-    return values
+def _read_changes(
+    folder: Path, checkpoint: Path | None, loras: Sequence[tuple[Path, float]]
+) -> list[tuple[LoraFile, float]]:
+    """Reads the small files and checks them against the config, before the large ones are read."""
+    if checkpoint is None and not loras:
+        return []
+    empty = _load(empty_transformer, folder)
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, empty)
+    return [(read_lora(path, empty), weight) for path, weight in loras]
 
 
-def _check_kind(config: Path, key: str, kinds: tuple[str, ...]) -> None:
-    kind = _read_json(config).get(key)
-    if kind not in kinds:
-        raise InvalidModel(
-            f"{config} has {key} {kind!r}, but ChronoEdit needs {' or '.join(kinds)}"
-        )
+def _describe(loras: Sequence[tuple[Path, float]], settings: ModelSettings) -> Mapping[str, Any]:
+    """What was changed of the weights, and the autoencoder, for a model's identity."""
+    added = [{"file": p.name, "hash": hash_file(p), "weight": weight} for p, weight in loras]
+    variant: dict[str, Any] = {"loras": added}
+    if settings.storage:
+        variant["storage"] = settings.storage
+    if settings.quantization:
+        variant["quantization"] = {
+            part: json.loads(config.to_json_string(use_diff=False))
+            for part, config in settings.quantization.items()
+        }
+    if settings.tiling:
+        variant["tiling"] = True
+    return MappingProxyType(variant)
 
 
-def _check_weights(folder: Path) -> None:
-    """Refuses missing shards and pickles before anything is loaded."""
-    for index in folder.glob("*.safetensors.index.json"):
-        for name in sorted(set(_read_json(index).get("weight_map", {}).values())):
-            if not (folder / name).is_file():
-                raise ModelNotFound(f"the weight file {folder / name} is missing")
-    if any(folder.glob("*.safetensors")):
-        return
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _PICKLES:
-            raise InvalidModel(
-                f"{path} is a pickle, which can run code when it is opened: "
-                "convert the weights to safetensors"
-            )
-    raise ModelNotFound(f"there is no weight file (*.safetensors) in {folder}")
-
-
-def _load_model(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+def _load_model(
+    kind: Any,
+    folder: Path,
+    dtype: torch.dtype,
+    device: torch.device,
+    settings: ModelSettings = _PLAIN,
+) -> Any:
     """Loads one network; a weight that is missing or has no place is an error, not a warning."""
     name = "dtype" if kind in (UMT5EncoderModel, CLIPVisionModel) else "torch_dtype"
+    quantizer = (settings.quantization or {}).get(folder.name)
+    quantized = {"quantization_config": quantizer, "device_map": {"": str(device)}}
     model, report = _load(
         kind.from_pretrained,
         folder,
+        local_files_only=True,
         use_safetensors=True,
         output_loading_info=True,
         **{name: dtype},
+        **(quantized if quantizer is not None else {}),
     )
     if report["missing_keys"]:
         raise InvalidModel(
@@ -155,40 +162,53 @@ def _load_model(kind: Any, folder: Path, dtype: torch.dtype, device: torch.devic
             f"{folder} holds {len(unexpected)} weights that its config has no place for, "
             f"among them {sorted(unexpected)[0]}"
         )
-    return model.to(device).eval()
+    return model.eval() if quantizer is not None else model.to(device).eval()
+
+
+def _load_transformer(
+    folder: Path,
+    checkpoint: Path | None,
+    dtype: torch.dtype,
+    device: torch.device,
+    settings: ModelSettings,
+) -> Any:
+    """Loads it into main memory: LoRAs and 8-bit storage come before it goes to the device."""
+    if checkpoint is not None:
+        return _load(load_checkpoint, checkpoint, folder=folder, dtype=dtype).eval()
+    where = device if settings.quantizes_transformer else _CPU
+    return _load_model(ChronoEditTransformer3DModel, folder / "transformer", dtype, where, settings)
 
 
 def _load_scheduler(folder: Path) -> Any:
-    name = _read_json(folder / "scheduler_config.json").get("_class_name")
+    name = read_json(folder / "scheduler_config.json").get("_class_name")
     kind = getattr(schedulers, str(name), None)
     if kind is None:
         raise InvalidModel(f"{folder} names the scheduler {name!r}, which diffusers does not have")
-    return _load(kind.from_pretrained, folder)
+    return _load(kind.from_pretrained, folder, local_files_only=True)
 
 
-def _load(read: Callable[..., Any], folder: Path, **settings: Any) -> Any:
+def _load(read: Callable[..., Any], source: Path, /, **settings: Any) -> Any:
     try:
         with _quiet():
-            return read(folder, local_files_only=True, **settings)
+            return read(source, **settings)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise MissingDependency(f"{source} cannot be loaded without a package: {reason}") from error
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise InvalidModel(f"{folder} cannot be loaded: {reason}") from error
+        raise InvalidModel(f"{source} cannot be loaded: {reason}") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silences the libraries' own warnings and bars while loading: we raise instead."""
     logs: list[Any] = [diffusers_logging, transformers_logging]  # untyped
-    bars = [log for log in logs if log.is_progress_bar_enabled()]
     levels = [(log, log.get_verbosity()) for log in logs]
-    for log in bars:
-        log.disable_progress_bar()
     for log in logs:
         log.set_verbosity_error()
     try:
-        yield
+        with no_bars():
+            yield
     finally:
         for log, level in levels:
             log.set_verbosity(level)
-        for log in bars:
-            log.enable_progress_bar()

@@ -62,8 +62,11 @@ def test_the_seed_draws_the_first_frame(tmp_path: Path) -> None:
         (["action=left"], "an action must be 3 numbers, not 'left'"),
         (["start={sped: 3}"], "'sped'"),
         (["start=fast"], "start must be named numbers"),
-        (["size=96"], "size must be [height, width] in pixels, not 96"),
-        (["size=[0, 96]"], "at least 1 x 1 pixels, not 0 x 96"),
+        (["size=96"], "size must be fit, or [height, width] in pixels, not 96"),
+        (["size=[0, 96]"], "multiples of 16 from 16 up, not 0 x 96"),
+        (["size=[50, 70]"], "not 50 x 70; the nearest is 48 x 64"),
+        (["size=fit", "area=9"], "an area must be 256 pixels or more, not 9"),
+        (["explain=true"], "explain is for models that chronosim.models.loading.load loads"),
         (["seed=-1"], "seed must be a whole number of at least 0, not -1"),
     ],
 )
@@ -74,3 +77,39 @@ def test_what_cannot_work_is_one_sentence_and_leaves_nothing(
     [line] = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_whole_frame_is_fitted_to_an_area_and_comes_back(tmp_path: Path) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    write_frame(tmp_path / "mine.png", frame)
+    given = [f"frame={tmp_path / 'mine.png'}", "size=fit", "area=6144"]
+    assert predict(tmp_path / "fitted", *given) == 0
+    assert read_frame(tmp_path / "fitted" / "outcome.png").shape == (64, 96, 3)
+    assert predict(tmp_path / "back", *given, "back=true") == 0
+    assert read_frame(tmp_path / "back" / "outcome.png").shape == (40, 60, 3)
+
+
+def test_a_sketch_is_named_by_a_trigger_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_frame(tmp_path / "sketch.png", np.full((32, 32, 3), 255, np.uint8))
+    given = [f"frame={tmp_path / 'sketch.png'}", "prompter=paint-brush", "action=red kite"]
+    assert predict(tmp_path / "out", *given) == 0
+    assert "The user wants to change the sketch to a red kite." in capsys.readouterr().out
+
+
+def test_it_explains_without_loading(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "chronosim.models.loading.load_components", lambda *_: pytest.fail("loaded")
+    )
+    settings = [f"model.cache={tmp_path}", "model.device=cpu", "model.reasoning_steps=1"]
+    assert main(["predict", "model=chronoedit-14b-turbo", "explain=true", *settings]) == 0
+    out = capsys.readouterr().out
+    assert "8 denoising steps, 1 of them with reasoning" in out
+    assert "on cpu at 720 x 1280" in out
+    assert main(["predict", "explain=true", "size=[48, 64]"]) == 0
+    assert "on cpu at 48 x 64" in capsys.readouterr().out
+    assert main(["predict", "model=chronoedit-2b", "explain=true"]) == 2
+    assert "neither its weights nor its config were published" in capsys.readouterr().err

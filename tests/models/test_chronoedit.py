@@ -242,3 +242,36 @@ def test_a_text_longer_than_the_model_reads_is_refused(kit: Any, wide: Component
 def test_a_micro_batch_of_nothing_is_refused(wide: Components) -> None:
     with pytest.raises(InvalidConfig, match="at least 1, not 0"):
         ChronoEdit(wide, Sampling(), name="small", micro_batch=0)
+
+
+@pytest.mark.parametrize("time", [1, "whole"])
+def test_a_reconstruction_is_what_the_autoencoder_makes_of_the_truth(
+    kit: Any, components: Components, time: int | str
+) -> None:
+    model = kit.model(components, reasoning_steps="all")
+    whole = 4 * (components.latents - 2) + 1
+    frames = np.stack([kit.frame(seed) for seed in range(1 + (whole if time == "whole" else 1))])
+    made = model.reconstruct(frames[0], frames[1:])
+    assert made.shape == frames[1:].shape
+    outcome = stock_reconstruction(components, np.concatenate([frames[:1], *[frames[-1:]] * 4]))
+    np.testing.assert_allclose(made[-1], outcome[-1].astype(float), atol=1)
+    if time == "whole":
+        way = stock_reconstruction(components, frames[:-1])
+        np.testing.assert_allclose(made[:-1], way[1:].astype(float), atol=1)
+
+
+def stock_reconstruction(components: Components, frames: Any) -> Any:
+    """Through the autoencoder and back as diffusers has it: no latent is normalised on the way."""
+    video = torch.from_numpy(frames / np.float32(127.5) - 1).permute(3, 0, 1, 2)[None]
+    with torch.inference_mode():
+        vae = components.vae
+        back = vae.decode(vae.encode(video).latent_dist.mode()).sample[0].permute(1, 2, 3, 0)
+    return ((back.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+def test_what_the_model_cannot_answer_is_not_reconstructed(kit: Any, compact: Components) -> None:
+    frames = np.stack([kit.frame(seed) for seed in range(4)])
+    with pytest.raises(InvalidFrame, match=r"must be 1 or 9 frames of \(32, 32, 3\), not .*\(3, "):
+        kit.model(compact).reconstruct(frames[0], frames[1:])
+    with pytest.raises(InvalidFrame, match="multiples of 16"):
+        kit.model(compact).reconstruct(frames[0, :30], frames[1:, :30])

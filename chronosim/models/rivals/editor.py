@@ -1,0 +1,123 @@
+"""Single-frame editors: diffusers' instruction-editing pipelines as world models."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from chronosim.errors import InvalidConfig, InvalidFrame, InvalidModel, InvalidPrompt
+from chronosim.models.rivals.pipelines import Origin, pipeline_identity
+from chronosim.models.rivals.positions import frames_in_place
+from chronosim.types import EditPrompt, Prediction
+
+__all__ = ["Editor"]
+
+_OURS = ("image", "prompt", "height", "width", "generator", "output_type", "return_dict")
+
+
+class Editor:
+    """A world model over a pipeline that takes a frame and an instruction and gives a frame.
+
+    Such are `QwenImageEditPipeline` and its Plus, `StableDiffusionInstructPix2PixPipeline`,
+    `FluxKontextPipeline` and more. A trajectory is the outcome alone: an editor knows no way there.
+    Rows run one at a time, so that a row alone equals one in a call.
+
+    Args:
+        pipeline: diffusers' pipeline, on its device.
+        settings: More arguments of its call, such as `num_inference_steps`.
+        name: What the model is called in the log.
+        origin: Where the weights came from.
+        progress: Called after each prompt with the prompts done and all of the call's.
+
+    Raises:
+        InvalidModel: The pipeline takes no frame and instruction.
+        InvalidConfig: A setting that the pipeline's call does not have, or that is not the user's.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        name: str = "editor",
+        origin: Origin | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        known = list(inspect.signature(type(pipeline).__call__).parameters)[1:]
+        if not {"image", "prompt", "generator"} <= set(known):
+            raise InvalidModel(
+                f"a {type(pipeline).__name__} is no editor: its call takes no image, prompt and "
+                "generator"
+            )
+        for setting in settings or {}:
+            if setting not in known or setting in _OURS:
+                theirs = [name for name in known if name not in _OURS]
+                raise InvalidConfig(
+                    f"{setting!r} is no setting of a {type(pipeline).__name__}; "
+                    f"it has {', '.join(theirs)}"
+                )
+        self.pipeline = pipeline
+        self.settings = dict(settings or {})
+        self.name = name
+        self._origin = origin or Origin()
+        self._sized = {"height", "width"} <= set(known)
+        self._progress = progress
+        self._lock = threading.Lock()
+        pipeline.set_progress_bar_config(disable=True)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Editor:
+        """Itself: it keeps nothing of its calls, and Gymnasium copies specs that hold it."""
+        return self
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What made these predictions, in JSON values."""
+        return {
+            **pipeline_identity(self.pipeline, self.name, self._origin),
+            "settings": self.settings,
+        }
+
+    def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+        """Edits each frame.
+
+        Raises:
+            InvalidFrame: The pipeline does not work at a frame's size.
+            InvalidPrompt: The pipeline's safety checker blanked the outcome.
+        """
+        predictions = []
+        with self._lock, torch.inference_mode():
+            for prompt in prompts:
+                predictions.append(self._answer(prompt))
+                if self._progress is not None:
+                    self._progress(len(predictions), len(prompts))
+        return predictions
+
+    def _answer(self, prompt: EditPrompt) -> Prediction:
+        height, width = prompt.frame.shape[:2]
+        size = {"height": height, "width": width} if self._sized else {}
+        with frames_in_place(self.pipeline.components.get("text_encoder")):
+            answer = self.pipeline(
+                image=Image.fromarray(np.ascontiguousarray(prompt.frame)),
+                prompt=prompt.text,
+                generator=torch.Generator().manual_seed(prompt.seed),
+                output_type="pil",
+                **size,
+                **self.settings,
+            )
+        if any(getattr(answer, "nsfw_content_detected", None) or ()):
+            raise InvalidPrompt(
+                f"the safety checker of {self.name} blanked the outcome of {prompt.text!r}"
+            )
+        outcome = np.array(answer.images[0].convert("RGB"))
+        if outcome.shape != prompt.frame.shape:
+            raise InvalidFrame(
+                f"{self.name} answers a frame of {height} x {width} (height x width) with one of "
+                f"{outcome.shape[0]} x {outcome.shape[1]}: give it frames of that size"
+            )
+        return Prediction(outcome[None])
