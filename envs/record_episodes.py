@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from importlib.metadata import version
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -11,7 +11,9 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 
+from chronosim.envs.about import about_world
 from chronosim.episodes import EpisodeWriter, Step
+from chronosim.episodes.layout import Trajectories
 from chronosim.errors import EpisodeExists, InvalidConfig, ResetNeeded
 from chronosim.types import Prediction
 
@@ -27,20 +29,36 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
     Args:
         env: A `ChronoEnv`, wrapped or not; a `TimeLimit` beneath is logged as a truncation.
         folder: The data set; made if missing. Episodes in it are kept.
+        trajectories: How the frames between two observations are kept, as `EpisodeWriter` says.
+        about: What else to say of each episode (the `config` it was made by, the `policy` ...), in
+            JSON values.
 
     Attributes:
         folder: The data set.
+        trajectories: How the frames between two observations are kept.
 
     Raises:
         InvalidConfig: Beneath the wrappers is no chronosim environment.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], folder: str | Path) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, folder=str(folder))
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        folder: str | Path,
+        *,
+        trajectories: Trajectories = "lossless",
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._told = dict(about or {})
+        gym.utils.RecordConstructorArgs.__init__(
+            self, folder=str(folder), trajectories=trajectories, about=self._told
+        )
         gym.Wrapper.__init__(self, env)
         if not hasattr(env.unwrapped, "simulator"):
             raise InvalidConfig(f"only a chronosim environment can be recorded, not {env}")
         self.folder = Path(folder)
+        self.trajectories = trajectories
+        self._branches = 0
         self._writer: EpisodeWriter | None = None
         self._seed: int | None = None
 
@@ -54,7 +72,7 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
         """
         self._finish()
         begun = self.env.reset(seed=seed, options=options)
-        self._seed = seed
+        self._seed, self._branches = seed, 0
         self._writer = self._open(lineage=None)
         return begun
 
@@ -86,12 +104,18 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
         self.env.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RecordEpisodes:
-        copied = type(self)(copy.deepcopy(self.env, memo), self.folder)
+        copied = type(self)(
+            copy.deepcopy(self.env, memo),
+            self.folder,
+            trajectories=self.trajectories,
+            about=self._told,
+        )
         memo[id(self)] = copied
         if self._writer is not None:
             copied._seed = self._seed
+            self._branches += 1
             parent = {"episode": self._writer.path.name, "step": self._writer.steps}
-            copied._writer = copied._open(lineage=parent)
+            copied._writer = copied._open(lineage={**parent, "branch": self._branches})
         return copied
 
     def _log(
@@ -131,23 +155,17 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
             path = self.folder / f"{number:07d}"
             if not path.exists():
                 try:
-                    return EpisodeWriter(path, self._base.observation, self._about(lineage))
+                    return self._new(path, lineage)
                 except EpisodeExists:
                     continue
         raise AssertionError("unreachable: there is always a next number")
 
-    def _about(self, lineage: dict[str, Any] | None) -> dict[str, Any]:
+    def _new(self, path: Path, lineage: dict[str, Any] | None) -> EpisodeWriter:
         base = self._base
-        return {
-            "source": "chronosim",
-            "version": version("chronosim"),
-            "synthetic": True,
-            "model": dict(base.simulator.model.identity),
-            "prompter": repr(base.simulator.prompter),
-            "scenario": repr(base.scenario),
-            "seed": self._seed,
-            "lineage": lineage,
-        }
+        about = about_world(base.simulator, base.scenario, seed=self._seed, lineage=lineage)
+        return EpisodeWriter(
+            path, base.observation, {**about, **self._told}, trajectories=self.trajectories
+        )
 
     @property
     def _base(self) -> Any:

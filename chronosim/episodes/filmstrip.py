@@ -9,14 +9,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from chronosim.episodes.lettering import line_height, text_block, wrap
+from chronosim.episodes.lettering import FAINT, INK, PAPER, line_height, text_block, wrap
 from chronosim.episodes.step import Step
 from chronosim.errors import InvalidEpisode
 from chronosim.types import Frame, Observation
 
 __all__ = ["Panel", "filmstrip", "step_panels"]
 
-_PAPER, _INK, _FAINT = (250, 250, 248), (38, 40, 46), (125, 128, 136)
 _MARGIN, _GAP, _TYPE = 24, 18, 14  # pixels
 _MOST_LINES = 6  # free text can be a paragraph; a sheet shows its beginning
 
@@ -81,7 +80,7 @@ def filmstrip(
         (_extent(down, height), _extent(across, width), 3),
         np.uint8,
     )
-    sheet[:] = _PAPER
+    sheet[:] = PAPER
     for index, block in enumerate(drawn):
         row, column = divmod(index, across)
         top, left = _MARGIN + row * (height + _GAP), _MARGIN + column * (width + _GAP)
@@ -110,16 +109,16 @@ def _draw(panel: Panel, width: int, lines: int) -> UInt8[np.ndarray, "rows colum
         size=_TYPE - 2,
         width=width,
         height=line_height(_TYPE) + 2,
-        ink=_FAINT,
-        paper=_PAPER,
+        ink=FAINT,
+        paper=PAPER,
     )
     words = text_block(
         _wrap(panel, width),
         size=_TYPE,
         width=width,
         height=lines * line_height(_TYPE) + 4,
-        ink=_INK,
-        paper=_PAPER,
+        ink=INK,
+        paper=PAPER,
     )
-    space = np.full((6, width, 3), _PAPER, np.uint8)
+    space = np.full((6, width, 3), PAPER, np.uint8)
     return np.concatenate([np.asarray(picture), space, title, words])

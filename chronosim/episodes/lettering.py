@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["line_height", "text_block", "wrap"]
+__all__ = ["FAINT", "INK", "PAPER", "Colour", "font_of", "line_height", "text_block", "wrap"]
 
 Colour = tuple[int, int, int]
+"""RGB, 0 to 255."""
+
+PAPER, INK, FAINT = (250, 250, 248), (38, 40, 46), (125, 128, 136)
+"""What sheets are drawn on, and their words in."""
+
+
+@cache
+def font_of(size: int) -> Any:
+    """The typeface at a size in pixels; kept, since loading it takes longer than drawing."""
+    return ImageFont.load_default(size)
 
 
 def wrap(text: str, *, size: int, width: int, lines: int) -> list[str]:
@@ -22,7 +33,7 @@ def wrap(text: str, *, size: int, width: int, lines: int) -> list[str]:
         width: Width of a line, pixels.
         lines: How many lines there may be, >= 1.
     """
-    font = ImageFont.load_default(size)
+    font = font_of(size)
     wrapped: list[str] = []
     for word in text.split():
         joined = f"{wrapped[-1]} {word}" if wrapped else word
@@ -59,7 +70,7 @@ def text_block(
     """
     block = Image.new("RGB", (width, height), paper)
     draw = ImageDraw.Draw(block)
-    font = ImageFont.load_default(size)
+    font = font_of(size)
     for row, line in enumerate(lines):
         draw.text((0, row * line_height(size)), line, fill=ink, font=font)
     return np.asarray(block)

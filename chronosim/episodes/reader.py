@@ -2,64 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import zarr
-from jaxtyping import UInt8
+from jaxtyping import Float32, Int64, UInt8
+from upath import UPath
 
-from chronosim.episodes.layout import PER_OBSERVATION, SCHEMA
+from chronosim.episodes.catalogue import read_attributes
+from chronosim.episodes.layout import COLUMNS, LIVE, SCHEMA, Trajectories
+from chronosim.episodes.place import as_place
+from chronosim.episodes.rows import Row, action_array
+from chronosim.episodes.schema1 import StoredSchema1
 from chronosim.episodes.step import Step
-from chronosim.errors import EpisodeNotFound, InvalidEpisode
+from chronosim.episodes.stored import Content, Stored
+from chronosim.errors import InvalidEpisode
 from chronosim.types import Frame, Observation, Prediction, Trajectory
 
-__all__ = ["EpisodeReader", "list_episodes"]
+__all__ = ["EpisodeReader"]
 
-
-def list_episodes(dataset: str | Path) -> list[Path]:
-    """Gives the episodes of a data set: the folders with a Zarr group in them, by name.
-
-    Raises:
-        EpisodeNotFound: There is no such folder.
-    """
-    root = Path(dataset)
-    if not root.is_dir():
-        raise EpisodeNotFound(f"there is no data set at {root}: record one with chronosim record")
-    return sorted(path.parent for path in root.glob("[!.]*/zarr.json"))
+T = TypeVar("T")
 
 
 class EpisodeReader:
     """One episode on disk, as it stood when it was opened.
 
     Args:
-        path: The episode's folder.
+        path: The episode's folder, or a URL of it.
 
     Attributes:
+        path: The episode.
         steps: Committed steps.
         finished: Whether its writer closed it.
+        compacted: Whether it lies in few files.
+        trajectories: How the frames between two observations are kept; `video` gives them back
+            nearly, not exactly, and `none` not at all.
+        schema: Version of its layout.
         about: What made the episode, as its writer said.
 
     Raises:
         EpisodeNotFound: There is no episode at `path`.
-        InvalidEpisode: Its schema is newer than this chronosim knows, or it is no episode.
+        InvalidEpisode: Its schema is newer than this chronosim knows, or it is no episode. Every
+            method raises it too, if what is asked for is damaged.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        if not (self.path / "zarr.json").is_file():
-            raise EpisodeNotFound(f"there is no episode at {self.path}")
-        self._group = zarr.open_group(self.path, mode="r", use_consolidated=False)
-        attributes: Mapping[str, Any] = self._group.attrs.asdict()
-        schema = attributes.get("schema")
-        if schema != SCHEMA:
+    def __init__(self, path: str | Path | UPath) -> None:
+        self.path = as_place(path)
+        attributes = read_attributes(self.path)
+        self.schema = attributes["schema"]
+        if self.schema not in range(1, SCHEMA + 1):
             raise InvalidEpisode(
-                f"{self.path} has schema {schema!r}, but this chronosim reads schema {SCHEMA}"
+                f"{self.path} has schema {self.schema!r}, but this chronosim reads schemas 1 to "
+                f"{SCHEMA}: a newer one may have written it"
             )
         self.steps = int(attributes["steps"])
         self.finished = bool(attributes["finished"])
+        self.trajectories: Trajectories = attributes.get("trajectories", "lossless")
         self.about: Mapping[str, Any] = attributes["about"]
+        self._data = attributes.get("data")
+        self.compacted = self._data not in (None, LIVE)
+        kind = StoredSchema1 if self.schema == 1 else Stored
+        self._stored: Content = kind(self.path, attributes)
 
     def __len__(self) -> int:
         return self.steps
@@ -70,24 +74,50 @@ class EpisodeReader:
     @property
     def frames(self) -> UInt8[np.ndarray, "{self.steps}+1 height width 3"]:
         """All observed frames: uint8 (T + 1, height, width, 3)."""
-        return self._rows("frames", self.steps + 1)
+        return self.window(0, self.steps + 1)
 
     @property
-    def states(self) -> np.ndarray:
+    def states(self) -> Float32[np.ndarray, "{self.steps}+1 n"]:
         """All commanded states: float32 (T + 1, n)."""
-        return self._rows("states", self.steps + 1)
+        return np.array([row.state for row in self._rows], np.float32)
 
-    def column(self, name: str) -> np.ndarray:
-        """One array: action, text, seed, reward, terminated ... (T entries), frames (T + 1) ...
+    @property
+    def lengths(self) -> Int64[np.ndarray, " {self.steps}"]:
+        """How many frames each trajectory has, its outcome included: int64 (T,)."""
+        return np.array([row.between + 1 for row in self._rows[1:]], np.int64)
+
+    def window(self, start: int, stop: int) -> UInt8[np.ndarray, "{stop}-{start} height width 3"]:
+        """Observed frames `start` to `stop` - 1, and no more of them is read.
 
         Raises:
-            InvalidEpisode: The episode has no such array.
+            InvalidEpisode: There are no such frames.
         """
-        if name not in self._group:
-            raise InvalidEpisode(
-                f"{self.path} has no array {name!r}; it has: {', '.join(self._group.array_keys())}"
-            )
-        return self._rows(name, self.steps + (name in PER_OBSERVATION))
+        self._check(start, stop)
+        self._check(stop - 1, self.steps)
+        return self._read(lambda stored: stored.frames(start, stop))
+
+    def column(self, name: str) -> np.ndarray:
+        """One column: action, text, seed, reward, terminated ... (T entries), frames (T + 1) ...
+
+        `between` holds the frames strictly between two observations, (T, time, height, width, 3),
+        zeros after the last of a step, and `between_length` how many a step has.
+
+        Raises:
+            InvalidEpisode: An episode has no such column.
+        """
+        if name not in COLUMNS:
+            raise InvalidEpisode(f"{self.path} has no array {name!r}; it has: {', '.join(COLUMNS)}")
+        if name in ("frames", "states"):
+            return self.frames if name == "frames" else self.states
+        if name == "between":
+            return self._read(lambda stored: stored.between(0, self.steps))
+        if name == "between_length":
+            return self.lengths - 1
+        values = [getattr(row, name) for row in self._rows[1:]]
+        if name == "action":
+            kind = self._stored.action() or {"dtype": "float64", "shape": []}
+            return action_array(values, kind["dtype"], tuple(kind["shape"]))
+        return np.array(values, _DTYPES[name])
 
     def observation(self, index: int) -> Observation:
         """The observation before step `index` (0 to T, T being the last one).
@@ -96,8 +126,8 @@ class EpisodeReader:
             InvalidEpisode: `index` is out of range.
         """
         self._check(index, self.steps)
-        state = np.asarray(self._array("states")[index], np.float32)
-        return Observation(np.asarray(self._array("frames")[index]), state, index)
+        frame = self.window(index, index + 1)[0]
+        return Observation(frame, np.array(self._rows[index].state, np.float32), index)
 
     def trajectory(self, index: int) -> Trajectory:
         """The frames of step `index` after its observation, the outcome last.
@@ -106,12 +136,25 @@ class EpisodeReader:
             InvalidEpisode: `index` is out of range.
         """
         self._check(index, self.steps - 1)
-        length = int(np.asarray(self._array("between_length")[index]))
-        outcome: Frame = np.asarray(self._array("frames")[index + 1])
-        if length == 0:
-            return outcome[None]
-        between = np.asarray(self._array("between")[index, :length])
-        return np.concatenate([between, outcome[None]])
+        between = self._read(lambda stored: stored.between(index, index + 1))[0]
+        return np.concatenate([between, self.window(index + 1, index + 2)])
+
+    def trajectories_of(self, start: int, stop: int) -> UInt8[np.ndarray, "n time height width 3"]:
+        """The trajectories of steps `start` to `stop` - 1 side by side, all of one length.
+
+        Raises:
+            InvalidEpisode: Their lengths differ, or there are no such steps.
+        """
+        self._check(start, stop)
+        self._check(stop - 1, self.steps - 1)
+        lengths = sorted(set(self.lengths[start:stop].tolist()))
+        if len(lengths) > 1:
+            raise InvalidEpisode(
+                f"steps {start} to {stop - 1} of {self.path} have trajectories of several lengths: "
+                f"{', '.join(map(str, lengths))}"
+            )
+        between = self._read(lambda stored: stored.between(start, stop))
+        return np.concatenate([between, self.window(start + 1, stop + 1)[:, None]], axis=1)
 
     def step(self, index: int) -> Step:
         """Step `index`, 0 to T - 1.
@@ -119,31 +162,50 @@ class EpisodeReader:
         Raises:
             InvalidEpisode: `index` is out of range.
         """
-        trajectory = self.trajectory(index)
-        action = np.asarray(self._array("action")[index])
+        trajectory, row = self.trajectory(index), self._rows[index + 1]
+        kind = self._stored.action()
+        assert kind is not None
+        action = action_array([row.action], kind["dtype"], tuple(kind["shape"]))[0]
+        frame: Frame = trajectory[-1].copy()
         return Step(
-            action=action.item() if action.ndim == 0 else action,
-            text=str(self._scalar("text", index)),
-            seed=int(self._scalar("seed", index)),
+            action=action if kind["shape"] else np.asarray(action).item(),
+            text=row.text,
+            seed=row.seed,
             prediction=Prediction(trajectory),
-            after=self.observation(index + 1),
-            reward=float(self._scalar("reward", index)),
-            terminated=bool(self._scalar("terminated", index)),
-            truncated=bool(self._scalar("truncated", index)),
-            latency=float(self._scalar("latency", index)),
+            after=Observation(frame, np.array(row.state, np.float32), index + 1),
+            reward=row.reward,
+            terminated=row.terminated,
+            truncated=row.truncated,
+            latency=row.latency,
         )
 
     def _check(self, index: int, last: int) -> None:
         if not 0 <= index <= last:
             raise InvalidEpisode(f"{self.path} has {self.steps} steps; there is no index {index}")
 
-    def _rows(self, name: str, count: int) -> np.ndarray:
-        return np.asarray(self._array(name)[:count])
+    @property
+    def _rows(self) -> Sequence[Row]:
+        return self._read(lambda stored: stored.rows())
 
-    def _scalar(self, name: str, index: int) -> Any:
-        return np.asarray(self._array(name)[index])[()]
+    def _read(self, what: Callable[[Content], T]) -> T:
+        """Reads; once more from the new place if the episode was compacted in the meantime."""
+        try:
+            return what(self._stored)
+        except (InvalidEpisode, FileNotFoundError):
+            attributes = read_attributes(self.path)
+            moved = attributes["schema"] == SCHEMA and attributes["data"] != self._data
+            if not moved or attributes["steps"] < self.steps:
+                raise
+            self._data = attributes["data"]
+            self._stored = Stored(self.path, {**attributes, "steps": self.steps})
+            return what(self._stored)
 
-    def _array(self, name: str) -> zarr.Array[Any]:
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+
+_DTYPES: Mapping[str, Any] = {
+    "text": np.dtypes.StringDType(),
+    "seed": np.int64,
+    "reward": np.float64,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "latency": np.float64,
+}

@@ -1,4 +1,4 @@
-"""An episode as an MP4: what was seen first, then every trajectory end to end."""
+"""An episode as a film, MP4 or GIF: what was seen first, then every trajectory end to end."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 import av
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from chronosim.episodes.lettering import line_height, text_block, wrap
 from chronosim.episodes.step import Step
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
-from chronosim.types import Frame, Observation, Trajectory
+from chronosim.types import Frame, Observation
 
-__all__ = ["episode_frames", "frame_rate", "write_video"]
+__all__ = ["episode_frames", "frame_rate", "write_gif", "write_video"]
 
 _SMALLEST = 384  # pixels of the shorter side: a frame of 96 pixels is no pleasure to watch
+_FASTEST_GIF = 50  # frames a second
 _TYPE, _LINES = 15, 3
 _INK, _PAPER = (235, 236, 240), (28, 30, 36)
 
@@ -46,12 +48,10 @@ def episode_frames(
     Yields:
         RGB uint8; scaled up where words are asked for, so that they can be read.
     """
-    steps = list(steps)
-    clips: list[tuple[Trajectory, str]] = [(first.frame[None], "")]
-    clips += [(step.prediction.trajectory, step.text) for step in steps]
-    for trajectory, text in clips:
-        for frame in trajectory:
-            yield _with_words(_enlarge(frame), text) if words else frame
+    yield _with_words(_enlarge(first.frame), "") if words else first.frame
+    for step in steps:
+        for frame in step.prediction.trajectory:
+            yield _with_words(_enlarge(frame), step.text) if words else frame
 
 
 def write_video(frames: Iterable[Frame], path: str | Path, fps: Fraction | float) -> None:
@@ -76,6 +76,40 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: Fraction | float
         written.replace(path)
     except OSError as error:  # PyAV's errors are OSErrors as well
         raise EpisodeWriteError(f"the video {path} could not be written: {error}") from error
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def write_gif(frames: Iterable[Frame], path: str | Path, fps: Fraction | float) -> None:
+    """Writes frames as a GIF that repeats for ever; it keeps time to a hundredth of a second.
+
+    The file appears when it is complete.
+
+    Args:
+        frames: RGB uint8, all of one size, at least one.
+        path: Where to; ends in .gif.
+        fps: Frames per second, > 0 and <= 50, which is as fast as browsers play one.
+
+    Raises:
+        InvalidEpisode: No frame, or too many a second.
+        EpisodeWriteError: The disk refuses.
+    """
+    path = Path(path)
+    if not 0 < fps <= _FASTEST_GIF:
+        raise InvalidEpisode(
+            f"a GIF shows up to {_FASTEST_GIF} frames a second, not {float(fps):g}: make an MP4"
+        )
+    pictures = map(Image.fromarray, frames)
+    first = next(pictures, None)
+    if first is None:
+        raise InvalidEpisode("a video needs at least one frame")
+    written = path.with_name(f".{path.stem}.partial.gif")
+    held = round(100 / fps) * 10  # milliseconds
+    try:
+        first.save(written, save_all=True, append_images=pictures, duration=held, loop=0)
+        written.replace(path)
+    except OSError as error:
+        raise EpisodeWriteError(f"the GIF {path} could not be written: {error}") from error
     finally:
         written.unlink(missing_ok=True)
 

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import errno
-import json
-import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import numpy as np
 import zarr
+from upath import UPath
 
-from chronosim.episodes.layout import PER_OBSERVATION, SCALARS, SCHEMA
+from chronosim.episodes.checks import check_about, check_step
+from chronosim.episodes.compact import compact
+from chronosim.episodes.layout import LIVE, SCHEMA, Trajectories, new_array
+from chronosim.episodes.place import Place, as_place, open_group, remove, store
+from chronosim.episodes.rows import Row, row_of
 from chronosim.episodes.step import Step
-from chronosim.errors import (
-    EpisodeExists,
-    EpisodeWriteError,
-    InvalidAction,
-    InvalidConfig,
-    InvalidEpisode,
-    InvalidFrame,
-)
+from chronosim.errors import EpisodeExists, EpisodeWriteError, InvalidConfig
 from chronosim.types import Observation
 
 __all__ = ["EpisodeWriter"]
 
-_RESERVE = 32  # steps reserved ahead: growing an array rewrites its metadata
+_RESERVE = 1000  # steps reserved ahead: growing an array rewrites its metadata, space costs nothing
+_RECORDS = 32  # rows of the records in one file: a small file, written again with every step
+_CLIP = 2**16  # bytes of a video in one file
 
 
 class EpisodeWriter:
@@ -37,39 +36,60 @@ class EpisodeWriter:
 
     The episode is drafted in a hidden folder beside its own and appears by one renaming. A step is
     written array by array, then the committed length is raised in one atomic file replacement;
-    readers look no further than that length, so a step is there whole or not at all.
+    readers look no further than that length, so a step is there whole or not at all. Closing
+    gathers the many small files of a live episode in a few larger ones.
 
     Args:
-        path: The episode's folder; it must not exist.
+        path: The episode's folder, or a URL of it; it must not exist.
         first: The observation the episode begins with.
         about: What makes the episode (model identity, prompter, scenario, seed, lineage ...):
             JSON values only.
+        trajectories: How the frames between two observations are kept: `lossless`; as `video`
+            (H.264, a tenth of the size, nearly the same); or `none` at all. Observed frames are
+            always lossless.
+        compact: Whether `close` gathers the episode in few files.
+
+    Attributes:
+        path: The episode.
+        steps: Committed steps.
 
     Raises:
         EpisodeExists: `path` is there already.
         EpisodeWriteError: The disk refuses; nothing is left behind.
-        InvalidConfig: `about` holds something that is no JSON value.
+        InvalidConfig: `about` holds something that is no JSON value, or there is no such way to
+            keep trajectories.
     """
 
-    def __init__(self, path: str | Path, first: Observation, about: Mapping[str, Any]) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | Path | UPath,
+        first: Observation,
+        about: Mapping[str, Any],
+        *,
+        trajectories: Trajectories = "lossless",
+        compact: bool = True,
+    ) -> None:
+        self.path = as_place(path)
         self.steps = 0
-        self._reserved = 0
-        self._arrays: dict[str, zarr.Array[Any]] = {}
+        if trajectories not in get_args(Trajectories):
+            raise InvalidConfig(
+                f"trajectories are kept as one of {', '.join(get_args(Trajectories))}, "
+                f"not {trajectories!r}"
+            )
+        check_about(about)
         if self.path.exists():
             raise EpisodeExists(f"there is an episode at {self.path} already; nothing was written")
-        _check_json(about)
-        draft = self.path.with_name(f".{self.path.name}.{uuid4().hex}")
-        try:
-            self._create(draft, first, about)
-            draft.rename(self.path)
-            self._group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
-            self._arrays = dict(self._group.arrays())
-        except OSError as error:
-            _discard(draft)
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster
-                raise EpisodeExists(f"there is an episode at {self.path} already") from error
-            raise EpisodeWriteError(f"cannot begin the episode {self.path}: {error}") from error
+        self._trajectories, self._compact = trajectories, compact
+        self._frame, self._state = first.frame.shape, first.state.shape
+        self._action: dict[str, Any] | None = None
+        self._tail = [Row(first.state.tolist()).dumps()]  # the rows of the last file of records
+        self._begin(first, {"trajectories": trajectories, "about": dict(about)})
+        self._group = open_group(self.path)
+        # An array that is opened again has forgotten that its chunks of zeros are to be written.
+        self._arrays: dict[str, zarr.Array[Any]] = {
+            name: self._data[name].with_config({"write_empty_chunks": True})
+            for name in ("frames", "records")
+        }
 
     def append(self, step: Step) -> None:
         """Writes one step and commits it.
@@ -81,29 +101,32 @@ class EpisodeWriter:
                 than the first one.
             EpisodeWriteError: The disk refuses; all earlier steps stay readable.
         """
-        self._check(step)
+        action = check_step(step, self._frame, self._state, self._action)
         try:
-            self._reserve(step)
-            self._write(step)
-            self._group.attrs["steps"] = self.steps + 1  # the commit: one atomic replacement
+            tail = self._write(step, action["dtype"])
+            # The commit: one atomic replacement (attrs.update would make it one for each name).
+            self._group.update_attributes({"steps": self.steps + 1, "action": action})
         except OSError as error:
             raise EpisodeWriteError(
                 f"step {self.steps} of {self.path} could not be written ({error}); "
                 f"the {self.steps} steps before it are whole"
             ) from error
+        self._tail, self._action = tail, action
         self.steps += 1
 
     def close(self) -> None:
-        """Gives back the reserved space and marks the episode as finished.
+        """Marks the episode as finished, and gathers it in few files.
 
         Raises:
             EpisodeWriteError: The disk refuses; the committed steps stay readable.
         """
         try:
-            self._resize(self.steps)
-            self._group.attrs["finished"] = True
+            # zarr remembers a commit that the disk refused: say again how many steps there are.
+            self._group.update_attributes({"steps": self.steps, "finished": True})
         except OSError as error:
             raise EpisodeWriteError(f"cannot finish the episode {self.path}: {error}") from error
+        if self._compact:
+            compact(self.path)
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -118,106 +141,87 @@ class EpisodeWriter:
         if error is None:
             self.close()
 
-    def _create(self, draft: Path, first: Observation, about: Mapping[str, Any]) -> None:
-        self._group = zarr.create_group(
-            draft,
-            attributes={"schema": SCHEMA, "steps": 0, "finished": False, "about": dict(about)},
-        )
-        for name, value in (("frames", first.frame), ("states", first.state)):
-            self._new(name, value.shape, value.dtype)[0] = value
-        for name, dtype in SCALARS.items():
-            self._new(name, (), dtype)
+    def _begin(self, first: Observation, attributes: Mapping[str, Any]) -> None:
+        """Writes the first observation; whoever looks sees nothing, or an episode of no step."""
+        local = isinstance(self.path, Path)
+        # Object stores cannot rename: there the episode appears with its attributes, written last.
+        draft = self.path.with_name(f".{self.path.name}.{uuid4().hex}") if local else self.path
+        try:
+            self._create(draft, first, attributes)
+            if isinstance(draft, Path):
+                draft.rename(str(self.path))
+        except OSError as error:
+            _discard(draft)
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster
+                raise EpisodeExists(f"there is an episode at {self.path} already") from error
+            raise EpisodeWriteError(f"cannot begin the episode {self.path}: {error}") from error
 
-    def _new(self, name: str, shape: tuple[int, ...], dtype: Any) -> zarr.Array[Any]:
-        # Zarr chunks cannot be empty, but a prompter without state has states of shape (0,).
-        array = self._arrays[name] = self._group.create_array(
-            name,
-            shape=(self._length(name, self._reserved), *shape),
-            chunks=(1, *(max(1, size) for size in shape)),
-            dtype=dtype,
-            overwrite=True,  # the disk may have refused in the middle of a first step
-        )
+    def _create(self, draft: Place, first: Observation, attributes: Mapping[str, Any]) -> None:
+        data = zarr.create_group(store(draft / LIVE))
+        rows = _RESERVE + 1
+        frames = new_array(data, "frames", (rows, *self._frame), (1, *self._frame))
+        frames[0] = first.frame
+        records = new_array(data, "records", (rows,), (_RECORDS,), dtype="string")
+        records[:_RECORDS] = _column(self._tail)
+        progress = {"schema": SCHEMA, "steps": 0, "finished": False, "data": LIVE}
+        zarr.create_group(store(draft), attributes={**progress, **attributes})
+
+    @property
+    def _data(self) -> Any:
+        return self._group[LIVE]
+
+    def _write(self, step: Step, dtype: str) -> list[str]:
+        """Writes a step behind the committed ones; gives the rows of the last file of records."""
+        at, between = self.steps, step.prediction.trajectory[:-1]
+        clip = b""
+        if self._trajectories == "none":
+            between = between[:0]
+        elif self._trajectories == "video" and len(between):
+            from chronosim.episodes.clips import encode_clip  # PyAV: only those who ask for it wait
+
+            clip = encode_clip(between)
+            self._put("clips", at, np.frombuffer(clip, np.uint8), _CLIP)
+        elif len(between):
+            self._put("between", at, between, len(between))
+        self._grow("frames", at + 2)[at + 1] = step.after.frame
+        row = row_of(step, dtype, between=len(between), clip=len(clip)).dumps()
+        first = (at + 1) // _RECORDS * _RECORDS
+        tail = [*self._tail, row] if first == at // _RECORDS * _RECORDS else [row]
+        records = self._grow("records", first + _RECORDS)
+        records[first : first + _RECORDS] = _column(tail)
+        return tail
+
+    def _put(self, name: str, at: int, values: np.ndarray, chunk: int) -> None:
+        """Writes values of any length as row `at` of an array that grows with the longest."""
+        if name not in self._arrays:
+            shape = (max(_RESERVE, at + 1), chunk, *values.shape[1:])
+            self._arrays[name] = new_array(self._data, name, shape, (1, *shape[1:]))
+        array = self._grow(name, at + 1)
+        chunk = array.chunks[1]
+        length = -(-len(values) // chunk) * chunk  # whole chunks: nothing needs to be read first
+        if length > array.shape[1]:
+            array.resize((array.shape[0], length, *array.shape[2:]))
+        row = np.zeros((length, *values.shape[1:]), np.uint8)
+        row[: len(values)] = values
+        array[at, :length] = row
+
+    def _grow(self, name: str, rows: int) -> Any:
+        array = self._arrays[name]
+        if rows > array.shape[0]:
+            array.resize((max(rows, 2 * array.shape[0]), *array.shape[1:]))
         return array
 
-    def _length(self, name: str, steps: int) -> int:
-        return steps + 1 if name in PER_OBSERVATION else steps
 
-    def _check(self, step: Step) -> None:
-        size, state = self._arrays["frames"].shape[1:], self._arrays["states"].shape[1:]
-        for frame in (step.prediction.frame, step.after.frame):
-            if frame.shape != size:
-                raise InvalidFrame(
-                    f"this episode's frames are {size}, but a step has {frame.shape}"
-                )
-        if step.after.state.shape != state:
-            raise InvalidEpisode(
-                f"this episode's states are of shape {state}, but a step has one of "
-                f"{step.after.state.shape}"
-            )
-        action = np.asarray(step.action)
-        if action.dtype.kind not in "biufUS":
-            raise InvalidAction(f"an action must be numbers or a string, not {step.action!r}")
-        if self.steps == 0:
-            return
-        known = self._arrays["action"]
-        if known.shape[1:] != action.shape or not _fits(action.dtype, known.dtype):
-            raise InvalidAction(
-                f"this episode's actions are {known.dtype} of shape {known.shape[1:]}, "
-                f"but a step has {step.action!r}"
-            )
-
-    def _reserve(self, step: Step) -> None:
-        if self.steps == 0:
-            action = np.asarray(step.action)
-            dtype = "string" if action.dtype.kind in "US" else action.dtype
-            between = step.prediction.trajectory[:-1]
-            self._new("action", action.shape, dtype)
-            self._new("between", between.shape, between.dtype)
-            self._new("between_length", (), "int64")
-        if self.steps == self._reserved:
-            self._resize(self._reserved + _RESERVE)
-
-    def _resize(self, steps: int) -> None:
-        for name, array in self._arrays.items():
-            array.resize((self._length(name, steps), *array.shape[1:]))
-        self._reserved = steps
-
-    def _write(self, step: Step) -> None:
-        at, between = self.steps, step.prediction.trajectory[:-1]
-        stored = self._arrays["between"]
-        if len(between) > stored.shape[1]:
-            stored.resize((stored.shape[0], len(between), *stored.shape[2:]))
-        if len(between):
-            stored[at, : len(between)] = between
-        self._arrays["between_length"][at] = len(between)
-        self._arrays["action"][at] = np.asarray(step.action)[()]
-        self._arrays["frames"][at + 1] = step.after.frame
-        if step.after.state.size:
-            self._arrays["states"][at + 1] = step.after.state
-        for name in SCALARS:
-            self._arrays[name][at] = getattr(step, name)
+def _column(rows: list[str]) -> np.ndarray:
+    """One file of records: what is not there yet is empty."""
+    return np.array(rows + [""] * (_RECORDS - len(rows)), np.dtypes.StringDType())
 
 
-def _discard(draft: Path) -> None:
+def _discard(draft: Place) -> None:
     """Removes a draft for good: zarr's threads may still end writes begun before the error."""
     for _ in range(50):
-        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):
+            remove(draft)
         time.sleep(0.01)
         if not draft.exists():
             return
-
-
-def _fits(dtype: np.dtype[Any], known: np.dtype[Any]) -> bool:
-    """Whether actions of `dtype` can be kept as `known` without losing their kind."""
-    if dtype.kind in "US" or known.kind == "T":
-        return dtype.kind in "US" and known.kind == "T"
-    return np.can_cast(dtype, known, "same_kind")
-
-
-def _check_json(about: Mapping[str, Any]) -> None:
-    try:
-        json.dumps(dict(about))
-    except (TypeError, ValueError) as error:
-        raise InvalidConfig(
-            f"what is said about an episode must be JSON values ({error}): {about!r}"
-        ) from error

@@ -90,7 +90,7 @@ def test_a_fork_is_logged_on_its_own(made: Make, tmp_path: Path) -> None:
     copied.close()
     parent, child = (EpisodeReader(path) for path in list_episodes(tmp_path))
     assert (parent.steps, child.steps) == (2, 2)
-    assert child.about["lineage"] == {"episode": "0000000", "step": 1}
+    assert child.about["lineage"] == {"episode": "0000000", "step": 1, "branch": 1}
     assert np.array_equal(child.frames[0], parent.frames[1])
 
 

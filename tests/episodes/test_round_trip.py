@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -66,8 +66,9 @@ def write(path: Path, steps: list[Step], first: Observation | None = None) -> Ep
     return EpisodeReader(path)
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 70])  # 70: beyond the reserve, twice
-def test_every_field(tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize("count", [0, 1, 5, 45])  # 45: beyond the reserve, twice
+def test_every_field(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chronosim.episodes.writer._RESERVE", 20)
     steps = [taken(index) for index in range(count)]
     reader = write(tmp_path / "set" / "episode", steps)
     assert len(reader) == reader.steps == count
@@ -126,10 +127,46 @@ def test_a_reader_sees_what_was_committed_when_it_was_opened(tmp_path: Path) -> 
     same(readers[40].step(39), taken(39, time=4))
 
 
+def test_frames_in_the_dark_and_numbers_that_are_none(tmp_path: Path) -> None:
+    after = Observation(np.zeros(SIZE, np.uint8), np.array([np.inf, -np.inf], np.float32), 1)
+    dark = Prediction(np.zeros((3, *SIZE), np.uint8))
+    action = np.array([np.nan, 1.0], np.float64)
+    step = Step(action, "", 0, dark, after, -np.inf, False, False)
+    for compacted in (False, True):
+        path = tmp_path / str(compacted)
+        with EpisodeWriter(path, observed(0), {}, compact=compacted) as writer:
+            writer.append(step)
+        reader = EpisodeReader(path)
+        assert reader.compacted == compacted
+        back = reader.step(0)
+        assert np.array_equal(back.prediction.trajectory, dark.trajectory)
+        assert np.array_equal(back.after.state, after.state)
+        assert np.array_equal(back.action, action, equal_nan=True)
+        assert back.reward == -np.inf
+        assert np.isnan(back.latency)
+
+
+def test_a_window_reads_what_was_asked_for(tmp_path: Path) -> None:
+    reader = write(tmp_path / "episode", [taken(index, time=1 + index % 3) for index in range(30)])
+    assert np.array_equal(reader.window(7, 12), reader.frames[7:12])
+    assert reader.lengths.tolist() == [1 + index % 3 for index in range(30)]
+    assert np.array_equal(reader.trajectories_of(4, 5)[0], taken(4, time=2).prediction.trajectory)
+    with pytest.raises(InvalidEpisode, match="several lengths: 1, 2, 3"):
+        reader.trajectories_of(0, 9)
+    with pytest.raises(InvalidEpisode, match="has 30 steps; there is no index 31"):
+        reader.window(25, 32)
+
+
+def test_an_episode_is_no_data_set(tmp_path: Path) -> None:
+    write(tmp_path / "episode", [])
+    with pytest.raises(EpisodeNotFound, match="is an episode, not a data set"):
+        list_episodes(tmp_path / "episode")
+
+
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "episode", [])
-    zarr.open_group(tmp_path / "episode", mode="r+").attrs["schema"] = 2
-    with pytest.raises(InvalidEpisode, match="schema 2, but this chronosim reads schema 1"):
+    zarr.open_group(tmp_path / "episode", mode="r+").attrs["schema"] = 3
+    with pytest.raises(InvalidEpisode, match="schema 3, but this chronosim reads schemas 1 to 2"):
         EpisodeReader(tmp_path / "episode")
 
 
@@ -195,9 +232,12 @@ def test_whole_numbers_do_not_swallow_fractions(tmp_path: Path) -> None:
             writer.append(taken(1, action=np.array([0.5, 0, 0])))
 
 
-def test_about_must_be_json(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="JSON"):
         EpisodeWriter(tmp_path / "episode", observed(0), {"seed": np.int64(3)})
+    with pytest.raises(InvalidConfig, match="'lossy'"):
+        EpisodeWriter(tmp_path / "episode", observed(0), {}, trajectories=cast("Any", "lossy"))
     assert list(tmp_path.iterdir()) == []
 
 

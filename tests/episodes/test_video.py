@@ -4,9 +4,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from chronosim.episodes import Step
-from chronosim.episodes.video import episode_frames, frame_rate, write_video
+from chronosim.episodes.video import episode_frames, frame_rate, write_gif, write_video
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 from chronosim.types import Frame, Observation, Prediction
 
@@ -104,3 +105,23 @@ def test_a_video_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
     with pytest.raises(InvalidEpisode):
         write_video([plain(0), plain(0, 48)], tmp_path / "a.mp4", 5)
     assert len(read(tmp_path / "a.mp4")[0]) == 1
+
+
+def test_a_gif_keeps_its_frames_and_its_time(tmp_path: Path) -> None:
+    write_gif([plain(40 * n) for n in range(5)], tmp_path / "a.gif", Fraction(25))
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 5  # type: ignore[attr-defined]
+        assert (film.info["duration"], film.info["loop"]) == (40, 0)
+        film.seek(3)
+        assert np.abs(np.asarray(film.convert("RGB")).astype(int) - 120).max() <= 3
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
+
+
+def test_a_gif_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InvalidEpisode, match="up to 50 frames a second, not 60"):
+        write_gif([plain(0)], tmp_path / "a.gif", 60)
+    with pytest.raises(InvalidEpisode, match="at least one frame"):
+        write_gif([], tmp_path / "a.gif", 5)
+    with pytest.raises(EpisodeWriteError, match="could not be written"):
+        write_gif([plain(0)], tmp_path / "missing" / "a.gif", 5)
+    assert not list(tmp_path.iterdir())

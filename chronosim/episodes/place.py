@@ -1,0 +1,77 @@
+"""Where episodes lie: a folder, or an address that fsspec understands."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import zarr
+from upath import UPath
+from zarr.storage import FsspecStore, LocalStore
+
+from chronosim.errors import InvalidEpisode, MissingDependency
+
+__all__ = ["Place", "as_place", "open_array", "open_group", "remove", "store"]
+
+Place = Path | UPath
+"""A folder on this machine, or one behind a URL such as `s3://bucket/set`; both are used alike."""
+
+
+def as_place(path: str | Path | UPath) -> Place:
+    """Takes a path or a URL for what it is.
+
+    Raises:
+        MissingDependency: The URL's kind needs a package that is not installed.
+    """
+    if isinstance(path, Path):
+        return path
+    if isinstance(path, str) and "://" not in path:
+        return Path(path)
+    try:
+        place = UPath(path)
+        place.fs  # noqa: B018 - made here, so that what is missing is said here
+    except (ImportError, ValueError) as error:
+        raise MissingDependency(f"{path} cannot be reached: {error}") from error
+    return Path(place.path) if place.protocol in ("", "file", "local") else place
+
+
+def store(place: Place) -> LocalStore | FsspecStore:
+    """Gives the Zarr store of a place."""
+    if isinstance(place, Path):
+        return LocalStore(place)
+    return FsspecStore.from_url(str(place), storage_options=dict(place.storage_options))
+
+
+def open_group(place: Place) -> zarr.Group:
+    """Opens a group for reading and writing."""
+    return zarr.open_group(store(place), mode="r+", use_consolidated=False)
+
+
+def open_array(place: Place, name: str) -> zarr.Array[Any]:
+    """Opens an array for reading.
+
+    Args:
+        place: The episode.
+        name: The array's path in it.
+
+    Raises:
+        InvalidEpisode: There is no such array, or its zarr.json cannot be read.
+    """
+    try:
+        return zarr.open_array(store(place), path=name, mode="r", zarr_format=3)
+    except PermissionError:
+        raise
+    except Exception as error:  # anything may be wrong with a damaged file
+        raise InvalidEpisode(f"the array {name} of {place} cannot be opened: {error}") from error
+
+
+def remove(place: Place) -> None:
+    """Removes a file, or a folder and all that is in it; nothing happens if it is not there."""
+    if not isinstance(place, Path):
+        if place.exists():
+            place.fs.rm(place.path, recursive=True)
+    elif place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
