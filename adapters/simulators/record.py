@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def record_episode(
     observation = Observation(frame, prompter.begin(values))
     about = {
         "source": simulator.source,
+        "version": version("chronosim"),
         "synthetic": False,
         "seed": seed,
         "hold": simulator.hold,

@@ -84,12 +84,9 @@ def _open(config: DictConfig) -> Path:
         return dataset
     if not made_by.is_file():
         raise InvalidConfig(f"{dataset} is no data set of chronosim record: choose another output=")
-    theirs = OmegaConf.to_container(OmegaConf.load(made_by))
-    assert isinstance(theirs, dict)
+    theirs = _flat(OmegaConf.load(made_by))
     # A policy's seed follows the run's, which may differ.
-    alike = with_seed(config, theirs.get("seed", config.seed))
-    ours = OmegaConf.to_container(alike, resolve=True)
-    assert isinstance(ours, dict)
+    ours = _flat(with_seed(config, theirs.get("seed", config.seed)))
     for name in sorted(set(theirs) | set(ours)):
         if name not in _MAY_DIFFER and theirs.get(name) != ours.get(name):
             raise InvalidConfig(
@@ -97,6 +94,17 @@ def _open(config: DictConfig) -> Path:
                 "use the same settings or another output="
             )
     return dataset
+
+
+def _flat(config: Any) -> dict[str, Any]:
+    """The settings by their full names, as one gives them on the command line."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, DictConfig):
+            found |= {f"{name}.{inner}": one for inner, one in _flat(value).items()}
+        else:
+            found[str(name)] = value
+    return found
 
 
 def _frames(dataset: Path) -> int:

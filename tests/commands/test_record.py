@@ -30,6 +30,16 @@ def test_it_records_and_goes_on_where_it_stopped(
     assert np.abs(np.diff(reader.frames.astype(int), axis=0)).max() > 0
 
 
+def test_another_simulator_brings_its_prompter_and_policy(tmp_path: Path) -> None:
+    output = tmp_path / "data"
+    settings = ["simulator=pusht", "episodes=1", "steps=2", "workers=1", "seed=3"]
+    assert main(["record", f"output={output}", *settings]) == 0
+    reader = EpisodeReader(list_episodes(output)[0])
+    assert reader.about["source"] == "gym_pusht/PushT-v0"
+    assert reader.about["policy"] == "PusherMix(seed=3)"
+    assert str(reader.column("text")[0]).startswith("The pusher moves")
+
+
 def test_a_policy_with_a_seed_of_its_own_goes_on_too(tmp_path: Path) -> None:
     output = tmp_path / "data"
     assert record(output, "episodes=1", "seed=3", "policy=driver-mix") == 0
@@ -44,8 +54,8 @@ def test_one_data_set_has_one_way_of_recording(
     output = tmp_path / "data"
     assert record(output, "episodes=1") == 0
     capsys.readouterr()
-    assert record(output, "episodes=1", "stride=9") == 2
-    assert "was recorded with stride=2, not 9" in capsys.readouterr().err
+    assert record(output, "episodes=1", "simulator.stride=9") == 2
+    assert "was recorded with simulator.stride=2, not 9" in capsys.readouterr().err
     (output / "config.yaml").unlink()
     assert record(output, "episodes=1") == 2
     assert "no data set of chronosim record" in capsys.readouterr().err
@@ -54,8 +64,11 @@ def test_one_data_set_has_one_way_of_recording(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["hold=9", "stride=3"], "hold=9 lasts 0.18 s, but the prompter reckons with 0.36 s"),
-        (["stride=5"], "stride 5 must divide hold 18"),
+        (
+            ["simulator.hold=9", "simulator.stride=3"],
+            "simulator.hold=9 lasts 0.18 s, but the prompter reckons with 0.36 s",
+        ),
+        (["simulator.stride=5"], "stride 5 must divide hold 18"),
         (["workers=0"], "workers must be a whole number of at least 1, not 0"),
     ],
 )
