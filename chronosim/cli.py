@@ -10,15 +10,38 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from importlib.resources import files
+from keyword import iskeyword
 from pathlib import Path
 from textwrap import dedent, indent
 
 from chronosim.errors import ChronosimError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "read_command"]
 
-COMMANDS = ("demo", "predict", "rollout", "record", "train", "evaluate")
-"""The commands, in the order a newcomer meets them; each is a module of chronosim.commands."""
+COMMANDS = (
+    "demo",
+    "predict",
+    "rollout",
+    "record",
+    "train",
+    "evaluate",
+    "episodes ls",
+    "episodes show",
+    "episodes stats",
+    "episodes play",
+    "episodes replay",
+    "episodes verify",
+    "episodes repair",
+    "episodes compact",
+    "episodes export",
+    "episodes import",
+    "bench model",
+    "bench episodes",
+)
+"""The commands, in the order a newcomer meets them; each is a module of chronosim.commands.
+
+A command of two words is a module in a package; the first word alone lists the second ones.
+"""
 
 _USAGE = """\
 usage: chronosim <command> [key=value ...]
@@ -28,6 +51,7 @@ commands:
 
   chronosim <command> --help     what it does, its settings, three examples
   --config-dir DIR               a folder with config groups of your own (model/, scenario/ ...)
+  --force                        short for force=true, where a command may overwrite
   --traceback                    show where an error came from (or set CHRONOSIM_TRACEBACK=1)
   --version                      the version"""
 
@@ -39,26 +63,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `chronosim`; None: what the process was given.
 
     Returns:
-        The exit status: 0; 2 after an error that chronosim knows; 130 if interrupted.
+        The exit status: 0; 1 where a check found something; 2 after an error that chronosim knows;
+        130 if interrupted.
     """
     parser = _parser()
     given = parser.parse_intermixed_args(arguments)
     if given.version:
         print(f"chronosim {version('chronosim')}")
         return 0
-    if given.command is None:
-        print(_usage())
-        return 0 if given.help else 2
     try:
-        _check_command(given.command)
+        command, rest = read_command(given.words)
+        if command not in COMMANDS:
+            print(_group_help(command) if command else _usage())
+            return 0 if given.help else 2
         if given.help:
-            print(_command_help(given.command))
+            print(_command_help(command))
         else:
-            _run(given.command, given.overrides, given.config_dir)
+            return _run(command, [*rest, *["force=true"] * given.force], given.config_dir)
     except ChronosimError as error:
         if given.traceback or os.environ.get("CHRONOSIM_TRACEBACK"):
             raise
-        print(f"chronosim: {error}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # all processes of torchrun stumble over it
+            print(f"chronosim: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("chronosim: interrupted; what was finished is on disk", file=sys.stderr)
@@ -66,52 +92,99 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def read_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Splits what was typed into a command and what follows it.
+
+    Args:
+        words: What follows `chronosim`, without the flags.
+
+    Returns:
+        A command; or the first word of some, or "", where nothing follows it.
+
+    Raises:
+        InvalidConfig: There is no such command.
+    """
+    first, *rest = words or [""]
+    if first in ("", *COMMANDS):
+        return first, rest
+    seconds = _seconds(first)
+    if seconds and not rest:
+        return first, rest
+    if seconds and rest[0] in seconds:
+        return f"{first} {rest[0]}", rest[1:]
+    from chronosim.errors import InvalidConfig
+
+    wrong, known = (f"{first} {rest[0]}", seconds) if seconds else (first, _firsts())
+    raise InvalidConfig(f"there is no command {wrong!r}; there are: {', '.join(known)}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chronosim", add_help=False, allow_abbrev=False)
     parser.usage = "chronosim <command> [key=value ...]"
-    parser.add_argument("command", nargs="?")
-    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("words", nargs="*")
     parser.add_argument("--config-dir", type=Path)
-    for flag in ("--traceback", "--version"):
+    for flag in ("--force", "--traceback", "--version"):
         parser.add_argument(flag, action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
     return parser
 
 
-def _run(command: str, overrides: Sequence[str], extra: Path | None) -> None:
+def _run(command: str, given: Sequence[str], extra: Path | None) -> int:
     # Here, so that --help is fast: Hydra, and torch behind some commands, take seconds to load.
     from chronosim.commands.settings import compose_config
 
-    config = compose_config(command, overrides, extra)
-    import_module(f"chronosim.commands.{command}").run(config)
+    config = compose_config(command, given, extra)
+    status = import_module(".".join(("chronosim.commands", *_parts(command)))).run(config)
+    return int(status or 0)
 
 
-def _check_command(command: str) -> None:
-    if command not in COMMANDS:
-        from chronosim.errors import InvalidConfig
+def _parts(command: str) -> list[str]:
+    """Where a command's module is, below chronosim.commands; `import` is one no module can be."""
+    return [f"{word}_" if iskeyword(word) else word for word in command.split()]
 
-        raise InvalidConfig(f"there is no command {command!r}; there are: {', '.join(COMMANDS)}")
+
+def _firsts() -> list[str]:
+    return list(dict.fromkeys(command.split()[0] for command in COMMANDS))
+
+
+def _seconds(first: str) -> list[str]:
+    return [command.split()[1] for command in COMMANDS if command.startswith(f"{first} ")]
 
 
 def _usage() -> str:
-    lines = (f"  {name:<10}{_docstring(name).splitlines()[0]}" for name in COMMANDS)
+    lines = (f"  {name:<10}{_docstring(name).splitlines()[0]}" for name in _firsts())
     return _USAGE.format(commands="\n".join(lines))
+
+
+def _group_help(first: str) -> str:
+    """What a group of commands is for, and the commands in it."""
+    lines = (
+        f"  {name:<10}{_docstring(f'{first} {name}').splitlines()[0]}" for name in _seconds(first)
+    )
+    return (
+        f"{_docstring(first)}\n\nusage: chronosim {first} <command> [key=value ...]\n\n"
+        "commands:\n" + "\n".join(lines) + f"\n\n  chronosim {first} <command> --help     "
+        "what it does, its settings, three examples"
+    )
 
 
 def _command_help(command: str) -> str:
     """What the command does, its examples, its settings with their comments, its choices."""
-    from chronosim.commands.settings import config_groups
+    from chronosim.commands.choices import choices, settings_text
 
-    settings = (files("chronosim.scenarios") / "conf" / f"{command}.yaml").read_text()
-    used = [name for name in config_groups() if f"- {name}:" in settings]
-    groups = "\n".join(f"  {name}={'|'.join(config_groups()[name])}" for name in used)
+    groups = "".join(
+        f"\n  {name}={'|'.join(options)}" for name, options in choices(command).items()
+    )
     return (
         f"{_docstring(command)}\n\nSettings (give as key=value):\n"
-        f"{indent(settings.strip(), '  ')}\n\nChoices:\n{groups}"
+        f"{indent(settings_text(command).strip(), '  ')}"
+        + (f"\n\nChoices:{groups}" if groups else "")
     )
 
 
 def _docstring(command: str) -> str:
     """Reads a command's docstring without importing it, since it may import torch."""
-    source = (files("chronosim.commands") / f"{command}.py").read_text(encoding="utf-8")
-    return dedent(ast.get_docstring(ast.parse(source)) or "")
+    commands, path = files("chronosim.commands"), "/".join(_parts(command))
+    group = (commands / path).is_dir()
+    file = commands / (f"{path}/__init__.py" if group else f"{path}.py")
+    return dedent(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")

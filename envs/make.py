@@ -17,7 +17,7 @@ __all__ = ["load_model", "make_env", "make_vector_env"]
 
 def make_env(
     model: str | Path | WorldModel = "nano",
-    prompter: str | Prompter = "driving",
+    prompter: str | Prompter | None = None,
     scenario: str | Scenario = "carracing",
     *,
     horizon: int | None = 100,
@@ -30,7 +30,8 @@ def make_env(
     Args:
         model: A world model; or a name in `scenarios/conf/model`, a local folder in diffusers'
             format, or a hub id (owner/name).
-        prompter: A prompter, or a name in `scenarios/conf/prompter`.
+        prompter: A prompter, or a name in `scenarios/conf/prompter`; None: the one that goes with
+            a scenario that is named.
         scenario: A scenario, or a name in `scenarios/conf/scenario`.
         horizon: Steps after which an episode is truncated; None for endless.
         frame_size: (height, width) that first frames are fitted to; None takes them as they are.
@@ -44,7 +45,7 @@ def make_env(
     """
     return ChronoEnv(
         load_model(model, **settings),
-        config.load("prompter", prompter) if isinstance(prompter, str) else prompter,
+        _prompter(prompter, scenario),
         config.load("scenario", scenario) if isinstance(scenario, str) else scenario,
         horizon=horizon,
         frame_size=frame_size,
@@ -55,7 +56,7 @@ def make_env(
 def make_vector_env(
     num_envs: int = 1,
     model: str | Path | WorldModel = "nano",
-    prompter: str | Prompter = "driving",
+    prompter: str | Prompter | None = None,
     scenario: str | Scenario = "carracing",
     *,
     horizon: int | None = 100,
@@ -83,13 +84,25 @@ def make_vector_env(
     limits = [limit for limit in (horizon, max_episode_steps) if limit is not None]
     return ChronoVectorEnv(
         load_model(model, **settings),
-        config.load("prompter", prompter) if isinstance(prompter, str) else prompter,
+        _prompter(prompter, scenario),
         config.load("scenario", scenario) if isinstance(scenario, str) else scenario,
         num_envs=num_envs,
         horizon=min(limits, default=None),
         frame_size=frame_size,
         render_mode=render_mode,
     )
+
+
+def _prompter(prompter: str | Prompter | None, scenario: str | Scenario) -> Prompter:
+    if prompter is None and isinstance(scenario, str):
+        prompter = config.companion("scenario", scenario, "prompter")
+    if prompter is None:
+        raise InvalidConfig(
+            f"no prompter comes with the scenario {scenario!r}: pass prompter=, "
+            f"one of {', '.join(config.names('prompter'))} or your own"
+        )
+    made: Prompter = config.load("prompter", prompter) if isinstance(prompter, str) else prompter
+    return made
 
 
 def load_model(model: str | Path | WorldModel, **settings: Any) -> WorldModel:

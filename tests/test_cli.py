@@ -1,11 +1,14 @@
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from chronosim import cli
-from chronosim.cli import COMMANDS, main
+from chronosim.cli import COMMANDS, main, read_command
+from chronosim.commands.choices import choices, config_groups, settings_text
 from chronosim.commands.settings import compose_config, make_part, with_seed
 from chronosim.errors import InvalidConfig
 
@@ -21,28 +24,41 @@ def examples(command: str) -> list[str]:
     return [line for line in lines if line.startswith("chronosim ")]
 
 
+def lists(out: str, name: str) -> bool:
+    """Whether a help text has a line for a command, and the line is a sentence."""
+    return any(line.split()[:1] == [name] and line.endswith(".") for line in out.splitlines())
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in COMMANDS:
-        assert any(
-            line.split()[:1] == [command] and line.endswith(".") for line in out.splitlines()
-        )
+    assert all(lists(out, command.split()[0]) for command in COMMANDS)
     assert main([]) == 2
+    assert capsys.readouterr().out == out
+
+
+@pytest.mark.parametrize("group", ["episodes", "bench"])
+def test_a_group_lists_its_commands(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([group, "--help"]) == 0
+    out = capsys.readouterr().out
+    inside = [command.split()[1] for command in COMMANDS if command.startswith(f"{group} ")]
+    assert all(lists(out, name) for name in inside)
+    assert f"chronosim {group} <command> --help" in out
+    assert main([group]) == 2
     assert capsys.readouterr().out == out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
+    assert main([*command.split(), "--help"]) == 0
     out = capsys.readouterr().out
     assert len(examples(command)) == 3
     for example in examples(command):
         assert example in out
-    settings = Path(__file__).parents[1] / "scenarios" / "conf" / f"{command}.yaml"
-    for line in settings.read_text().splitlines():
+    settings = settings_text(command)
+    for line in settings.splitlines():
         assert line in out
-    own = [line for line in settings.read_text().splitlines() if line[:1].isalpha()]
+    own = [line for line in settings.splitlines() if line[:1].isalpha()]
     assert all("#" in line for line in own if line != "defaults:"), "each setting has its comment"
 
 
@@ -50,10 +66,9 @@ def test_the_help_of_a_command_teaches(command: str, capsys: pytest.CaptureFixtu
     "example", [line for command in COMMANDS for line in examples(command)], ids=str
 )
 def test_the_examples_of_the_help_can_be_given(example: str) -> None:
-    import shlex
-
-    _, command, *overrides = shlex.split(example)
-    assert compose_config(command, overrides) is not None
+    words = ["force=true" if word == "--force" else word for word in shlex.split(example)]
+    command, given = read_command(words[1:])
+    assert compose_config(command, given) is not None
 
 
 def test_help_is_fast_and_imports_no_torch() -> None:
@@ -73,6 +88,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "said"),
     [
         (["drive"], "there is no command 'drive'; there are: demo, predict, rollout"),
+        (["episodes", "ld"], "there is no command 'episodes ld'; there are: ls, show, stats"),
+        (["episodes", "ls"], "episodes ls needs a path: chronosim episodes ls PATH"),
+        (["episodes", "ls", "a", "b"], "episodes ls takes one path, not 2: a b"),
+        (["episodes", "ls", "a", "--force"], "episodes ls has no setting 'force'"),
+        (["episodes", "export", "a"], "episodes export needs output=...: see chronosim episodes"),
+        (["episodes", "export", "a", "format=x"], "there is no export 'x'; there are: "),
         (["rollout", "model=big"], "there is no model 'big'; there are: "),
         (["rollout", "policy=a,b"], "there is no policy 'a,b'; there are: "),
         (
@@ -140,6 +161,26 @@ def test_words_need_no_second_pair_of_quotes(words: str) -> None:
     assert compose_config("predict", [f"text={words}"]).text == words
 
 
+@pytest.mark.parametrize("path", ["a b", "it's, here", "[0]", "7", "null", "back\\slash\\", "~/x"])
+def test_a_path_may_stand_alone_whatever_it_is_called(path: str) -> None:
+    assert compose_config("episodes ls", [path, "sort=size"]).path == path
+    assert list(compose_config("episodes play", [path, "two"]).paths) == [path, "two"]
+
+
+def test_choices_are_those_of_the_defaults_and_of_what_they_bring() -> None:
+    assert list(choices("rollout")) == ["model", "scenario", "prompter", "policy"]
+    assert {"driving", "pushing"} <= set(choices("rollout")["prompter"])
+    assert list(choices("episodes export")) == ["format"]
+    assert "mp4" in choices("episodes export")["format"]
+    assert choices("episodes ls") == {}
+
+
+def test_a_choice_may_go_by_the_name_of_its_setting() -> None:
+    config = compose_config("episodes export", ["a", "format=mp4", "format.crf=3", "output=b"])
+    assert config.format.crf == 3
+    assert "export" not in config
+
+
 def test_lists_and_dicts_stay_what_they_are() -> None:
     config = compose_config("predict", ["action=[0.5, 0, 0]", "start={speed: 3}"])
     assert list(config.action) == [0.5, 0, 0]
@@ -161,3 +202,10 @@ def test_a_part_follows_the_seed_of_its_episode() -> None:
     assert make_part(config, "policy").seed == 4
     assert make_part(with_seed(config, 5), "policy").seed == 5
     assert make_part(config, "policy").seed == 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_setting_is_named_like_a_group(command: str) -> None:
+    # Hydra would take `setting=3` for a choice of the group's, and refuse it.
+    own = set(OmegaConf.create(settings_text(command)))
+    assert not own & set(config_groups()) - set(choices(command))

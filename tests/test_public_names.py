@@ -23,9 +23,10 @@ PUBLIC = {
         "errors",
         "fork",
     ],
-    "chronosim.config": ["load", "names"],
+    "chronosim.config": ["companion", "load", "names"],
     "chronosim.errors": [
         "ChronosimError",
+        "EnhancementFailed",
         "EpisodeExists",
         "EpisodeNotFound",
         "EpisodeWriteError",
@@ -39,8 +40,19 @@ PUBLIC = {
         "ModelNotFound",
         "ResetNeeded",
     ],
-    "chronosim.episodes": ["EpisodeReader", "EpisodeWriter", "Step", "list_episodes"],
-    "chronosim.frames": ["fit_frame", "read_frame", "write_frame"],
+    "chronosim.episodes": [
+        "Damage",
+        "EpisodeDataset",
+        "EpisodeReader",
+        "EpisodeWriter",
+        "Repair",
+        "Step",
+        "compact",
+        "list_episodes",
+        "repair",
+        "verify",
+    ],
+    "chronosim.frames": ["fit_frame", "middle_of", "read_frame", "resize_frame", "write_frame"],
     "chronosim.testing": [
         "EchoModel",
         "ReplayModel",
@@ -68,5 +80,7 @@ def test_every_error_is_ours_and_a_builtin() -> None:
 
 def test_importing_chronosim_registers_its_environments() -> None:
     assert {name for name in gym.registry if name.startswith("chronosim/")} == {
-        "chronosim/CarRacing-v0"
+        "chronosim/CarRacing-v0",
+        "chronosim/PushT-v0",
+        "chronosim/World-v0",
     }

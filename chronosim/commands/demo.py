@@ -1,13 +1,13 @@
-"""Shows a world model answering actions: one drive, from the CPU, with nothing to download.
+"""Shows a world model answering actions: one episode, from the CPU, with nothing to download.
 
-A scripted driver sees only the frames that chronosim-nano imagines, steers by them, and nano
-imagines what comes of it: there is no simulator behind it. The drive is logged to Zarr and drawn as
-a filmstrip and a video.
+A scripted policy sees only the frames that chronosim-nano imagines, acts by them, and nano imagines
+what comes of it: there is no simulator behind it. The episode is logged to Zarr and drawn as a
+filmstrip and a video. nano knows two worlds, a car on a road and a block to push about.
 
 Examples:
     chronosim demo
-    chronosim demo seed=7 horizon=40
-    chronosim demo policy.target_speed=30 output=runs/fast
+    chronosim demo scenario=pusht
+    chronosim demo seed=7 horizon=40 policy.target_speed=30 output=runs/fast
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from chronosim.commands.output import new_folder
 from chronosim.commands.play import draw_filmstrip, draw_video, ending, make_world, play
 from chronosim.commands.settings import make_part, whole_number
 from chronosim.envs.record_episodes import RecordEpisodes
+from chronosim.episodes import EpisodeReader
 
 __all__ = ["run"]
 
@@ -37,22 +38,28 @@ def run(config: DictConfig) -> None:
     folder = new_folder(config, "demo")
     dataset = folder / "episodes"
     env = RecordEpisodes(world, dataset)
-    drives = []
+    played = []
     for attempt in range(attempts):
-        drives.append(play(env, dataset, config, seed + attempt, f"seed {seed + attempt}"))
-        if drives[-1].steps >= min(least, horizon):
+        played.append(play(env, dataset, config, seed + attempt, f"seed {seed + attempt}"))
+        if len(played[-1]) >= min(least, horizon) or _reached_its_goal(played[-1]):
             break
-        print(f"With seed {seed + attempt} the drive ended after {drives[-1].steps} steps.")
+        print(f"With seed {seed + attempt} the episode ended after {len(played[-1])} steps.")
     env.close()
-    best = max(drives, key=len)
+    best = max(played, key=lambda reader: (_reached_its_goal(reader), len(reader)))
     filmstrip, video = folder / "filmstrip.png", folder / "episode.mp4"
     draw_filmstrip(best, filmstrip)
     pace = make_part(config, "prompter").seconds_per_step
     draw_video(best, video, seconds_per_step=pace, words=True)
     print(
-        f"{best.about['model']['name']} imagined {best.steps} steps of a drive "
+        f"{best.about['model']['name']} imagined {best.steps} steps "
         f"({ending(best)}) in {perf_counter() - began:.0f} s.\n"
         f"  each step and its words   {filmstrip}\n"
-        f"  the drive as a video      {video}\n"
+        f"  the episode as a video    {video}\n"
         f"  every frame and number    {best.path}"
     )
+
+
+def _reached_its_goal(reader: EpisodeReader) -> bool:
+    """Whether an episode ended with the full reward: a short one that is worth showing."""
+    last = reader.step(reader.steps - 1)
+    return last.terminated and last.reward >= 1

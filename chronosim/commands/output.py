@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import InvalidConfig
 
-__all__ = ["make_folder", "new_folder"]
+__all__ = ["check_free", "make_folder", "new_folder", "same_settings"]
 
 
 def new_folder(config: DictConfig, command: str) -> Path:
@@ -22,8 +23,7 @@ def new_folder(config: DictConfig, command: str) -> Path:
     Raises:
         InvalidConfig: The folder holds something already, or cannot be made.
     """
-    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder = Path("runs", command, now) if config.output is None else Path(str(config.output))
+    folder = _unused(Path("runs", command)) if config.output is None else Path(str(config.output))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidConfig(
             f"{folder} holds something already, and nothing is overwritten: "
@@ -41,6 +41,62 @@ def make_folder(config: DictConfig, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, folder / "config.yaml", resolve=True)
+        draft = folder / ".config.yaml"  # a run may be killed here too, and be gone on with
+        OmegaConf.save(config, draft, resolve=True)
+        draft.replace(folder / "config.yaml")
     except OSError as error:
         raise InvalidConfig(f"results cannot be written to {folder}: {error}") from error
+
+
+def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...]) -> bool:
+    """Tells whether a folder holds an earlier run of the same settings, to go on with.
+
+    Args:
+        config: The run's settings; it has a `seed`.
+        folder: Where the results shall be.
+        may_differ: Names of the settings that need not be alike.
+
+    Returns:
+        False where there is nothing yet.
+
+    Raises:
+        InvalidConfig: The folder holds something else, or a run of other settings.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    if not (folder / "config.yaml").is_file():
+        raise InvalidConfig(
+            f"{folder} holds something already, and nothing is overwritten: "
+            "choose another output=, or remove it"
+        )
+    theirs = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    assert isinstance(theirs, dict)
+    alike = OmegaConf.merge(config, {"seed": theirs.get("seed", config.seed)})
+    ours = OmegaConf.to_container(alike, resolve=True)  # what follows the seed follows theirs
+    assert isinstance(ours, dict)
+    for name in sorted(set(theirs) | set(ours)):
+        if name not in may_differ and theirs.get(name) != ours.get(name):
+            raise InvalidConfig(
+                f"{folder} was made with {name}={theirs.get(name)}, not {ours.get(name)}: "
+                "use the same settings to go on with it, or another output="
+            )
+    return True
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Checks that a file or folder may be written.
+
+    Raises:
+        InvalidConfig: Something is there, and `force` is not set.
+    """
+    if path.exists() and not force:
+        raise InvalidConfig(
+            f"{path} exists already, and nothing is overwritten: choose another output=, or --force"
+        )
+
+
+def _unused(parent: Path) -> Path:
+    """A folder named by the time; two runs may begin in one second."""
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    names = (now if number == 1 else f"{now}_{number}" for number in count(1))
+    return next(parent / name for name in names if not (parent / name).exists())

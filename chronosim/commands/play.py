@@ -9,6 +9,7 @@ import gymnasium as gym
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from chronosim.commands.facts import ending
 from chronosim.commands.settings import make_part, with_seed
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.make import make_env
@@ -62,14 +63,6 @@ def play(
             ended = terminated or truncated
             progress.update()
     return EpisodeReader(list_episodes(dataset)[-1])
-
-
-def ending(reader: EpisodeReader) -> str:
-    """Says in one word how an episode ended."""
-    if not reader.steps:
-        return "unbegun"
-    last = reader.step(reader.steps - 1)
-    return "terminated" if last.terminated else "truncated" if last.truncated else "broken off"
 
 
 def draw_filmstrip(reader: EpisodeReader, path: Path) -> None:

@@ -4,6 +4,8 @@ It leaves the outcome as a PNG, the way there as an MP4, and both on a filmstrip
 words that the model was given. chronosim-nano reads only the words of its prompter; models that
 read free words say so in their config (model=chronoedit-14b). With explain=true nothing is loaded:
 it prints what would be, the memory that needs against what is free, and the arithmetic of a step.
+Under torchrun all processes share one model, each on a GPU of its own (or all on the CPU):
+torchrun --nproc-per-node 4 --no-python chronosim predict model=chronoedit-14b ...
 
 Examples:
     chronosim predict 'action=[-0.3, 0.2, 0.0]'
@@ -21,6 +23,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.commands.output import new_folder
+from chronosim.commands.processes import count_processes, is_first_process
 from chronosim.commands.settings import make_part, whole_number
 from chronosim.episodes.filmstrip import Panel, filmstrip
 from chronosim.episodes.video import frame_rate, write_video
@@ -28,7 +31,7 @@ from chronosim.errors import InvalidConfig
 from chronosim.frames import read_frame, write_frame
 from chronosim.models.camera import CameraSized
 from chronosim.models.sizes import Sizing
-from chronosim.protocols import Prompter
+from chronosim.protocols import Prompter, WorldModel
 from chronosim.simulator import Simulator
 from chronosim.types import EditPrompt, Frame, Observation, Prediction
 
@@ -44,11 +47,12 @@ def run(config: DictConfig) -> None:
         ChronosimError: A frame, an action, words or a setting that cannot work.
     """
     if config.explain:
-        print(_explain(config))
+        if is_first_process():
+            print(_explain(config))
         return
     seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
     sizing = _sizing(config)
-    first, model = _first(config, prompter), make_part(config, "model")
+    first, model = _first(config, prompter), _model(config)
     if config.back:
         model = CameraSized(model, sizing)
     else:
@@ -61,6 +65,8 @@ def run(config: DictConfig) -> None:
         prompt = EditPrompt(first.frame, str(config.text), seed)
         [prediction] = model.predict([prompt])
         words = prediction.text or prompt.text
+    if not is_first_process():
+        return
     folder = new_folder(config, "predict")
     write_frame(folder / "outcome.png", prediction.frame)
     write_frame(folder / "filmstrip.png", filmstrip(_panels(first.frame, prediction, words)))
@@ -73,6 +79,20 @@ def run(config: DictConfig) -> None:
         f"trajectory  {folder / 'trajectory.mp4'}\n"
         f"filmstrip   {folder / 'filmstrip.png'}"
     )
+
+
+def _model(config: DictConfig) -> WorldModel:
+    """The model; under torchrun, one that all processes share."""
+    shared = {}
+    if count_processes() > 1:
+        if str(config.model.get("_target_")) != _LOAD:
+            raise InvalidConfig(
+                f"only models that {_LOAD} loads can be shared by the processes of torchrun, "
+                f"not {config.model.get('_target_')}"
+            )
+        shared["parallel"] = config.model.get("parallel") or "ulysses"
+    model: WorldModel = make_part(config, "model", **shared)
+    return model
 
 
 def _first(config: DictConfig, prompter: Prompter) -> Observation:

@@ -1,27 +1,39 @@
-"""Rolls a policy out in the world model, and keeps every step.
+"""Rolls a policy out in the world model, by the thousand if need be, and keeps every step.
 
-Each episode is logged to Zarr while it happens, then drawn as a filmstrip (each step's frame with
-the action's words under it) and as a video (the trajectories end to end). The same seed gives the
-same episodes.
+Each episode is logged to Zarr while it happens, named by its seed and the same whatever runs beside
+it. The first few are drawn as filmstrips and videos, all of them together as a table and a picture.
+Broken off, the same command with the same output= goes on where it stopped. A policy of your own:
+policy=own policy._target_=my_package.MyPolicy (see scenarios/conf/policy/own.yaml).
 
 Examples:
     chronosim rollout scenario=carracing episodes=4 policy=random
-    chronosim rollout policy=lane-follower policy.target_speed=25 horizon=60 words=true
-    chronosim rollout policy=straight model=echo episodes=1 output=runs/baseline
+    chronosim rollout episodes=1000 num_envs=8 policy=lane-follower output=runs/thousand
+    chronosim rollout policy=straight model=echo episodes=1 words=true output=runs/baseline
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
-from chronosim.commands.output import new_folder
-from chronosim.commands.play import draw_filmstrip, draw_video, ending, make_world, play
-from chronosim.commands.settings import make_part, whole_number
-from chronosim.envs.record_episodes import RecordEpisodes
+from chronosim.commands.facts import facts
+from chronosim.commands.output import make_folder, new_folder, same_settings
+from chronosim.commands.play import draw_filmstrip, draw_video
+from chronosim.commands.rolling import drop_unfinished, episode_name, make_rows, roll
+from chronosim.commands.settings import whole_number
+from chronosim.commands.summary import draw_summary, print_episodes, write_summary
 from chronosim.episodes import EpisodeReader
+from chronosim.errors import InvalidConfig
 
 __all__ = ["run"]
+
+_MAY_DIFFER = ("episodes", "num_envs", "output", "pictures", "seed", "words")
+_LISTED = 24  # episodes in the printed table
 
 
 def run(config: DictConfig) -> None:
@@ -30,23 +42,66 @@ def run(config: DictConfig) -> None:
     Raises:
         ChronosimError: A setting that cannot work, or an episode that failed.
     """
-    episodes, horizon = whole_number(config, "episodes", 1), whole_number(config, "horizon", 1)
-    seed, pace = whole_number(config, "seed", 0), make_part(config, "prompter").seconds_per_step
-    world = make_world(config, horizon)
-    folder = new_folder(config, "rollout")
+    first, count = whole_number(config, "seed", 0), whole_number(config, "episodes", 1)
+    rows, pictures = whole_number(config, "num_envs", 1), whole_number(config, "pictures", 0)
+    env = make_rows(config, min(rows, count), whole_number(config, "horizon", 1))
+    folder, seeds = _folder(config), range(first, first + count)
     dataset = folder / "episodes"
-    env = RecordEpisodes(world, dataset)
-    print(f"{'episode':<12}{'seed':>6}{'steps':>7}{'reward':>9}{'s/step':>8}  end")
-    for index in range(episodes):
-        reader = play(env, dataset, config, seed + index, f"episode {index + 1} of {episodes}")
-        name = reader.path.name
-        draw_filmstrip(reader, folder / f"{name}.png")
-        draw_video(reader, folder / f"{name}.mp4", seconds_per_step=pace, words=bool(config.words))
-        print(f"{name:<12}{seed + index:>6}{_figures(reader)}")
-    env.close()
-    print(f"\nThe episodes (Zarr), filmstrips (PNG) and videos (MP4) are in {folder}")
+    with _alone(folder):
+        waiting = drop_unfinished(dataset, seeds)
+        if len(waiting) < count:
+            print(f"{count - len(waiting)} of the {count} episodes are there already")
+        began = perf_counter()
+        steps = roll(env, dataset, config, waiting)
+        seconds = perf_counter() - began
+        paths = [dataset / episode_name(seed) for seed in seeds]
+        pace = env.simulator.prompter.seconds_per_step
+        for path in paths[:pictures]:
+            _draw(EpisodeReader(path), folder, pace, words=bool(config.words))
+        _sum_up(paths, folder)
+    rate = f"{steps:,} steps in {seconds:.0f} s, {steps / seconds:.1f} a second. " if steps else ""
+    print(f"\n{rate}Episodes (Zarr), filmstrips (PNG), videos (MP4) and summary are in {folder}")
 
 
-def _figures(reader: EpisodeReader) -> str:
-    reward, latency = reader.column("reward").sum(), np.nanmean(reader.column("latency"))
-    return f"{reader.steps:>7}{reward:>9.2f}{latency:>8.2f}  {ending(reader)}"
+def _folder(config: DictConfig) -> Path:
+    """The folder for the results: a new one, or that of the same run broken off."""
+    if config.output is not None and same_settings(config, Path(str(config.output)), _MAY_DIFFER):
+        make_folder(config, Path(str(config.output)))
+        return Path(str(config.output))
+    return new_folder(config, "rollout")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps other runs out, whose episodes would pass for broken off; dies with its process.
+
+    Raises:
+        InvalidConfig: Another run is there.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise InvalidConfig(
+            f"another chronosim rollout is writing to {folder}: let it end, or use another output="
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _draw(reader: EpisodeReader, folder: Path, pace: float | None, *, words: bool) -> None:
+    filmstrip, video = (folder / f"{reader.path.name}{ending}" for ending in (".png", ".mp4"))
+    if not filmstrip.exists():
+        draw_filmstrip(reader, filmstrip)
+    if not video.exists():
+        draw_video(reader, video, seconds_per_step=pace, words=words)
+
+
+def _sum_up(paths: list[Path], folder: Path) -> None:
+    rows = [facts(EpisodeReader(path)) for path in paths]
+    print_episodes(rows, _LISTED)
+    write_summary(rows, folder / "summary.json")
+    title = f"{len(rows)} episodes of {rows[0].policy} in {rows[0].world}"
+    draw_summary(rows, paths, [title], folder / "summary.png")

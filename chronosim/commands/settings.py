@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +15,46 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from chronosim.commands.choices import CONF, defaults, settings_file, settings_text
 from chronosim.errors import ChronosimError, InvalidConfig
 
-__all__ = ["compose_config", "config_groups", "make_part", "whole_number", "with_seed"]
+__all__ = ["compose_config", "make_part", "whole_number", "with_seed"]
 
 
-def compose_config(command: str, overrides: Sequence[str], extra: Path | None = None) -> DictConfig:
+def compose_config(command: str, given: Sequence[str], extra: Path | None = None) -> DictConfig:
     """Composes a command's settings.
 
     A value that Hydra's grammar cannot read is taken as plain words, so that sentences with commas
-    and apostrophes need no second pair of quotes.
+    and apostrophes need no second pair of quotes. A word without `=` is the command's `path`, or
+    one of its `paths`.
 
     Args:
-        command: Name of the command, and of its YAML.
-        overrides: `key=value` in Hydra's grammar.
+        command: Name of the command.
+        given: `key=value` in Hydra's grammar, or a path.
         extra: A folder with config groups of the user's own.
 
     Raises:
-        InvalidConfig: An override that cannot be read, or names no setting or no choice.
+        InvalidConfig: What is given cannot be read, names no setting or no choice, or lacks what
+            the command needs.
 
     Returns:
         The settings; `${seed}` in a part stands until it is made, so each episode has its own.
     """
     search = [] if extra is None else [f"hydra.searchpath=[file://{_folder(extra)}]"]
-    readable = [_readable(override) for override in overrides]
-    with as_file(files("chronosim.scenarios") / "conf") as folder:
+    readable = [_readable(_grouped(command, word)) for word in given if "=" in word]
+    paths = _paths(command, [word for word in given if "=" not in word])
+    with as_file(CONF) as folder:
         try:
             with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
-                config = compose(command, [*readable, *search])
+                config = compose(settings_file(command), [*readable, *search])
+                config.update(paths)  # not through Hydra, whose grammar gives characters meanings
+                _check_complete(command, config)
                 OmegaConf.to_container(config, resolve=True)  # only to see that it can be resolved
                 return config
         except HydraException as error:
             raise InvalidConfig(_explain(command, error)) from error
         except OmegaConfBaseException as error:
             raise InvalidConfig(f"{command}: {str(error).splitlines()[0]}") from error
-
-
-def config_groups() -> dict[str, list[str]]:
-    """The choices of each config group, by the group's name."""
-    with as_file(files("chronosim.scenarios") / "conf") as folder:
-        return {
-            group.name: sorted(choice.stem for choice in group.glob("*.yaml"))
-            for group in sorted(folder.iterdir())
-            if group.is_dir()
-        }
 
 
 def whole_number(config: DictConfig, name: str, least: int) -> int:
@@ -99,6 +95,36 @@ def with_seed(config: DictConfig, seed: int) -> DictConfig:
     other = deepcopy(config)  # config.copy() is shallow: its parts would follow the old seed
     other.seed = seed
     return other
+
+
+def _grouped(command: str, override: str) -> str:
+    """`format=mp4` as Hydra's `export@format=mp4`, where the command's defaults say so."""
+    key = override.partition("=")[0]
+    for group, place in defaults(settings_text(command)):
+        if place == key and place != group:
+            return f"{group}@{override}"
+    return override
+
+
+def _paths(command: str, words: Sequence[str]) -> dict[str, Any]:
+    """What stands without a key, as the setting it is short for."""
+    if not words:
+        return {}
+    own = set(OmegaConf.create(settings_text(command)))  # `in` passes over what is still missing
+    if "paths" in own:
+        return {"paths": list(words)}
+    if "path" not in own:
+        raise InvalidConfig(f"a setting is given as key=value, not {words[0]!r}")
+    if len(words) > 1:
+        raise InvalidConfig(f"{command} takes one path, not {len(words)}: {' '.join(words)}")
+    return {"path": words[0]}
+
+
+def _check_complete(command: str, config: DictConfig) -> None:
+    for name in sorted(OmegaConf.missing_keys(config)):
+        path = name in ("path", "paths")
+        how = f"chronosim {command} PATH" if path else f"see chronosim {command} --help"
+        raise InvalidConfig(f"{command} needs {'a path' if path else f'{name}=...'}: {how}")
 
 
 def _folder(extra: Path) -> Path:

@@ -9,6 +9,7 @@ import pytest
 from chronosim.cli import main
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.frames import read_frame
+from chronosim.scenarios.board import pusher_place
 
 
 def test_the_demo_drives_in_nano(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +28,17 @@ def test_the_demo_drives_in_nano(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert frames == 1 + sum(len(episode.trajectory(index)) for index in range(episode.steps))
 
 
+def test_the_demo_pushes_in_nano(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert main(["demo", "scenario=pusht", "horizon=8", f"output={output}"]) == 0
+    episode = EpisodeReader(list_episodes(output / "episodes")[0])
+    assert episode.about["model"]["name"] == "nano"
+    for index in range(episode.steps):  # the pusher arrives where it is sent, to a few pixels
+        seen = pusher_place(episode.observation(index + 1).frame)
+        assert seen is not None
+        assert np.linalg.norm(seen - episode.states[index + 1]) < 40
+
+
 def test_an_episode_that_ends_early_is_followed_by_the_next_seed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -40,8 +52,8 @@ def test_an_episode_that_ends_early_is_followed_by_the_next_seed(
     readers = [EpisodeReader(path) for path in list_episodes(output / "episodes")]
     assert [reader.about["seed"] for reader in readers] == [0, 1, 2]
     out = capsys.readouterr().out
-    assert out.count("the drive ended after 1 steps") == 3
-    assert "imagined 1 steps of a drive (terminated)" in out
+    assert out.count("the episode ended after 1 steps") == 3
+    assert "imagined 1 steps (terminated)" in out
 
 
 def test_the_demo_needs_only_the_base_install(tmp_path: Path) -> None:

@@ -1,13 +1,87 @@
+import json
+import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from filelock import FileLock
 from omegaconf import OmegaConf
 
 from chronosim.cli import main
+from chronosim.commands.rolling import drop_unfinished
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.frames import read_frame
+
+TOYS = """
+import zlib
+import numpy as np
+from chronosim.types import Prediction
+
+
+CALLS = []  # what the next calls do, the last one first; then all answer
+
+
+class Noisy:
+    '''Adds noise; which depends on the seed and the words.'''
+
+    identity = {"name": "noisy"}
+
+    def predict(self, prompts):
+        if CALLS and CALLS.pop() == "break off":
+            raise KeyboardInterrupt
+        return [self.answer(prompt) for prompt in prompts]
+
+    def answer(self, prompt):
+        rng = np.random.default_rng((prompt.seed, zlib.crc32(prompt.text.encode())))
+        shape = (int(rng.integers(1, 4)), *prompt.frame.shape)
+        noisy = prompt.frame + rng.integers(-2, 3, shape)
+        return Prediction(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+class Coin:
+    '''Steers by chance, seed by seed.'''
+
+    def __init__(self, seed, gain=1.0):
+        self.rng, self.gain = np.random.default_rng(seed), gain
+
+    def __call__(self, observation):
+        return np.array([self.gain * self.rng.uniform(-1, 1), 0, 0], np.float32)
+
+
+def ahead(observation):
+    return np.array([0, 0.5, 0], np.float32)
+"""
+NOISY = ["model=noisy", "--config-dir", "conf"]
+
+
+@pytest.fixture
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of the user's own, a config folder that names its model, and a folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "rollout_toys", raising=False)
+    (tmp_path / "rollout_toys.py").write_text(TOYS)
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "noisy.yaml").write_text("_target_: rollout_toys.Noisy\n")
+
+
+def contents(episode: EpisodeReader) -> dict[str, Any]:
+    """All that is in an episode but how long it took."""
+    steps = list(episode)
+    return {
+        "about": dict(episode.about),
+        "finished": episode.finished,
+        "frames": episode.frames.tobytes(),
+        "states": episode.states.tobytes(),
+        "trajectories": [step.prediction.trajectory.tobytes() for step in steps],
+        "actions": [step.action.tobytes() for step in steps],
+        "rest": [
+            (step.text, step.seed, step.reward, step.terminated, step.truncated) for step in steps
+        ],
+    }
 
 
 def rollout(output: Path, *settings: str) -> list[EpisodeReader]:
@@ -18,20 +92,65 @@ def rollout(output: Path, *settings: str) -> list[EpisodeReader]:
 def test_every_episode_is_logged_drawn_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readers = rollout(tmp_path / "out", "episodes=2", "policy=straight", "model.time=2")
-    assert [reader.steps for reader in readers] == [3, 3]
+    settings = ["episodes=3", "policy=straight", "model.time=2", "pictures=2"]
+    readers = rollout(tmp_path / "out", *settings)
+    assert [reader.steps for reader in readers] == [3, 3, 3]
     assert all(reader.finished for reader in readers)
     for name in ("0000000", "0000001"):
         assert read_frame(tmp_path / "out" / f"{name}.png").shape[1] > 3 * 216
         with av.open(tmp_path / "out" / f"{name}.mp4") as video:
             assert sum(1 for _ in video.decode(video=0)) == 1 + 3 * 2
+    assert not list((tmp_path / "out").glob("0000002.*"))
     out = capsys.readouterr().out
-    rows = [line.split() for line in out.splitlines()[1:3]]
-    assert [(row[0], row[1], row[2], row[-1]) for row in rows] == [
-        ("0000000", "0", "3", "truncated"),
-        ("0000001", "1", "3", "truncated"),
+    rows = [line.split() for line in out.splitlines() if line.startswith("000000")]
+    assert [row[:4] for row in rows] == [
+        ["0000000", "0", "3", "truncated"],
+        ["0000001", "1", "3", "truncated"],
+        ["0000002", "2", "3", "truncated"],
     ]
     assert str(tmp_path / "out") in out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["episodes"], summary["steps"]) == (3, 9)
+    assert summary["ends"] == {"truncated": 3}
+    assert [row["seed"] for row in summary["each"]] == [0, 1, 2]
+    assert read_frame(tmp_path / "out" / "summary.png").shape[1] >= 840
+
+
+@pytest.mark.usefixtures("toys")
+def test_an_episode_is_the_same_whatever_runs_beside_it(tmp_path: Path) -> None:
+    mine = [*NOISY, "policy=own", "policy._target_=rollout_toys.Coin", "+policy.seed=${seed}"]
+    settings = [*mine, "horizon=4", "pictures=0"]
+    assert main(["rollout", *settings, "episodes=4", "num_envs=3", "output=rows", "seed=3"]) == 0
+    assert main(["rollout", *settings, "episodes=4", "num_envs=1", "output=alone", "seed=3"]) == 0
+    rows, alone = (
+        [contents(EpisodeReader(path)) for path in list_episodes(tmp_path / name / "episodes")]
+        for name in ("rows", "alone")
+    )
+    assert len({episode["frames"] for episode in rows}) == 4
+    assert rows == alone
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_run_broken_off_goes_on_without_a_lost_or_doubled_episode(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [*NOISY, "horizon=3", "pictures=1", "episodes=5", "num_envs=2"]
+    assert main(["rollout", *settings, "output=whole"]) == 0
+    made: dict[str, int] = {}
+    for calls in (4, 2, None):
+        if calls is not None:
+            import_module("rollout_toys").CALLS[:] = ["break off", *["answer"] * calls]
+        assert main(["rollout", *settings, "output=broken"]) == (0 if calls is None else 130)
+        for path in list_episodes(tmp_path / "broken" / "episodes"):
+            if EpisodeReader(path).finished:
+                number = path.stat().st_ino
+                assert made.setdefault(path.name, number) == number, "what is finished stays"
+    assert "of the 5 episodes are there already" in capsys.readouterr().out
+    broken = [EpisodeReader(path) for path in list_episodes(tmp_path / "broken" / "episodes")]
+    assert [reader.path.name for reader in broken] == [f"{seed:07d}" for seed in range(5)]
+    whole = [EpisodeReader(path) for path in list_episodes(tmp_path / "whole" / "episodes")]
+    assert list(map(contents, broken)) == list(map(contents, whole))
+    assert (tmp_path / "broken" / "0000000.mp4").is_file()
 
 
 def test_the_settings_are_beside_the_results_and_resolved(tmp_path: Path) -> None:
@@ -58,12 +177,67 @@ def test_the_words_are_in_the_video_when_asked_for(tmp_path: Path) -> None:
         assert video.streams.video[0].height > video.streams.video[0].width
 
 
+def test_an_unfinished_episode_is_made_anew_and_a_finished_one_kept(tmp_path: Path) -> None:
+    [reader] = rollout(tmp_path / "out", "episodes=1")
+    dataset = tmp_path / "out" / "episodes"
+    assert drop_unfinished(dataset, range(2)) == [1]
+    attributes = json.loads((reader.path / "zarr.json").read_text())
+    attributes["attributes"]["finished"] = False
+    (reader.path / "zarr.json").write_text(json.dumps(attributes))
+    for draft in (".0000001.a1b2", ".0000002.c3d4"):
+        (dataset / draft).mkdir()
+    assert drop_unfinished(dataset, range(2)) == [0, 1]
+    assert [path.name for path in dataset.iterdir()] == [".0000002.c3d4"], "another run's"
+
+
+def test_more_episodes_of_the_same_settings_join_those_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [first] = rollout(tmp_path / "out", "episodes=1", "seed=5")
+    before = first.path.stat().st_ino
+    assert len(rollout(tmp_path / "out", "episodes=2", "seed=5", "num_envs=2")) == 2
+    assert first.path.stat().st_ino == before
+    assert "1 of the 2 episodes are there already" in capsys.readouterr().out
+    assert OmegaConf.load(tmp_path / "out" / "config.yaml").episodes == 2
+
+
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rollout(tmp_path / "out", "episodes=1")
     before = sorted(tmp_path.rglob("*"))
-    assert main(["rollout", "model=echo", f"output={tmp_path / 'out'}"]) == 2
-    assert "nothing is overwritten" in capsys.readouterr().err
+    assert main(["rollout", "model=echo", "horizon=9", f"output={tmp_path / 'out'}"]) == 2
+    assert "was made with horizon=3, not 9" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    assert main(["rollout", "model=echo", f"output={tmp_path / 'mine'}"]) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_to_one_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rollout(tmp_path / "out", "episodes=1")
+    settings = ["model=echo", f"output={tmp_path / 'out'}", "horizon=3", "episodes=2"]
+    with FileLock(tmp_path / "out" / ".lock"):
+        assert main(["rollout", *settings]) == 2
+    assert "another chronosim rollout is writing" in capsys.readouterr().err
+    assert main(["rollout", *settings]) == 0
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_function_can_be_the_policy(tmp_path: Path) -> None:
+    own = ["policy=own", "policy._target_=rollout_toys.ahead", "+policy._partial_=true"]
+    [reader] = rollout(tmp_path / "out", "episodes=1", *own)
+    assert np.allclose(reader.column("action"), [0, 0.5, 0])
+    assert "rollout_toys" not in reader.about["policy"] or " at 0x" not in reader.about["policy"]
+
+
+def test_a_policy_of_ones_own_must_be_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rollout", "policy=own", f"output={tmp_path / 'out'}"]) == 2
+    assert "rollout needs policy._target_=..." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_cannot_be_made_is_one_sentence(

@@ -1,0 +1,1 @@
+"""Measures what this machine makes of chronosim; each prints a table and keeps it as JSON."""

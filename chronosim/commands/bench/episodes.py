@@ -1,0 +1,45 @@
+"""Times writing and reading episodes on this machine, beside plain numpy files and HDF5.
+
+Examples:
+    chronosim bench episodes
+    chronosim bench episodes steps=400 windows=2000
+    chronosim bench episodes folder=/mnt/disk output=runs/that-disk
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from chronosim.commands.output import new_folder
+from chronosim.commands.settings import whole_number
+from chronosim.commands.terminal import faint
+from chronosim.episodes.bench import bench_episodes, table
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation.machine import describe_machine
+
+__all__ = ["run"]
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command.
+
+    Raises:
+        ChronosimError: A setting that cannot work, or a disk that refuses.
+    """
+    counts = {name: whole_number(config, name, 1) for name in ("steps", "windows")}
+    seed = whole_number(config, "seed", 0)
+    parent = None if config.folder is None else Path(str(config.folder)).expanduser()
+    if parent is not None and not parent.is_dir():
+        raise InvalidConfig(f"there is no folder {parent} to write to")
+    output = new_folder(config, "bench-episodes")
+    with tempfile.TemporaryDirectory(prefix="chronosim-bench-", dir=parent) as folder:
+        figures = bench_episodes(Path(folder), **counts, seed=seed)
+    print(table(figures))
+    report = {"figures": [asdict(figure) for figure in figures], "machine": describe_machine()}
+    (output / "figures.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(faint(f"\n{output / 'figures.json'}"))

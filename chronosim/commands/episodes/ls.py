@@ -1,0 +1,82 @@
+"""Lists the episodes of a data set: how long, how they ended, who acted in what, how large.
+
+An episode that is not finished is live where it was written to within the last minute, and broken
+off otherwise; one that cannot be opened is damaged, and chronosim episodes verify says how.
+
+Examples:
+    chronosim episodes ls runs/thousand
+    chronosim episodes ls datasets/carracing sort=return
+    chronosim episodes ls path=datasets/carracing sort=size lines=20
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from omegaconf import DictConfig
+
+from chronosim.commands.facts import Facts, facts, files
+from chronosim.commands.finding import dataset_at, place
+from chronosim.commands.settings import whole_number
+from chronosim.commands.terminal import faint, size, table
+from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.episodes.place import Place
+from chronosim.errors import InvalidConfig, InvalidEpisode
+
+__all__ = ["run"]
+
+_HEAD = ("episode", "steps", "end", "world", "policy", "reward", "return", "fps", "size")
+_Row = tuple[Facts, int]
+_SORTS: dict[str, Callable[[_Row], object]] = {
+    "name": lambda row: row[0].name,
+    "steps": lambda row: -row[0].steps,
+    "return": lambda row: -row[0].total,
+    "size": lambda row: -row[1],
+}
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command.
+
+    Raises:
+        ChronosimError: A setting that cannot work, or no data set there.
+    """
+    if config.sort not in _SORTS:
+        raise InvalidConfig(f"sort must be one of {', '.join(_SORTS)}, not {config.sort!r}")
+    lines = None if config.lines is None else whole_number(config, "lines", 2)
+    dataset = dataset_at(place(config.path))
+    rows, damaged = [], []
+    for path in list_episodes(dataset):
+        try:
+            rows.append(_row(path))
+        except InvalidEpisode as error:
+            damaged.append(str(error))
+    rows.sort(key=_SORTS[config.sort])  # type: ignore[arg-type]  # each orders its own kind alone
+    print(table(_HEAD, [_cells(*row) for row in rows], most=lines))
+    steps, total = sum(row[0].steps for row in rows), sum(row[1] for row in rows)
+    print(faint(f"\n{len(rows):,} episodes, {steps:,} steps, {size(total)} in {dataset}"))
+    for sentence in damaged:
+        print(f"damaged: {sentence}")
+
+
+def _row(path: Place) -> _Row:
+    known, found = facts(EpisodeReader(path)), files(path)
+    if known.end == "unfinished":
+        known = replace(known, end="live" if found.live else "broken off")
+    return known, found.size
+
+
+def _cells(row: Facts, count: int) -> tuple[object, ...]:
+    fps = None if row.fps is None else f"{row.fps:.3g}"
+    return (
+        row.name,
+        row.steps,
+        row.end,
+        row.world,
+        row.policy or None,
+        row.reward,
+        row.total,
+        fps,
+        size(count),
+    )

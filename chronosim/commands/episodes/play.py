@@ -1,0 +1,91 @@
+"""Plays episodes as a film, several side by side, with the action's words below each frame.
+
+All run on one clock, as fast as the worlds they show; one that ended early stays, greyed out. Of a
+data set the first few are played.
+
+Examples:
+    chronosim episodes play runs/thousand/episodes/0000003
+    chronosim episodes play runs/thousand most=6 columns=3 speed=2 output=six.gif
+    chronosim episodes play runs/a/episodes/0000000 runs/b/episodes/0000000 words=false
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from chronosim.commands.facts import pace, world_name
+from chronosim.commands.finding import dataset_at, is_episode, place
+from chronosim.commands.output import check_free, new_folder
+from chronosim.commands.settings import whole_number
+from chronosim.commands.terminal import faint
+from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.episodes.montage import Track, montage
+from chronosim.episodes.place import Place
+from chronosim.episodes.video import frame_rate, write_gif, write_video
+from chronosim.errors import InvalidConfig
+from chronosim.types import Frame
+
+__all__ = ["run"]
+
+_KINDS = {".mp4": write_video, ".gif": write_gif}
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command.
+
+    Raises:
+        ChronosimError: A setting that cannot work, or an episode that cannot be read.
+    """
+    most, height = whole_number(config, "most", 1), whole_number(config, "height", 16)
+    columns = None if config.columns is None else whole_number(config, "columns", 1)
+    speed = _speed(config)
+    readers = [EpisodeReader(path) for path in _chosen(config, most)]
+    output = _output(config)
+    tracks = [_track(reader, speed) for reader in readers]
+    rate = max(track.rate for track in tracks)
+    frames = montage(tracks, rate, columns=columns, height=height, words=bool(config.words))
+    _KINDS[output.suffix](_counted(frames), output, rate)
+    names = ", ".join(reader.path.name for reader in readers)
+    print(f"{names}\n{faint(str(output))}")
+
+
+def _chosen(config: DictConfig, most: int) -> list[Place]:
+    paths: list[Place] = []
+    for path in map(place, config.paths):
+        paths += [path] if is_episode(path) else list_episodes(dataset_at(path))
+    if len(paths) > most:
+        print(f"Of {len(paths)} episodes the first {most} are played; most= plays more")
+    return paths[:most]
+
+
+def _speed(config: DictConfig) -> float:
+    if not isinstance(config.speed, int | float) or not 0 < config.speed <= 1000:
+        raise InvalidConfig(f"speed must be above 0, 1 being the world's own: {config.speed!r}")
+    return float(config.speed)
+
+
+def _output(config: DictConfig) -> Path:
+    if config.output is None:
+        return new_folder(config, "play") / "episodes.mp4"
+    output = Path(str(config.output)).expanduser()
+    if output.suffix not in _KINDS:
+        raise InvalidConfig(f"output must end in {' or '.join(_KINDS)}, not {output}")
+    check_free(output, bool(config.force))
+    return output
+
+
+def _track(reader: EpisodeReader, speed: float) -> Track:
+    length = int(reader.column("between_length")[0]) + 1 if reader.steps else 1
+    rate = frame_rate(pace(reader.about), length) * Fraction(speed).limit_denominator(100)
+    world = world_name(reader.about)
+    name = f"{reader.path.name} · {world}" if world else reader.path.name
+    return Track(reader.observation(0), reader, rate, name)
+
+
+def _counted(frames: Iterable[Frame]) -> Iterator[Frame]:
+    yield from tqdm(frames, unit="frame", leave=False)

@@ -1,0 +1,67 @@
+"""Mends damaged episodes: keeps every whole step, drops the others, and says which.
+
+A step behind a gap cannot go on from what is missing: whole stretches behind one become episodes of
+their own. An unfinished episode becomes a finished one, unless it was written to within the last
+minute: then --force says that its writer is dead. Whole episodes stay as they are. The exit status
+is 1 where an episode was left unmended.
+
+Examples:
+    chronosim episodes repair runs/thousand
+    chronosim episodes repair datasets/carracing/0000007
+    chronosim episodes repair path=datasets/carracing --force
+"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from chronosim.commands.facts import files
+from chronosim.commands.finding import episodes_at
+from chronosim.episodes.place import Place
+from chronosim.episodes.repair import repair
+from chronosim.episodes.verify import verify
+from chronosim.errors import InvalidEpisode
+
+__all__ = ["run"]
+
+
+def run(config: DictConfig) -> int:
+    """Runs the command.
+
+    Returns:
+        0; 1 where an episode was left unmended.
+
+    Raises:
+        ChronosimError: No episode there, or a disk that refuses.
+    """
+    paths, mended, left = episodes_at(config), 0, 0
+    for path in tqdm(paths, unit="episode", leave=False):
+        kinds = {damage.kind for damage in verify(path)}
+        if not kinds:
+            continue
+        if "unfinished" in kinds and files(path).live and not config.force:
+            tqdm.write(f"{path.name}: was written to just now, and is left alone without --force")
+            left += 1
+            continue
+        try:
+            tqdm.write(_mend(path))
+            mended += 1
+        except InvalidEpisode as error:
+            tqdm.write(f"{path.name}: {error}")
+            left += 1
+    whole = len(paths) - mended - left
+    print(f"of {len(paths)} episodes {whole} were whole, {mended} mended, {left} left unmended")
+    return int(left > 0)
+
+
+def _mend(path: Place) -> str:
+    """Repairs an episode, and says what came of it."""
+    done = repair(path)
+    return "\n  ".join(
+        [
+            f"{path.name}: {done.kept} steps kept",
+            *done.dropped,
+            *(f"{other.name} holds a stretch behind the gap" for other in done.episodes),
+        ]
+    )

@@ -1,0 +1,91 @@
+"""Runs logged episodes again from their own settings, and says where they come out differently.
+
+The environment is made as the log says, reset with the episode's seed, and given its actions; the
+words, frames, states, rewards and the end are compared step by step. On a processor like that of
+the log all must be alike; where rounding differs (a GPU), give a tolerance. The exit status is 1
+after a difference. A log names the classes to make: what no config file here names is refused.
+
+Examples:
+    chronosim episodes replay runs/thousand/episodes/0000003
+    chronosim episodes replay runs/thousand tolerance=2
+    chronosim episodes replay path=runs/thousand from_log=true
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from chronosim.commands.finding import episodes_at
+from chronosim.commands.settings import make_part
+from chronosim.commands.trust import check_parts
+from chronosim.envs.chrono_env import ChronoEnv
+from chronosim.envs.replay import first_difference
+from chronosim.episodes import EpisodeReader
+from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.testing import ReplayModel
+
+__all__ = ["run"]
+
+_PARTS = ("model", "prompter", "scenario")
+
+
+def run(config: DictConfig) -> int:
+    """Runs the command.
+
+    Returns:
+        0; 1 where an episode came out differently.
+
+    Raises:
+        ChronosimError: An episode whose log does not say how it was made, or whose parts cannot be.
+    """
+    if not isinstance(config.tolerance, int | float) or config.tolerance < 0:
+        raise InvalidConfig(f"tolerance must be 0 or more, not {config.tolerance!r}")
+    made, worlds, differ = [], dict[str, ChronoEnv](), 0
+    for path in episodes_at(config):
+        reader = EpisodeReader(path)
+        env = _world(reader, worlds, config)
+        difference = first_difference(reader, env, tolerance=float(config.tolerance))
+        said = f"{reader.steps} steps alike" if difference is None else difference.sentence
+        print(f"{path.name}: {said}{'' if difference is None else _changes(reader, env)}")
+        made.append(path)
+        differ += difference is not None
+    print(f"{len(made) - differ} of {len(made)} episodes came out as they were logged")
+    return int(differ > 0)
+
+
+def _world(reader: EpisodeReader, worlds: dict[str, ChronoEnv], config: DictConfig) -> ChronoEnv:
+    """The environment of an episode, made once for all that have the same settings."""
+    settings = _settings(reader)
+    key = json.dumps([settings[name] for name in (*_PARTS, "horizon")], sort_keys=True)
+    if config.from_log:
+        key = str(reader.path)
+    if key not in worlds:
+        logged = OmegaConf.create({name: settings[name] for name in _PARTS})
+        if not config.trust:
+            check_parts(logged, f"the log of {reader.path}")
+        model = ReplayModel(str(reader.path)) if config.from_log else make_part(logged, "model")
+        prompter, scenario = make_part(logged, "prompter"), make_part(logged, "scenario")
+        worlds.clear()  # one model at a time: it may be large
+        worlds[key] = ChronoEnv(model, prompter, scenario, horizon=settings["horizon"])
+    return worlds[key]
+
+
+def _settings(reader: EpisodeReader) -> Mapping[str, Any]:
+    settings = reader.about.get("config")
+    if not isinstance(settings, Mapping) or not {*_PARTS, "horizon"} <= set(settings):
+        raise InvalidEpisode(
+            f"the log of {reader.path} does not say of what settings it was made: only what "
+            "chronosim rollout made can be run again"
+        )
+    return settings
+
+
+def _changes(reader: EpisodeReader, env: ChronoEnv) -> str:
+    """What else is different: of the model's identity, as far as both know it."""
+    logged, ours = reader.about.get("model", {}), dict(env.simulator.model.identity)
+    changed = [key for key in logged if key in ours and logged[key] != ours[key]]
+    return f" (the model's {', '.join(changed)} differ from the log)" if changed else ""

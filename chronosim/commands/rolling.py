@@ -1,0 +1,122 @@
+"""Many episodes of a policy, several at a time: each named by its seed, none lost, none doubled."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from chronosim.commands.settings import make_part, with_seed
+from chronosim.envs.make import make_vector_env
+from chronosim.envs.record_vector import RecordRows
+from chronosim.envs.vector_env import ChronoVectorEnv
+from chronosim.episodes import EpisodeReader
+
+__all__ = ["drop_unfinished", "episode_name", "logged_settings", "make_rows", "roll"]
+
+_LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "seed")  # what shapes an episode
+
+
+def make_rows(config: DictConfig, num_envs: int, horizon: int) -> ChronoVectorEnv:
+    """Makes the vector environment of the settings' model, prompter and scenario.
+
+    Args:
+        config: The command's settings.
+        num_envs: Episodes at a time.
+        horizon: Steps after which an episode is cut.
+
+    Raises:
+        ChronosimError: A part, the policy among them, cannot be made.
+    """
+    make_part(config, "policy")
+    parts = {name: make_part(config, name) for name in ("model", "prompter", "scenario")}
+    return make_vector_env(num_envs, **parts, horizon=horizon)
+
+
+def episode_name(seed: int) -> str:
+    """Names an episode by its seed: `0000007`."""
+    return f"{seed:07d}"
+
+
+def drop_unfinished(dataset: Path, seeds: Iterable[int]) -> list[int]:
+    """Removes what a broken-off run left half done.
+
+    Args:
+        dataset: The folder of the episodes; nobody else is writing to it.
+        seeds: Of the wanted episodes.
+
+    Returns:
+        The seeds that are still to be rolled out.
+    """
+    waiting, names = [], {episode_name(seed): seed for seed in seeds}
+    for draft in list(dataset.glob(".*")):  # `.0000007.<something>`: not yet renamed to its name
+        if draft.name[1:].partition(".")[0] in names:
+            shutil.rmtree(draft)
+    for name, seed in names.items():
+        path = dataset / name
+        if not path.exists():
+            waiting.append(seed)
+        elif not EpisodeReader(path).finished:
+            shutil.rmtree(path)
+            waiting.append(seed)
+    return waiting
+
+
+def roll(env: ChronoVectorEnv, dataset: Path, config: DictConfig, seeds: Sequence[int]) -> int:
+    """Rolls one episode out for each seed, as many at a time as the environment has rows.
+
+    Each has a policy of its own, made with its seed; one call of the model moves all by a step.
+
+    Args:
+        env: The environment.
+        dataset: The folder of the episodes.
+        config: The command's settings.
+        seeds: One episode each.
+
+    Returns:
+        How many steps were taken.
+
+    Raises:
+        ChronosimError: As the policy, the environment and the disk; what is finished stays.
+    """
+    recorder, queue, taken = RecordRows(env, dataset), list(reversed(seeds)), 0
+    policies: dict[int, Any] = {}
+    began = perf_counter()
+    with tqdm(total=len(seeds), unit="episode", disable=not seeds) as progress:
+        while True:
+            for row in range(env.num_envs):
+                if row not in policies and queue:
+                    policies[row] = _begin(recorder, row, queue.pop(), config)
+            if not policies:
+                return taken
+            actions = {row: act(recorder.observation(row)) for row, act in policies.items()}
+            for row, step in recorder.step(actions).items():
+                if step.terminated or step.truncated:
+                    del policies[row]
+                    progress.update()
+            taken += len(actions)
+            progress.set_postfix_str(f"{taken / (perf_counter() - began):.1f} steps/s", False)
+
+
+def logged_settings(config: DictConfig) -> dict[str, Any]:
+    """Gives those settings that an episode follows from, for its log and for running it again."""
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    return {name: settings[name] for name in _LOGGED}
+
+
+def _begin(recorder: RecordRows, row: int, seed: int, config: DictConfig) -> Any:
+    """Begins an episode in a row, and gives its policy."""
+    own = with_seed(config, seed)
+    policy = make_part(own, "policy")
+    # A repr may hold an address in memory, which would make equal episodes differ.
+    name = re.sub(r" at 0x[0-9a-f]+", "", repr(policy))
+    about = {"policy": name, "config": logged_settings(own)}
+    recorder.begin(row, episode_name(seed), seed=seed, about=about)
+    return policy

@@ -1,0 +1,133 @@
+"""Many episodes summed up: a table, its JSON, and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chronosim.commands.facts import Facts
+from chronosim.commands.terminal import table
+from chronosim.episodes import EpisodeReader
+from chronosim.episodes.chart import Picture, beside, heading, histogram, stack
+from chronosim.episodes.filmstrip import Panel, filmstrip
+from chronosim.episodes.place import Place
+from chronosim.errors import EpisodeWriteError
+from chronosim.frames import write_frame
+
+__all__ = ["draw_summary", "print_episodes", "summed_up", "write_summary"]
+
+_SHOWN = 28  # episodes on the sheet
+
+
+def print_episodes(rows: Sequence[Facts], most: int | None = None) -> None:
+    """Prints a line for each episode, the middle ones left out where there are too many."""
+    head = ("episode", "seed", "steps", "end", "reward", "return", "s/step")
+    cells = [
+        (row.name, _plain(row.seed), row.steps, row.end, row.reward, row.total, _each(row))
+        for row in rows
+    ]
+    print(table(head, cells, most=most))
+
+
+def summed_up(rows: Sequence[Facts]) -> dict[str, Any]:
+    """Gives the figures of many episodes as JSON values."""
+    ends = [row.end for row in rows]
+    return {
+        "episodes": len(rows),
+        "steps": sum(row.steps for row in rows),
+        "ends": {end: ends.count(end) for end in sorted(set(ends))},
+        "length": _spread([row.steps for row in rows]),
+        "return": _spread([row.total for row in rows]),
+        "reward": _spread([row.reward for row in rows if row.steps]),
+    }
+
+
+def write_summary(rows: Sequence[Facts], path: Path) -> None:
+    """Writes the figures, and those of each episode, as JSON.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
+    """
+    report = {**summed_up(rows), "each": [_json(asdict(row)) for row in rows]}
+    try:
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EpisodeWriteError(f"the summary {path} could not be written: {error}") from error
+
+
+def draw_summary(
+    rows: Sequence[Facts],
+    paths: Sequence[Place],
+    words: Sequence[str],
+    path: Path,
+    more: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Draws what came of the episodes: returns, lengths, and how some of them ended.
+
+    Args:
+        rows: The episodes' facts.
+        paths: The same episodes.
+        words: Lines over the picture.
+        path: Where to; ends in .png.
+        more: Other numbers to draw the spread of, by their titles.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
+    """
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(int))
+    sheet = _last_frames([rows[index] for index in chosen], [paths[index] for index in chosen])
+    numbers: dict[str, Any] = {
+        "return": [row.total for row in rows],
+        "steps": [row.steps for row in rows],
+        **(more or {}),
+    }
+    half = max(420, sheet.shape[1] // 2)
+    drawn = [histogram(values, title, width=half) for title, values in numbers.items()]
+    charts = stack([beside(drawn[index : index + 2]) for index in range(0, len(drawn), 2)])
+    shown = f"how {'they' if len(chosen) == len(rows) else f'{len(chosen)} of them'} ended"
+    over = heading(words, charts.shape[1])
+    write_frame(path, stack([over, charts, heading([shown], charts.shape[1]), sheet]))
+
+
+def _last_frames(rows: Sequence[Facts], paths: Sequence[Place]) -> Picture:
+    panels = [
+        Panel(
+            EpisodeReader(path).observation(row.steps).frame,
+            f"{row.name} · {row.steps} steps · {row.end}",
+            f"return {row.total:.2f}",
+        )
+        for row, path in zip(rows, paths, strict=True)
+    ]
+    return filmstrip(panels, columns=min(7, len(panels)))
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    numbers = np.asarray(values, float)
+    return {
+        "mean": float(numbers.mean()),
+        "least": float(numbers.min()),
+        "median": float(np.median(numbers)),
+        "most": float(numbers.max()),
+    }
+
+
+def _each(row: Facts) -> float:
+    return row.seconds / row.steps if row.steps else float("nan")
+
+
+def _plain(seed: int | None) -> str | None:
+    return None if seed is None else str(seed)
+
+
+def _json(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and np.isnan(value) else value
+        for key, value in values.items()
+    }

@@ -1,0 +1,82 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from chronosim.cli import main
+from chronosim.frames import read_frame
+
+
+def picture(capsys: pytest.CaptureFixture[str]) -> tuple[str, Path]:
+    out = capsys.readouterr().out
+    return out, Path(out.splitlines()[-1])
+
+
+def test_the_steps_are_a_table_and_a_filmstrip(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["episodes", "show", str(dataset / "0000001")]) == 0
+    out, drawn = picture(capsys)
+    assert "0000001: 4 steps, terminated; Straight of toy; frames of 16 x 24, 4 frames" in out
+    assert "return 10.00  ▃▅▆█" in out
+    last = next(line for line in out.splitlines() if line.split()[:1] == ["3"])
+    assert " ".join(last.split()) == "3 0.25 3.00 4.00 0.25 2 terminated Go to 40."
+    assert read_frame(drawn).shape[1] == 2 * 24 + 5 * 216 + 4 * 18
+
+
+def test_long_tables_are_cut_in_the_middle_and_wide_ones_at_the_screen(
+    dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["episodes", "show", str(dataset / "0000001"), "lines=2"]) == 0
+    lines = picture(capsys)[0].splitlines()
+    table = lines[2:6]
+    assert [line.split()[0] for line in table] == ["step", "0", "…", "3"]
+    assert all(len(line) <= 50 for line in table)
+    assert table[-1].endswith("…")
+
+
+def test_a_data_set_is_a_sheet_with_a_row_each(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["episodes", "show", str(dataset), "output=sheet"]) == 0
+    out, drawn = picture(capsys)
+    assert drawn == Path("sheet/episodes.png")
+    assert sum(line.startswith("000000") for line in out.splitlines()) == 4
+    sheet = read_frame(drawn)
+    across = 24 + 6 * (216 + 18) + 108  # the middle of the last column
+    down = [24 + 72, len(sheet) - 24 - 72]
+    assert sheet[down[0], across].min() == 248, "two steps do not fill seven places"
+    assert Path("sheet/config.yaml").is_file()
+
+
+def test_a_terminal_shows_frames_as_blocks(
+    dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main(["episodes", "show", str(dataset / "0000000")]) == 0
+    assert "\x1b[38;2;20;20;20m\x1b[48;2;20;20;20m▀" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["episodes", "show", str(dataset / "0000000")]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_an_episode_without_steps_can_be_shown(
+    dataset: Path, write: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("0000009", 0)  # type: ignore[operator]
+    assert main(["episodes", "show", str(dataset / "0000009")]) == 0
+    out, drawn = picture(capsys)
+    assert "0000009: 0 steps, closed" in out
+    assert drawn.is_file()
+
+
+def test_what_is_not_there_is_one_sentence(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["episodes", "show", str(dataset / "0000042")]) == 2
+    assert f"there is no episode at {dataset / '0000042'}" in capsys.readouterr().err
+    assert not Path("runs").exists()

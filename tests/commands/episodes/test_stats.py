@@ -1,0 +1,58 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chronosim.cli import main
+from chronosim.frames import read_frame
+
+
+def test_a_data_set_is_summed_up(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["episodes", "stats", str(dataset), "output=out"]) == 0
+    report = json.loads(Path("out/stats.json").read_text())
+    assert (report["episodes"], report["steps"]) == (4, 10)
+    assert report["frames"] == 4 + 2 * 10
+    assert report["frame sizes"] == {"16 x 24": 4}
+    assert report["ends"] == {"terminated": 4}
+    assert report["worlds"] == {"toy": 4}
+    assert report["policies"] == {"Straight": 4}
+    assert report["minutes"] == pytest.approx(5 / 60)
+    assert report["length"] == {"mean": 2.5, "least": 1.0, "median": 2.5, "most": 4.0}
+    assert report["return"]["most"] == 10
+    assert report["action"]["least"] == [0.25, 0]
+    assert report["action"]["most"] == [0.25, 3]
+    out = capsys.readouterr().out
+    assert "4, 4 terminated" in out
+    assert "0.1 minutes of the world" in out
+    assert read_frame("out/stats.png").shape[1] >= 840
+
+
+def test_instructions_are_counted(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("0000000", 3, action="left")
+    path = write("0000001", 2, action="right")
+    assert main(["episodes", "stats", str(path.parent), "output=out"]) == 0
+    report = json.loads(Path("out/stats.json").read_text())
+    assert report["action"] == {"instructions": 2, "most frequent": {"left": 3, "right": 2}}
+    assert "left" in capsys.readouterr().out
+
+
+def test_actions_of_two_kinds_are_no_one_data_set(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("0000000", 1)
+    path = write("0000001", 1, action="left")
+    assert main(["episodes", "stats", str(path.parent)]) == 2
+    assert "several kinds, 1 words, 2 numbers" in capsys.readouterr().err
+    assert not Path("runs").exists(), "nothing half-written"
+
+
+def test_one_episode_and_one_without_steps(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write("0000000", 0)
+    assert main(["episodes", "stats", str(path), "output=out"]) == 0
+    report = json.loads(Path("out/stats.json").read_text())
+    assert (report["steps"], report["reward"], report["action"]) == (0, None, {})
