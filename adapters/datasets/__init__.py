@@ -1,0 +1,1 @@
+"""Episodes to and from the formats of the field, one file each."""

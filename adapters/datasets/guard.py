@@ -1,0 +1,121 @@
+"""What foreign data sets are held to before they are read: nothing executed, nothing outside."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from chronosim.errors import EpisodeNotFound, InvalidEpisode
+
+__all__ = ["camera_of", "fill_template", "inside", "lines_of", "read_json"]
+
+_FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Gives the path of a file that a data set names, which must lie in its folder.
+
+    Raises:
+        InvalidEpisode: It does not.
+        EpisodeNotFound: There is no such file.
+    """
+    parts = PurePosixPath(name.replace("\\", "/"))
+    path, root = folder / name, folder.resolve()
+    # A hub's cache keeps a data set as links to its blobs, two folders further up.
+    homes = (root, root.parent.parent / "blobs")
+    leaves = parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]
+    if leaves or not any(path.resolve().is_relative_to(home) for home in homes):
+        raise InvalidEpisode(f"{folder} names the file {name!r}, which lies outside of it: refused")
+    if not path.is_file():
+        raise EpisodeNotFound(f"{folder} names the file {name!r}, but there is none")
+    return path
+
+
+def fill_template(template: Any, **values: str | int) -> str:
+    """Fills `{name}` and `{name:03d}` in a path that a data set gives, and nothing else.
+
+    Python's own formatting would follow attributes, and could be told to fill the memory.
+
+    Raises:
+        InvalidEpisode: The template is no text, or names something else.
+    """
+    if not isinstance(template, str):
+        raise InvalidEpisode(f"a path in the data set's info must be text, not {template!r}")
+    for name, _ in _FIELD.findall(template):
+        if name not in values:
+            raise InvalidEpisode(f"the path {template!r} names {name!r}, which is not known")
+    filled = _FIELD.sub(lambda found: _filled(found, values), template)
+    if "{" in filled or "}" in filled:
+        raise InvalidEpisode(f"the path {template!r} is no plain template")
+    return filled
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object from a file.
+
+    Raises:
+        EpisodeNotFound: There is no such file.
+        InvalidEpisode: It is no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EpisodeNotFound(f"there is no {path}") from error
+    except (OSError, ValueError) as error:
+        raise InvalidEpisode(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidEpisode(f"{path} must hold a JSON object, not {type(found).__name__}")
+    return found
+
+
+def lines_of(path: Path) -> Iterator[dict[str, Any]]:
+    """Reads a JSON object from each line of a file.
+
+    Raises:
+        EpisodeNotFound: There is no such file.
+        InvalidEpisode: A line is no JSON object.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise EpisodeNotFound(f"there is no {path}") from error
+    except (OSError, ValueError) as error:
+        raise InvalidEpisode(f"{path} cannot be read as text: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found = json.loads(line)
+            except ValueError as error:
+                raise InvalidEpisode(f"line {number} of {path} is no JSON: {error}") from error
+            if not isinstance(found, dict):
+                raise InvalidEpisode(f"line {number} of {path} must be a JSON object")
+            yield found
+
+
+def camera_of(cameras: Collection[str], chosen: str | None, where: Path) -> str:
+    """Picks the camera that was asked for, by its name or the last part of it; or the only one.
+
+    Raises:
+        InvalidEpisode: There is no camera, none of that name, or several and none was asked for.
+    """
+    known = ", ".join(sorted(cameras))
+    if not cameras:
+        raise InvalidEpisode(f"{where} has no camera: without frames there is no episode")
+    if chosen is None:
+        if len(cameras) > 1:
+            raise InvalidEpisode(
+                f"{where} has several cameras: choose one with camera=, of {known}"
+            )
+        return next(iter(cameras))
+    for camera in cameras:
+        if chosen in (camera, camera.rpartition(".")[2], camera.removesuffix("_image")):
+            return camera
+    raise InvalidEpisode(f"{where} has no camera {chosen!r}; it has: {known}")
+
+
+def _filled(found: re.Match[str], values: dict[str, str | int]) -> str:
+    value = values[found[1]]
+    return str(value) if isinstance(value, str) else str(value).zfill(int(found[2] or 0))

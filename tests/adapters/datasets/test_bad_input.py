@@ -1,0 +1,410 @@
+"""Foreign data sets that are broken or hostile: one sentence, nothing run, nothing written."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zarr
+
+from chronosim import config
+from chronosim.adapters.datasets.exporting import export_dataset
+from chronosim.adapters.datasets.importing import import_dataset
+from chronosim.errors import (
+    ChronosimError,
+    EpisodeNotFound,
+    InvalidAction,
+    InvalidEpisode,
+    InvalidFrame,
+)
+from tests.adapters.datasets.conftest import Made, Maker, picture
+
+Break = Callable[[Path], None]
+
+
+class Bomb:
+    """Whoever unpickles it leaves a mark."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path("exploded").touch, ())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not Path("exploded").exists()
+
+
+def refused(
+    source: Path, name: str, error: type[ChronosimError], sentence: str, **settings: Any
+) -> None:
+    out = source.with_name("out")
+    with pytest.raises(error, match=sentence) as caught:
+        import_dataset(source, out, config.load("import", name, **settings), progress=False)
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+    assert not list(out.parent.glob(".out*"))
+
+
+@pytest.fixture
+def exported(dataset: Maker, tmp_path: Path, made: Made) -> Callable[..., Path]:
+    """Makes a data set of two episodes of two steps in a format."""
+
+    def export(name: str, **settings: Any) -> Path:
+        exporter = config.load("export", name, **settings)
+        kept = made(
+            repr(exporter),
+            lambda out: export_dataset(dataset(steps=2), out, exporter, progress=False),
+        )
+        shutil.copytree(kept, tmp_path / "foreign")
+        return tmp_path / "foreign"
+
+    return export
+
+
+def void(_: object) -> None:
+    """Gives nothing, whatever it gets."""
+
+
+def edit_json(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def edit_table(path: Path, **columns: list[Any]) -> None:
+    table = pq.read_table(path)
+    for name, values in columns.items():
+        at = table.schema.get_field_index(name.replace("__", "/"))
+        table = table.set_column(at, name.replace("__", "/"), pa.array(values))
+    pq.write_table(table, path)
+
+
+INFO, DATA = Path("meta/info.json"), Path("data/chunk-000/file-000.parquet")
+EPISODES = Path("meta/episodes/chunk-000/file-000.parquet")
+
+
+def unfinished(root: Path) -> None:
+    """As a recorder that was killed: rows without a footer."""
+    (root / DATA).write_bytes((root / DATA).read_bytes()[:-100])
+
+
+def no_episodes(root: Path) -> None:
+    (root / EPISODES).unlink()
+
+
+def outside(root: Path) -> None:
+    edit_json(root / INFO, data_path="../source/{chunk_index}")
+
+
+def absolute(root: Path) -> None:
+    edit_json(root / INFO, data_path="/etc/passwd")
+
+
+def linked(root: Path) -> None:
+    (root / DATA).rename(root.parent / "moved")
+    (root / DATA).symlink_to(root.parent / "moved")
+
+
+def attribute(root: Path) -> None:
+    edit_json(root / INFO, data_path="data/{chunk_index.__class__}")
+
+
+def endless(root: Path) -> None:
+    edit_json(root / INFO, data_path="data/{chunk_index:0999999999d}")
+
+
+def other_version(root: Path) -> None:
+    edit_json(root / INFO, codebase_version="v9.0")
+
+
+def no_clock(root: Path) -> None:
+    edit_json(root / INFO, fps=0)
+
+
+def no_info(root: Path) -> None:
+    (root / INFO).write_text("not { json")
+
+
+def pickled(root: Path) -> None:
+    """Arrow's old extension types: a pickle in the schema that was run on reading."""
+    table = pq.read_table(root / DATA)
+    bomb = {
+        "ARROW:extension:name": "arrow.py_extension_type",
+        "ARROW:extension:metadata": pickle.dumps(Bomb()),
+    }
+    schema = pa.schema([field.with_metadata(bomb) for field in table.schema])
+    pq.write_table(pa.table(table.columns, schema=schema), root / DATA)
+
+
+def fewer_rows(root: Path) -> None:
+    edit_table(root / EPISODES, length=[2, 7])
+
+
+def other_width(root: Path) -> None:
+    features = json.loads((root / INFO).read_text())["features"]
+    features["action"]["shape"] = [2]
+    chronosim = json.loads((root / INFO).read_text())["chronosim"] | {"action_shape": None}
+    edit_json(root / INFO, features=features, chronosim=chronosim)
+
+
+def mixed_sizes(root: Path) -> None:
+    buffer = io.BytesIO()
+    from PIL import Image
+
+    Image.fromarray(picture(1, (8, 8))).save(buffer, "PNG")
+    name = "observation.images.front"
+    cells = pq.read_table(root / DATA).column(name).to_pylist()
+    cells[1] = {"bytes": buffer.getvalue(), "path": None}
+    edit_table(root / DATA, **{name: cells})
+
+
+def not_a_picture(root: Path) -> None:
+    name = "observation.images.front"
+    cells = pq.read_table(root / DATA).column(name).to_pylist()
+    cells[0] = {"bytes": pickle.dumps(Bomb()), "path": None}
+    edit_table(root / DATA, **{name: cells})
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "sentence"),
+    [
+        (unfinished, InvalidEpisode, "no footer: its recording was never finished"),
+        (no_episodes, EpisodeNotFound, "its recording was never finished"),
+        (outside, InvalidEpisode, "'../source/0', which lies outside"),
+        (absolute, InvalidEpisode, "'/etc/passwd', which lies outside"),
+        (linked, InvalidEpisode, "lies outside"),
+        (attribute, InvalidEpisode, "no plain template"),
+        (endless, InvalidEpisode, "no plain template"),
+        (other_version, InvalidEpisode, "LeRobot v9.0, but v2 and v3.0"),
+        (no_clock, InvalidEpisode, "fps .* above 0, not 0"),
+        (no_info, InvalidEpisode, "is no JSON"),
+        (pickled, InvalidEpisode, "Python pickle"),
+        (fewer_rows, InvalidEpisode, "has 2 rows, but should have 7"),
+        (other_width, InvalidAction, r"\(3,\), but its info says \[2\]"),
+        (mixed_sizes, InvalidFrame, r"\(32, 36, 3\), but at row 1 one is \(8, 8, 3\)"),
+        (not_a_picture, InvalidEpisode, "cannot be read"),
+    ],
+)
+def test_lerobot(
+    exported: Callable[..., Path], broken: Break, error: type[ChronosimError], sentence: str
+) -> None:
+    source = exported("lerobot")
+    broken(source)
+    refused(source, "lerobot", error, sentence)
+
+
+def test_a_video_that_is_a_playlist(exported: Callable[..., Path]) -> None:
+    """FFmpeg would open what it names, were it not told what kind of file to expect."""
+    source = exported("lerobot", video=True)
+    [video, _] = sorted(source.glob("videos/*/*/*.mp4"))
+    video.write_text(f"#EXTM3U\n#EXTINF:1,\n{source / INFO}\n#EXT-X-ENDLIST\n")
+    refused(source, "lerobot", InvalidEpisode, "cannot be decoded")
+
+
+def test_a_camera_must_be_chosen(exported: Callable[..., Path]) -> None:
+    source = exported("lerobot")
+    refused(source, "lerobot", InvalidEpisode, "no camera 'wrist'.*images.front", camera="wrist")
+    features = json.loads((source / INFO).read_text())["features"]
+    features["observation.images.wrist"] = features["observation.images.front"]
+    edit_json(source / INFO, features=features)
+    refused(source, "lerobot", InvalidEpisode, "several cameras: choose one with camera=")
+
+
+def objects(root: Path) -> None:
+    array = np.array([Bomb()] * 4, object)
+    described = json.loads((root / "data/action/.zarray").read_text())
+    described |= {"dtype": "|O", "filters": [{"id": "pickle", "protocol": 5}], "shape": [4]}
+    described |= {"chunks": [4], "compressor": None, "fill_value": None}
+    (root / "data/action/.zarray").write_text(json.dumps(described))
+    (root / "data/action/0").write_bytes(pickle.dumps(array))
+
+
+def codec(root: Path) -> None:
+    edit_json(root / "data/action/.zarray", filters=[{"id": "pickle"}])
+
+
+def unordered(root: Path) -> None:
+    group = zarr.open_group(root / "meta", mode="r+", zarr_format=2)
+    group["episode_ends"][:] = [4, 2]  # type: ignore[index]
+
+
+def no_actions(root: Path) -> None:
+    (root / "data/action").rename(root / "data/acts")
+
+
+def link_out(root: Path) -> None:
+    (root / "data/more").symlink_to(root.parent / "source")
+
+
+def bright(root: Path) -> None:
+    (root / "data/img").rename(root / "data/old")
+    data = zarr.open_group(root / "data", mode="r+", zarr_format=2)
+    data.create_array("img", data=np.full((4, 8, 8, 3), 0.5, np.float32))
+    edit_json(root / "data/old/.zarray")
+    (root / "data/old").rename(root / "old")
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "sentence"),
+    [
+        (objects, InvalidEpisode, "Python objects, which may be pickles"),
+        (codec, InvalidEpisode, "codec 'pickle', not known to be safe"),
+        (unordered, InvalidEpisode, "do not divide its 4 rows"),
+        (no_actions, InvalidEpisode, "no array 'action'; it has: acts"),
+        (link_out, InvalidEpisode, "is a link out of"),
+        (bright, InvalidEpisode, "whole values from 0 to 255.*0.5 to 0.5"),
+    ],
+)
+def test_diffusion_policy(
+    exported: Callable[..., Path], broken: Break, error: type[ChronosimError], sentence: str
+) -> None:
+    source = exported("diffusion-policy")
+    broken(source)
+    refused(source, "diffusion-policy", error, sentence)
+
+
+def test_an_archive_that_leads_out_of_itself(exported: Callable[..., Path], tmp_path: Path) -> None:
+    source = exported("diffusion-policy")
+    for name, error in (("fine.zarr.zip", None), ("out.zarr.zip", InvalidEpisode)):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for path in source.rglob("*"):
+                archive.write(path, path.relative_to(source))
+            if error:
+                archive.writestr("../../escaped", "x")
+        if error:
+            refused(tmp_path / name, "diffusion-policy", error, "'../../escaped', which leads out")
+        else:
+            importer = config.load("import", "diffusion-policy")
+            report = import_dataset(tmp_path / name, tmp_path / "in", importer, progress=False)
+            assert (report.episodes, report.steps) == (2, 2)
+    assert not (tmp_path.parent / "escaped").exists()
+
+
+def external(file: Any) -> None:
+    del file["data/demo_0/actions"]
+    file["data/demo_0/actions"] = h5py.ExternalLink("/etc/hostname", "actions")
+
+
+def soft(file: Any) -> None:
+    del file["data/demo_0/actions"]
+    file["data/demo_0/actions"] = h5py.SoftLink("/data/demo_1/actions")
+
+
+def references(file: Any) -> None:
+    del file["data/demo_0/actions"]
+    file["data/demo_0"].create_dataset("actions", (2,), h5py.ref_dtype)
+
+
+def elsewhere(file: Any) -> None:
+    raw = [("/etc/hostname", 0, 8)]
+    file["data/demo_0"].create_dataset("more", (2,), "f4", external=raw)
+
+
+def virtual(file: Any) -> None:
+    layout = h5py.VirtualLayout((2,), "f4")
+    layout[:] = h5py.VirtualSource("/tmp/other.hdf5", "x", (2,))
+    file["data/demo_0"].create_virtual_dataset("more", layout)
+
+
+def opaque(file: Any) -> None:
+    file["data/demo_0/more"] = np.void(pickle.dumps(Bomb()))
+
+
+def no_number(file: Any) -> None:
+    file["data/demo_0/actions"][0, 0] = np.nan
+
+
+def short(file: Any) -> None:
+    del file["data/demo_0/rewards"]
+    file["data/demo_0/rewards"] = np.zeros(9)
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "sentence"),
+    [
+        (external, InvalidEpisode, "link to the file '/etc/hostname'"),
+        (soft, InvalidEpisode, "is a link to '/data/demo_1/actions'"),
+        (references, InvalidEpisode, "holds references"),
+        (elsewhere, InvalidEpisode, "keeps its data in other files"),
+        (virtual, InvalidEpisode, "keeps its data in other files"),
+        (opaque, InvalidEpisode, "opaque bytes"),
+        (no_number, InvalidAction, "at row 0 is not finite"),
+        (short, InvalidEpisode, "9 rewards, but its actions ask for 2"),
+    ],
+)
+def test_hdf5(
+    exported: Callable[..., Path],
+    broken: Callable[[Any], None],
+    error: type[ChronosimError],
+    sentence: str,
+) -> None:
+    source = exported("robomimic")
+    with h5py.File(source / "demos.hdf5", "r+") as file:
+        broken(file)
+    refused(source, "robomimic", error, sentence)
+
+
+def test_an_hdf5_that_was_cut_off(exported: Callable[..., Path]) -> None:
+    source = exported("robomimic")
+    path = source / "demos.hdf5"
+    path.write_bytes(path.read_bytes()[:3000])
+    refused(source, "robomimic", InvalidEpisode, "cannot be opened as HDF5")
+
+
+def test_minari_makes_no_environment(exported: Callable[..., Path]) -> None:
+    """Its own reader would import and run what the data set names."""
+    source = exported("minari")
+    path = source / "data" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    spec = {"id": "Evil-v0", "entry_point": "pathlib:Path", "kwargs": {}}
+    path.write_text(
+        json.dumps({k: v for k, v in metadata.items() if k != "action_space"} | {"env_spec": spec})
+    )
+    refused(source, "minari", InvalidEpisode, "known only to its environment, which is not made")
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "sentence"),
+    [
+        ("action\n1\n2\n3\n4\n5\n", InvalidEpisode, "5 rows, but there are 3 frames"),
+        ("act\n1\n2\n3\n", InvalidEpisode, "no column 'action' nor action_0; it has: .'act'"),
+        ('action\n"[1, 2]"\n"[1]"\n"[2, 2]"\n', InvalidAction, "several widths"),
+        ("action_0,action_1\n1,2\n1,\n1,2\n", InvalidAction, "several widths|no action"),
+        ("action,reward\n1,much\n1,0\n1,0\n", InvalidEpisode, "'reward' .* no number"),
+        ("action,terminated\n1,maybe\n1,0\n1,0\n", InvalidEpisode, "must be true or false"),
+        ("action\n", InvalidEpisode, "has no row"),
+    ],
+)
+def test_folders(tmp_path: Path, table: str, error: type[ChronosimError], sentence: str) -> None:
+    source = tmp_path / "folder"
+    source.mkdir()
+    np.save(source / "one.npy", np.stack([picture(at, (8, 8)) for at in range(3)]))
+    (source / "one.csv").write_text(table)
+    refused(source, "folder", error, sentence)
+
+
+def test_folders_hold_no_pickles(tmp_path: Path) -> None:
+    source = tmp_path / "folder"
+    source.mkdir()
+    (source / "one.csv").write_text("action\n1\n")
+    refused(source, "folder", EpisodeNotFound, "no frames beside")
+    np.save(source / "one.npy", np.array([Bomb()], object), allow_pickle=True)
+    refused(source, "folder", InvalidEpisode, "pickles are refused")
+
+
+@pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "minari", "robomimic", "folder"])
+def test_nothing_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", name, EpisodeNotFound, "no")
+    refused(tmp_path / "absent", name, EpisodeNotFound, "there is no data set at")

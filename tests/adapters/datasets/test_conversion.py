@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronosim import config
+from chronosim.adapters.datasets.exporting import export_dataset
+from chronosim.adapters.datasets.importing import Contents, Conversion, import_dataset
+from chronosim.adapters.datasets.recording import Frames, Recording, make_recording
+from chronosim.adapters.datasets.resampling import resample
+from chronosim.adapters.prompters.driving import DrivingPrompter
+from chronosim.episodes import EpisodeReader
+from chronosim.errors import EpisodeExists, InvalidAction, InvalidConfig, InvalidEpisode
+from tests.adapters.datasets.conftest import Maker, readers
+
+
+def recording(rows: int = 6, *, closed: bool = True, **columns: Any) -> Recording:
+    """Rows whose frames, states and actions all say their number."""
+    shots = [np.full((4, 6, 3), row, np.uint8) for row in range(rows + closed)]
+    return make_recording(
+        "one",
+        Frames(lambda: iter(shots)),
+        columns.pop("actions", np.arange(rows, dtype=np.float32)[:, None]),
+        closed=closed,
+        fps=columns.pop("fps", 10.0),
+        states=np.arange(rows + closed, dtype=np.float32)[:, None],
+        texts=[f"row {row}" for row in range(rows)],
+        rewards=np.ones(rows),
+        terminated=np.arange(rows) == rows - 1,
+        **columns,
+    )
+
+
+class Given:
+    """A format whose data sets hold these recordings."""
+
+    def __init__(self, *recordings: Recording) -> None:
+        self.recordings = recordings
+
+    def read(self, source: Path) -> Contents:
+        return Contents(self.recordings, len(self.recordings), ("the smell",))
+
+
+def imported(folder: Path, found: Recording, **conversion: Any) -> EpisodeReader:
+    import_dataset(folder, folder / "out", Given(found), Conversion(**conversion), progress=False)
+    return readers(folder / "out")[0]
+
+
+def frames_of(found: Recording) -> list[int]:
+    return [int(frame[0, 0, 0]) for frame in found.frames]
+
+
+@pytest.mark.parametrize(
+    ("fps", "closed", "frames", "actions", "rewards"),
+    [
+        (10, True, [0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5], [1] * 6),
+        (5, True, [0, 2, 4, 6], [0, 2, 4], [2, 2, 2]),
+        (5, False, [0, 2, 4], [0, 2, 4], [2, 2, 2]),
+        (20 / 3, True, [0, 1, 3, 4, 6], [0, 1, 3, 4], [1, 2, 1, 2]),
+        (4, True, [0, 2, 5], [0, 2], [2, 4]),
+        (4, False, [0, 2, 5], [0, 2], [2, 4]),
+        (
+            20,
+            True,
+            [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6],
+            [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5],
+            None,
+        ),
+        (0.1, True, [0, 6], [0], [6]),
+    ],
+)
+def test_resampling_holds_actions_and_keeps_rewards(
+    fps: float, closed: bool, frames: list[int], actions: list[int], rewards: list[int] | None
+) -> None:
+    found = resample(recording(closed=closed), fps)
+    assert frames_of(found) == frames_of(found) == frames
+    assert found.actions.reshape(-1).tolist() == actions
+    assert found.states.reshape(-1).tolist() == frames
+    assert found.texts == tuple(f"row {row}" for row in actions)
+    assert found.rewards.sum() == 6
+    assert rewards is None or found.rewards.tolist() == rewards
+    assert found.terminated.tolist() == [False] * (len(actions) - 1) + [True]
+    assert found.fps == fps
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"), [("first", [0, 2, 4]), ("mean", [0.5, 2.5, 4.5]), ("sum", [1, 5, 9])]
+)
+def test_a_step_of_several_rows(tmp_path: Path, action: str, expected: list[float]) -> None:
+    reader = imported(tmp_path, recording(), rows_per_step=2, action=action)
+    assert reader.column("action").reshape(-1).tolist() == expected
+    assert reader.column("reward").tolist() == [2, 2, 2]
+    assert [reader.trajectory(i)[:, 0, 0, 0].tolist() for i in range(3)] == [[1, 2], [3, 4], [5, 6]]
+    assert reader.states.reshape(-1).tolist() == [0, 2, 4, 6]
+    assert reader.column("text").tolist() == ["row 0", "row 2", "row 4"]
+    assert reader.about["seconds_per_step"] == 0.2
+    assert reader.about["conversion"]["action"] == action
+
+
+def test_every_conversion_is_noted(tmp_path: Path) -> None:
+    conversion = {
+        "size": [8, 12],
+        "source_fps": 12.0,
+        "fps": 6.0,
+        "rows_per_step": 3,
+        "action": "chunk",
+        "text": "as one likes",
+        "synthetic": True,
+    }
+    reader = imported(tmp_path, recording(12, fps=None), **conversion)
+    assert reader.about["conversion"] == conversion
+    assert reader.about["seconds_per_step"] == 0.5
+    assert reader.about["source_fps"] == 12
+    assert reader.about["synthetic"] is True
+    assert reader.frames.shape == (3, 8, 12, 3)
+    assert reader.column("action").shape == (2, 3, 1)
+    assert reader.column("text").tolist() == ["as one likes"] * 2
+
+
+def test_what_is_left_behind_is_said(tmp_path: Path) -> None:
+    given = Given(recording(12, closed=False, fps=12.0))
+    report = import_dataset(
+        tmp_path, tmp_path / "out", given, Conversion(rows_per_step=3, fps=11), progress=False
+    )
+    assert set(report.lost) == {
+        "each episode's last action, whose outcome is not known",
+        "rows between those of the new rate",
+        "rows at the end that make no whole step",
+        "the actions of single rows (a step has: first)",
+        "the rewards of single rows (a step has their sum)",
+        "the smell",
+        "the states within a step",
+        "the words of single rows",
+    }
+    assert "left behind: " in str(report)
+
+
+def test_a_prompter_words_the_actions(tmp_path: Path) -> None:
+    driving = recording(actions=np.array([[0.5, 0.2, 0.0]] * 6, np.float32))
+    prompter = DrivingPrompter()
+    import_dataset(tmp_path, tmp_path / "out", Given(driving), prompter=prompter, progress=False)
+    reader = readers(tmp_path / "out")[0]
+    words, state = prompter(reader.observation(0), driving.actions[0])
+    assert reader.column("text")[0] == words
+    np.testing.assert_array_equal(reader.states[1], state)
+    assert reader.about["prompter"] == repr(prompter)
+
+
+def test_frames_are_fitted_not_stretched(dataset: Maker, tmp_path: Path) -> None:
+    source = dataset(size=(32, 64), steps=2)
+    export_dataset(source, tmp_path / "out", config.load("export", "robomimic"), progress=False)
+    conversion = Conversion(size=(16, 16))
+    importer = config.load("import", "robomimic")
+    import_dataset(tmp_path / "out", tmp_path / "back", importer, conversion, progress=False)
+    ours, theirs = readers(source)[0].frames, readers(tmp_path / "back")[0].frames
+    middle = ours[:, :, 16:48].reshape(3, 16, 2, 16, 2, 3).mean((2, 4))
+    assert np.abs(middle - theirs).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("conversion", "sentence"),
+    [
+        ({"rows_per_step": 0}, "1 or more, not 0"),
+        ({"action": "last"}, "first, chunk, mean, sum, not 'last'"),
+        ({"fps": 0.0}, "above 0, not 0"),
+        ({"source_fps": float("nan")}, "above 0, not nan"),
+        ({"size": [8]}, "height and a width"),
+        ({"size": [8, 0]}, "height and a width"),
+    ],
+)
+def test_conversions_that_cannot_work(conversion: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidConfig, match=sentence):
+        Conversion(**conversion)
+
+
+def test_recordings_that_cannot_be_converted(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="source_fps"):
+        imported(tmp_path, recording(fps=None), fps=5)
+    with pytest.raises(InvalidEpisode, match="6 rows, too few for a step of 9"):
+        imported(tmp_path, recording(), rows_per_step=9)
+    words = recording(actions=np.array(["left"] * 6))
+    with pytest.raises(InvalidAction, match="have no mean"):
+        imported(tmp_path, words, rows_per_step=2, action="mean")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
+    imported(tmp_path, recording())
+    with pytest.raises(EpisodeExists, match="force=true"):
+        imported(tmp_path, recording(3))
+    assert readers(tmp_path / "out")[0].steps == 6

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from chronosim import config
+from chronosim.adapters.datasets.exporting import Exporter, export_dataset
+from chronosim.adapters.datasets.importing import Importer
+from chronosim.adapters.datasets.recording import Recording
+from chronosim.episodes import EpisodeWriter
+from chronosim.errors import (
+    ChronosimError,
+    EpisodeExists,
+    EpisodeNotFound,
+    EpisodeWriteError,
+    InvalidAction,
+    InvalidConfig,
+    InvalidEpisode,
+    InvalidFrame,
+)
+from chronosim.types import Observation
+from tests.adapters.datasets.conftest import Maker, picture, write_episode
+
+
+@dataclass
+class Names:
+    """A format that holds an episode's name, and nothing else."""
+
+    holds = ("frames",)
+
+    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+        for recording in recordings:
+            (folder / recording.name).write_text(str(len(recording)))
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_the_choices_are_formats() -> None:
+    for name in config.names("export"):
+        assert isinstance(config.load("export", name), Exporter)
+    for name in config.names("import"):
+        assert isinstance(config.load("import", name), Importer)
+
+
+def test_the_report_says_what_was_done(dataset: Maker, tmp_path: Path) -> None:
+    source = dataset(time=2)
+    write_episode(source / "0000009", seed=9, steps=1)
+    with EpisodeWriter(source / "empty", Observation(picture(0, (32, 36))), {}):
+        pass
+    EpisodeWriter(source / "live", Observation(picture(0, (32, 36))), {})
+    report = export_dataset(source, tmp_path / "out", Names(), progress=False)
+    assert (report.episodes, report.rows, report.rows_are) == (3, 11, "steps")
+    assert report.skipped == ("empty", "live")
+    assert "every pixel as it was" in report.lost
+    assert "the trajectories between two observations" in report.lost
+    assert "frames" not in report.lost
+    assert contents(tmp_path / "out") == {"0000002": "4", "0000003": "6", "0000009": "1"}
+    assert "3 episodes, 11 rows; each a held action, 2.778 a second" in str(report)
+    assert "left out, unfinished or without a step: empty, live" in str(report)
+
+
+def test_nothing_is_overwritten_unasked(dataset: Maker, tmp_path: Path) -> None:
+    source, out = dataset(), tmp_path / "out"
+    out.mkdir()
+    (out / "precious").write_text("mine")
+    with pytest.raises(EpisodeExists, match="force=true"):
+        export_dataset(source, out, Names(), progress=False)
+    assert contents(out) == {"precious": "mine"}
+    export_dataset(source, out, Names(), force=True, progress=False)
+    assert contents(out) == {"0000002": "4", "0000003": "6"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+@pytest.mark.parametrize("output", ["", "source"])
+def test_the_source_is_never_replaced(dataset: Maker, tmp_path: Path, output: str) -> None:
+    source = dataset()
+    with pytest.raises(InvalidConfig, match="cannot be replaced"):
+        export_dataset(source, tmp_path / output, Names(), force=True, progress=False)
+    assert len(list(source.iterdir())) == 2
+
+
+def test_a_failed_export_leaves_what_was_there(dataset: Maker, tmp_path: Path) -> None:
+    source, out = dataset(), tmp_path / "out"
+    export_dataset(source, out, Names(), progress=False)
+    write_episode(source / "0000007", seed=7, size=(30, 30))
+    exporter = config.load("export", "diffusion-policy")
+    with pytest.raises(InvalidEpisode, match=r"frames \(30, 30\), but 0000002 has \(32, 36\)"):
+        export_dataset(source, out, exporter, force=True, progress=False)
+    assert contents(out) == {"0000002": "4", "0000003": "6"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+@pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "robomimic", "mp4"])
+def test_a_full_disk(
+    dataset: Maker,
+    tmp_path: Path,
+    name: str,
+    full_disk: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    source, exporter = dataset(), config.load("export", name)
+    with full_disk(3000), pytest.raises(EpisodeWriteError):
+        export_dataset(source, tmp_path / "out", exporter, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_minari_looks_whether_there_is_space(
+    dataset: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 itself crashes on a full disk."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=50_000_000))
+    source, exporter = dataset(), config.load("export", "minari")
+    with pytest.raises(EpisodeWriteError, match="50 MB left"):
+        export_dataset(source, tmp_path / "out", exporter, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(EpisodeNotFound, match="no data set"):
+        export_dataset(tmp_path / "nothing", tmp_path / "out", Names())
+    with pytest.raises(EpisodeNotFound, match="no finished episode"):
+        export_dataset(tmp_path, tmp_path / "out", Names())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "sentence"),
+    [
+        ("lerobot", {"action": lambda rng: "left"}, InvalidAction, "vectors of numbers"),
+        ("lerobot", {"action": lambda rng: np.zeros((2, 2))}, InvalidAction, r"\(2, 2\)"),
+        ("lerobot", {"about": {"seconds_per_step": None}}, InvalidConfig, "seconds_per_step"),
+        ("diffusion-policy", {"action": lambda rng: "left"}, InvalidAction, "holds numbers"),
+        ("robomimic", {"action": lambda rng: 3}, InvalidAction, "vectors of numbers"),
+        ("mp4", {"size": (31, 32)}, InvalidFrame, "even sides, not 31 x 32"),
+    ],
+)
+def test_what_a_format_cannot_hold(
+    dataset: Maker,
+    tmp_path: Path,
+    name: str,
+    settings: dict[str, object],
+    error: type[ChronosimError],
+    sentence: str,
+) -> None:
+    source, exporter = dataset(**settings), config.load("export", name)
+    with pytest.raises(error, match=sentence):
+        export_dataset(source, tmp_path / "out", exporter, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("lerobot", {"camera": "a/b"}),
+        ("lerobot", {"last_observation": "maybe"}),
+        ("diffusion-policy", {"last_observation": "maybe"}),
+        ("robomimic", {"state": "a/b"}),
+        ("minari", {"kind": "csv"}),
+        ("rerun", {"jpeg": 0}),
+    ],
+)
+def test_settings_that_cannot_work(name: str, setting: dict[str, object]) -> None:
+    with pytest.raises(InvalidConfig, match=str(next(iter(setting.values())))):
+        config.load("export", name, **setting)
