@@ -29,11 +29,26 @@ def as_place(path: str | Path | UPath) -> Place:
     if isinstance(path, str) and "://" not in path:
         return Path(path)
     try:
+        if str(path).startswith("s3://"):
+            _use_obstore()
         place = UPath(path)
         place.fs  # noqa: B018 - made here, so that what is missing is said here
     except (ImportError, ValueError) as error:
         raise MissingDependency(f"{path} cannot be reached: {error}") from error
     return Path(place.path) if place.protocol in ("", "file", "local") else place
+
+
+def _use_obstore() -> None:
+    """Lets obstore serve `s3://`: one wheel that reads the usual AWS_ variables.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        from obstore.fsspec import register
+    except ImportError as error:
+        raise ImportError("S3 needs obstore: pip install 'chronosim[s3]'") from error
+    register("s3")
 
 
 def store(place: Place) -> LocalStore | FsspecStore:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,8 @@ def test_killed_at_any_moment(write: Write, check_steps: Check) -> None:
             print(path, file=nursery.stdin, flush=True)
             child = int(nursery.stdout.readline())
             time.sleep(rng.uniform(0, 0.15))
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it was done before
+                os.kill(child, signal.SIGKILL)
             assert nursery.stdout.readline() == "dead\n"
             check_steps(path)
             assert EpisodeReader(path).steps == 12

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from chronosim.episodes import (
     verify,
 )
 from chronosim.errors import EpisodeExists, EpisodeNotFound, MissingDependency
+from tests.episodes.bucket import Bucket
 
 Write = Callable[..., Path]
 Check = Callable[..., None]
@@ -26,16 +28,22 @@ Check = Callable[..., None]
 
 @pytest.fixture(params=["memory", "file", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> UPath:
-    """A place for a data set. For S3, CHRONOSIM_S3 names an endpoint (moto_server is one)."""
-    if request.param != "s3":
-        return UPath(f"{request.param}://{tmp_path}/set")
-    if "CHRONOSIM_S3" not in os.environ:
-        pytest.skip("CHRONOSIM_S3 names no endpoint to try S3 on")
-    pytest.importorskip("s3fs")
-    settings = {"endpoint_url": os.environ["CHRONOSIM_S3"], "key": "key", "secret": "secret"}
-    bucket = UPath("s3://chronosim-tests", **settings)
-    bucket.mkdir(exist_ok=True)
-    return bucket / uuid4().hex
+    """A place for a data set."""
+    if request.param == "s3":
+        request.getfixturevalue("bucket")
+        return UPath("s3://episodes") / uuid4().hex
+    return UPath(f"{request.param}://{tmp_path}/set")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A bucket named `episodes`; CHRONOSIM_S3 may name another endpoint that has one."""
+    settings = {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "REGION": "us-east-1"}
+    with nullcontext(os.environ.get("CHRONOSIM_S3")) as given, Bucket() as own:
+        settings |= {"ENDPOINT": given or own.url, "ALLOW_HTTP": "true"}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        yield
 
 
 def test_everything_behind_a_url(root: UPath, write: Write, check_steps: Check) -> None:
