@@ -3,7 +3,8 @@
 ChronoEdit attends to 512 text tokens whatever the text's length; the padding is zeros, so all of it
 has one key and one value. Attending to n equal tokens is attending to one of them with log(n) added
 to its score: the same sums over a few dozen tokens instead of 512. And keys and values depend on
-the words and the frame only: they are computed at the first denoising step and kept.
+the words and the frame only: they are computed at the first denoising step and kept, and from then
+on words and frame do not go through the transformer any more.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ TEXT_TOKENS = 512
 
 _Heads = Float[Tensor, "batch heads _ head_dim"]
 _Keys = tuple[_Heads, _Heads, _Heads | None, _Heads | None]  # text, then frame: keys and values
+_Bias = Float[Tensor, "batch 1 1 folded"]
 
 
 @dataclass(slots=True, eq=False)
@@ -37,12 +39,12 @@ class TextContext:
         embeds: Text embeddings, the padding folded into the columns past each text's end:
             float (batch, folded, text_dim).
         bias: Added to the attention scores: float (batch, 1, 1, folded).
-        kept: Keys and values by layer; filled at the first forward that needs no gradient.
+        kept: Keys and values, layer by layer; filled at the first forward that needs no gradient.
     """
 
     embeds: Float[Tensor, "batch folded text_dim"]
-    bias: Float[Tensor, "batch 1 1 folded"]
-    kept: dict[int, _Keys] = field(default_factory=dict, repr=False)
+    bias: _Bias
+    kept: list[_Keys] = field(default_factory=list, repr=False)
 
 
 def fold_padding(
@@ -65,19 +67,20 @@ def fold_padding(
 
 
 class CrossAttention:
-    """Runs a transformer on folded text; it replaces the processor of every cross-attention.
+    """Runs a transformer on folded text, through processors of its own in every cross-attention.
 
     Outside of `forward` those processors do what diffusers' own do.
 
     Args:
-        transformer: Gets this object as the processor of its blocks' `attn2`.
+        transformer: Gets a processor for the `attn2` of each of its blocks, if it has none yet.
     """
 
     def __init__(self, transformer: ChronoEditTransformer3DModel) -> None:
         self._transformer: Any = transformer
-        self._context: TextContext | None = None
         for block in self._transformer.blocks:
-            block.attn2.set_processor(self)
+            if not isinstance(block.attn2.processor, _Layer):
+                block.attn2.set_processor(_Layer())
+        self._layers: list[_Layer] = [block.attn2.processor for block in self._transformer.blocks]
 
     def forward(
         self,
@@ -94,14 +97,44 @@ class CrossAttention:
             context: The folded text of each row.
             frames: Embeddings of the observed frames.
         """
-        self._context = context
+        words: Tensor = context.embeds
+        seen: Tensor | None = frames
+        if context.kept:
+            words, seen = words[:, :1], None  # nobody reads them: a word, for its number format
         try:
-            velocity: Tensor = self._transformer(
-                latents, timestep, context.embeds, frames, return_dict=False
-            )[0]
+            for index, layer in enumerate(self._layers):
+                keys = context.kept[index] if context.kept else None
+                layer.begin(context.bias, keys)
+            velocity: Tensor = self._transformer(latents, timestep, words, seen, return_dict=False)[
+                0
+            ]
+            if not context.kept:
+                context.kept += [layer.keys for layer in self._layers if layer.keys is not None]
         finally:
-            self._context = None
+            for layer in self._layers:
+                layer.end()
         return velocity
+
+
+class _Layer:
+    """The processor of one cross-attention.
+
+    Each block has its own, and what it holds are tensors: that makes all blocks one compiled graph.
+
+    Attributes:
+        bias: Added to the text's scores; None outside of `CrossAttention.forward`.
+        keys: What was projected, where no gradient is needed.
+    """
+
+    def __init__(self) -> None:
+        self.end()
+
+    def begin(self, bias: _Bias, keys: _Keys | None) -> None:
+        self.bias: _Bias | None = bias
+        self.keys: _Keys | None = keys
+
+    def end(self) -> None:
+        self.bias = self.keys = None
 
     def __call__(
         self,
@@ -113,24 +146,19 @@ class CrossAttention:
     ) -> Float[Tensor, "batch tokens dim"]:
         """One cross-attention, called by diffusers; it uses neither a mask nor positions."""
         query = _heads(attn, attn.norm_q(attn.to_q(hidden_states)))
-        key, value, image_key, image_value = self._keys(attn, encoder_hidden_states)
-        bias = None if self._context is None else self._context.bias.to(query.dtype)
+        keys = self.keys
+        if keys is None:
+            words = TEXT_TOKENS if self.bias is None else self.bias.shape[-1]
+            keys = _project(attn, encoder_hidden_states, words)
+            if self.bias is not None and not torch.is_grad_enabled():
+                self.keys = keys
+        key, value, image_key, image_value = keys
+        bias = None if self.bias is None else self.bias.to(query.dtype)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         if image_key is not None and image_value is not None:
             out = out + F.scaled_dot_product_attention(query, image_key, image_value)
         mixed: Tensor = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
         return mixed
-
-    def _keys(self, attn: WanAttention, encoded: Tensor) -> _Keys:
-        context = self._context
-        if context is None:
-            return _project(attn, encoded, TEXT_TOKENS)
-        if id(attn) in context.kept:
-            return context.kept[id(attn)]
-        keys = _project(attn, encoded, context.bias.shape[-1])
-        if not torch.is_grad_enabled():
-            context.kept[id(attn)] = keys
-        return keys
 
 
 def _project(attn: WanAttention, encoded: Tensor, words: int) -> _Keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -22,6 +22,7 @@ from chronosim.models.encoding import (
     encode_frame,
     encode_text,
 )
+from chronosim.models.parallel import check_shares
 from chronosim.models.presets import open_presets
 from chronosim.models.sampling import Sampling
 from chronosim.models.velocity import Velocity
@@ -50,6 +51,7 @@ class ChronoEdit:
         revision: Of which commit, tag or branch it is.
         frame_size: The only (height, width) the model was trained at; None: any on its grid.
         micro_batch: Rows computed at once, >= 1; None: one on a CPU, four on a GPU.
+        batched_guidance: Whether the two forwards of guidance are one of twice as many rows.
         progress: Called after each denoising step with the steps done and all of the call's.
 
     Raises:
@@ -65,6 +67,7 @@ class ChronoEdit:
         revision: str | None = None,
         frame_size: tuple[int, int] | None = None,
         micro_batch: int | None = None,
+        batched_guidance: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         if micro_batch is not None and micro_batch < 1:
@@ -76,6 +79,7 @@ class ChronoEdit:
         self.frame_size = frame_size
         # Batching gains at most a quarter on a CPU, and would cost exactness there.
         self.micro_batch = micro_batch or (1 if components.device.type == "cpu" else 4)
+        self.batched_guidance = batched_guidance
         self._progress = progress
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ChronoEdit:
@@ -94,6 +98,7 @@ class ChronoEdit:
             "device": self.components.device.type,
             "dtype": str(self.components.dtype).removeprefix("torch."),
             "micro_batch": self.micro_batch,
+            **({"batched_guidance": True} if self.batched_guidance else {}),
             "threads": torch.get_num_threads(),
             "versions": {name: version(name) for name in ("torch", "diffusers", "transformers")},
         }
@@ -118,6 +123,38 @@ class ChronoEdit:
                 trajectories = self._decode(denoised)
                 predictions.update(zip(rows, map(Prediction, trajectories), strict=True))
         return [predictions[row] for row in range(len(prompts))]
+
+    def warm_up(self, prompts: Sequence[EditPrompt]) -> None:
+        """Goes through all that predicting such prompts goes through, in few denoising steps.
+
+        So that a first prediction need not wait for compiling: with and without reasoning tokens,
+        reading the words and having read them.
+
+        Args:
+            prompts: Of the sizes to come; two texts of different length cover all lengths.
+        """
+        reasoned, steps = self.sampling.reasoned_steps, self.sampling.denoising_steps
+        dropped = 0 < reasoned < steps
+        few = min(steps, 3 if dropped else 2)
+        sampling = replace(
+            self.sampling,
+            denoising_steps=few,
+            reasoning_steps=min(reasoned, few - 1 if dropped else few),
+        )
+        for prompt in prompts:
+            self.resampled(sampling).predict([prompt])
+
+    def resampled(self, sampling: Sampling) -> ChronoEdit:
+        """Gives an engine of the same weights with other settings of the sampler."""
+        return ChronoEdit(
+            self.components,
+            sampling,
+            name=self.name,
+            revision=self.revision,
+            frame_size=self.frame_size,
+            micro_batch=self.micro_batch,
+            batched_guidance=self.batched_guidance,
+        )
 
     def latents(self, prompts: Sequence[EditPrompt]) -> list[Latents]:
         """Gives each prompt's final latents, undecoded.
@@ -206,6 +243,7 @@ class ChronoEdit:
             torch.stack([encode_frame(parts, frame) for frame in frames]),
             encode_text(parts, "") if sampling.guided else None,
             float(sampling.guidance),
+            together=self.batched_guidance,
         )
         shape = (parts.vae.config.z_dim, *condition.shape[2:])
         noise = torch.cat([_noise(shape, prompt.seed) for prompt in prompts])
@@ -241,6 +279,7 @@ class ChronoEdit:
                 f"a frame's height and width must be multiples of {grid}, not {height} x {width}; "
                 f"the nearest that fits is {nearest[0]} x {nearest[1]}"
             )
+        check_shares(self.components.transformer, (height // grid) * (width // grid))
 
 
 def _noise(shape: tuple[int, ...], seed: int) -> Float32[Tensor, "1 channels time height width"]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chronosim.models.chronoedit import ChronoEdit
+from chronosim.models.parallel import join_processes
 from chronosim.models.planning import plan_model
 from chronosim.models.weights import load_components
 
@@ -30,11 +31,14 @@ def load(
             ...) and of `Sampling` (`denoising_steps=8` ...).
 
     Raises:
-        InvalidConfig: An unknown name, device, dtype or setting, or too little memory.
+        InvalidConfig: An unknown name, device, dtype or setting, or too little memory; parallel
+            without torchrun.
         ModelNotFound: The weights, or one of their files, are missing.
         InvalidModel: The files are there but are no ChronoEdit that can work.
         MissingDependency: A quantiser, or the reader of a file, is not installed.
     """
+    if settings.get("parallel") == "ulysses":
+        join_processes()  # before a device is chosen: each process has its own
     plan = plan_model(name, **settings)
     if check_memory:
         plan.check_memory()
@@ -45,5 +49,6 @@ def load(
         revision=plan.settings.revision,
         frame_size=plan.preset.frame_size,
         micro_batch=plan.settings.micro_batch,
+        batched_guidance=plan.settings.batched_guidance,
         progress=progress,
     )

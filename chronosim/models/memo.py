@@ -31,3 +31,7 @@ class Memo(Generic[Value]):
         if len(self._values) > self.size:
             self._values.popitem(last=False)
         return value
+
+    def clear(self) -> None:
+        """Forgets all values."""
+        self._values.clear()

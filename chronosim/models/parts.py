@@ -25,6 +25,7 @@ from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPVisionModel, 
 from transformers.utils import logging as transformers_logging
 
 from chronosim.errors import InvalidModel, MissingDependency
+from chronosim.models.acceleration import accelerate, describe_acceleration
 from chronosim.models.bars import no_bars
 from chronosim.models.checkpoint import check_checkpoint, empty_transformer, load_checkpoint
 from chronosim.models.components import Components, list_files
@@ -61,7 +62,7 @@ def read_components(
         revision: The hub's commit that the folder came from, for the record.
         checkpoint: A file that the transformer's weights come from instead of the folder's.
         loras: Files with their weights, added in this order.
-        settings: Quantisation, storage, offload, tiling and slicing.
+        settings: Quantisation, storage, offload, tiling, slicing and what makes it faster.
 
     Raises:
         ModelNotFound: The folder, or a file of it, is missing; the sentence names it.
@@ -86,6 +87,7 @@ def read_components(
     }
     add_loras(networks["transformer"], changes, device, fused=not settings.quantizes_transformer)
     place(networks, settings, device, dtype)
+    accelerate(networks["transformer"], settings, device)
     return Components(
         tokenizer=_load(AutoTokenizer.from_pretrained, folder / "tokenizer", local_files_only=True),
         image_processor=_load(
@@ -127,7 +129,7 @@ def _describe(loras: Sequence[tuple[Path, float]], settings: ModelSettings) -> M
         }
     if settings.tiling:
         variant["tiling"] = True
-    return MappingProxyType(variant)
+    return MappingProxyType({**variant, **describe_acceleration(settings)})
 
 
 def _load_model(

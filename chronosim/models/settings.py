@@ -14,6 +14,7 @@ __all__ = ["ModelSettings"]
 
 _OFFLOADS = (None, "model", "group")
 _STORAGES = (None, "float8")
+_PARALLEL = (None, "ulysses")
 _QUANTIZED = ("transformer", "text_encoder")
 
 
@@ -41,6 +42,13 @@ class ModelSettings:
         slicing: Whether it decodes the rows of a batch one by one; None: wherever frames may be
             large.
         micro_batch: Rows computed at once; None: one on a CPU, four on a GPU.
+        compiled: Whether torch.compile compiles the transformer's blocks when they are first used,
+            which takes a minute or more (`ChronoEdit.warm_up`); a word: with that backend of it.
+        fused: Whether queries, keys and values of self-attention come from one product.
+        attention: How diffusers computes self-attention, such as "flash_hub" or "sage"; None:
+            PyTorch's own. Kernels of 8 bits round more.
+        batched_guidance: Whether the two forwards of guidance are one of twice as many rows.
+        parallel: "ulysses" splits each forward among the processes that torchrun started.
 
     Raises:
         InvalidConfig: A value that is none of those named.
@@ -60,6 +68,11 @@ class ModelSettings:
     tiling: bool = False
     slicing: bool | None = None
     micro_batch: int | None = None
+    compiled: bool | str = False
+    fused: bool = False
+    attention: str | None = None
+    batched_guidance: bool = False
+    parallel: str | None = None
 
     def __post_init__(self) -> None:
         if self.preset is not None and self.preset not in PRESETS:
@@ -82,6 +95,25 @@ class ModelSettings:
             )
         if str(self.transformer).endswith(".gguf") and "transformer" in (self.quantization or {}):
             raise InvalidConfig("a .gguf is quantised already: drop the transformer's quantization")
+        self._check_speed()
+
+    def _check_speed(self) -> None:
+        """Refuses ways to more speed that cannot go together with where the weights wait."""
+        if self.parallel not in _PARALLEL:
+            raise InvalidConfig(f'parallel must be "ulysses" or None, not {self.parallel!r}')
+        if self.fused and (self.offload or self.storage or self.quantizes_transformer):
+            raise InvalidConfig(
+                "fused joins plain weights that stay on the device: drop it, or offload, storage "
+                "and quantization"
+            )
+        if self.compiled and self.offload == "group":
+            raise InvalidConfig(
+                "compiled blocks cannot be streamed: drop compiled, or offload=group"
+            )
+        if self.parallel and (self.offload or self.compiled):
+            raise InvalidConfig(
+                "parallel goes with neither offload nor compiled: drop it, or those"
+            )
 
     @property
     def quantizes_transformer(self) -> bool:

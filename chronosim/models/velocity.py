@@ -26,6 +26,7 @@ class Velocity:
         blank: The embedding of the empty text, (tokens, width): what guidance leads away from;
             None for no guidance.
         guidance: How far it leads.
+        together: Whether the two forwards of guidance are one of twice as many rows.
     """
 
     def __init__(
@@ -35,13 +36,18 @@ class Velocity:
         frames: Float[Tensor, "batch patches vision"],
         blank: Float[Tensor, "_ width"] | None,
         guidance: float,
+        *,
+        together: bool = False,
     ) -> None:
         self._attention = CrossAttention(transformer)
         self._dtype = transformer.dtype
-        self._frames = frames
-        self._text = _context(texts)
-        self._blank = None if blank is None else _context([blank] * len(texts))
         self._guidance = guidance
+        blanks = [] if blank is None else [blank] * len(texts)
+        if blanks and together:
+            contexts = [(_context([*texts, *blanks]), torch.cat([frames, frames]))]
+        else:
+            contexts = [(_context(rows), frames) for rows in (texts, blanks) if rows]
+        self._contexts = contexts
 
     def __call__(
         self,
@@ -49,18 +55,24 @@ class Velocity:
         condition: Float32[Tensor, "batch known time height width"],
         timestep: Tensor,
     ) -> Float32[Tensor, "batch channels time height width"]:
-        """Gives noise minus data; two forwards if guided, one after the other."""
+        """Gives noise minus data; the guided of two where there is guidance."""
         inputs = torch.cat([latents, condition], dim=1).to(self._dtype)
-        times = timestep.expand(len(inputs))
-        flow = self._forward(inputs, times, self._text)
-        if self._blank is None:
-            return flow
-        blank = self._forward(inputs, times, self._blank)
-        return blank + self._guidance * (flow - blank)
+        flows: list[Tensor] = []
+        for text, frames in self._contexts:
+            copies = len(frames) // len(inputs)
+            rows = inputs.repeat(copies, 1, 1, 1, 1) if copies > 1 else inputs
+            flow = self._forward(rows, timestep.expand(len(rows)), text, frames)
+            flows += flow.chunk(copies)
+        if len(flows) == 1:
+            return flows[0]
+        told, blank = flows
+        return blank + self._guidance * (told - blank)
 
-    def _forward(self, inputs: Tensor, times: Tensor, text: TextContext) -> Tensor:
+    def _forward(
+        self, inputs: Tensor, times: Tensor, text: TextContext, frames: Tensor
+    ) -> Float32[Tensor, "batch channels time height width"]:
         """The one place where text enters the transformer."""
-        return self._attention.forward(inputs, times, text, self._frames).float()
+        return self._attention.forward(inputs, times, text, frames).float()
 
 
 def _context(texts: Sequence[Float[Tensor, "_ width"]]) -> TextContext:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 from chronosim.models.components import Components, list_files
@@ -20,6 +21,13 @@ __all__ = ["load_components"]
 _shared: WeakValueDictionary[tuple[object, ...], Components] = WeakValueDictionary()
 _lock = threading.Lock()
 _PLAIN = ModelSettings()
+_NO_WEIGHTS: Any = {
+    "preset": None,
+    "loras": None,
+    "micro_batch": None,
+    "revision": None,
+    "batched_guidance": False,
+}
 
 
 def load_components(
@@ -52,7 +60,7 @@ def load_components(
             str(device),
             dtype,
             # What does not change the weights, or was looked at above, is left out.
-            repr(replace(settings, preset=None, loras=None, micro_batch=None, revision=None)),
+            repr(replace(settings, **_NO_WEIGHTS)),
         )
         components = _shared.get(key)
         if components is None:

@@ -11,7 +11,7 @@ simulator's truth where there is one, and from the stock pipeline's.
 Examples:
     chronosim bench model
     chronosim bench model predictions=30 'num_envs=[1, 8]' threads=1
-    chronosim bench model shape=true14b denoising_steps=8 guidance=1 model.compiled=true
+    chronosim bench model shape=true14b denoising_steps=8 guidance=1 +model.compiled=true
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from chronosim.types import EditPrompt, Trajectory
 
 __all__ = ["run"]
 
+_LOAD = "chronosim.models.loading.load"
 _ELSEWHERE = ("offload", "storage", "quantization", "parallel")  # not copied for the stock pipeline
 
 
@@ -108,12 +109,14 @@ def _environments(config: DictConfig) -> list[int]:
 
 
 def _size(config: DictConfig) -> tuple[int, int] | None:
-    if config.size is None:
+    if config.frame_size is None:
         return None
     try:
-        height, width = (int(side) for side in config.size)
+        height, width = (int(side) for side in config.frame_size)
     except (TypeError, ValueError) as error:
-        raise InvalidConfig(f"size must be [height, width] in pixels, not {config.size}") from error
+        raise InvalidConfig(
+            f"frame_size must be [height, width] in pixels, not {config.frame_size}"
+        ) from error
     return height, width
 
 
@@ -130,12 +133,12 @@ def _model(config: DictConfig, size: tuple[int, int], rows: int) -> ChronoEdit:
         name: config[name] for name in ("denoising_steps", "guidance") if config[name] is not None
     }
     if config.shape is None:
-        model = make_part(config, "model", **changes)
-        if not isinstance(model, ChronoEdit):
+        if config.model.get("_target_") != _LOAD:
             raise InvalidConfig(
-                f"bench model times ChronoEdit models, not {type(model).__name__}: "
+                f"bench model times what {_LOAD} loads, not {config.model.get('_target_')}: "
                 "take model=nano or one of the presets"
             )
+        model: ChronoEdit = make_part(config, "model", **changes)
         return model
     if config.shape != "true14b":
         raise InvalidConfig(f"shape must be true14b or null, not {config.shape!r}")

@@ -34,9 +34,9 @@ def test_the_figures_are_printed_and_kept(
         ("num_envs=[1,9]", "predictions must be at least the largest num_envs (9), not 1"),
         ("shape=big", "shape must be true14b or null, not 'big'"),
         ("shape=true14b +model.device=cpu", "shape=true14b needs a GPU with about"),
-        ("model=echo", "bench model times ChronoEdit models, not EchoModel"),
+        ("model=echo", "bench model times what chronosim.models.loading.load loads, not"),
         ("+model.storage=float8", "the stock pipeline cannot share weights with storage=float8"),
-        ("size=big", "size must be [height, width] in pixels, not big"),
+        ("frame_size=[3]", "frame_size must be [height, width] in pixels, not [3]"),
         ("reasoning_steps=9", "reasoning_steps must lie between 0 and denoising_steps"),
     ],
 )
