@@ -1,4 +1,4 @@
-# make demo    a world model answers actions: a car, a block, on the CPU, nothing to download
+# make demo    a world model answers actions, on the CPU, nothing to download
 # make setup   the environment alone, in .venv
 # make test    every test
 # make lint    ruff and mypy
@@ -18,7 +18,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 demo: $(VENV)/.base
 	@$(BIN)/chronosim demo
-	@$(BIN)/chronosim demo scenario=pusht
 
 setup: $(VENV)/.base
 

@@ -36,10 +36,19 @@ __all__ = [
 __version__ = version("chronosim")
 
 # order_enforce: the environment itself refuses a step before reset, with our own sentence.
+for _world, _scenario in (("CarRacing", "carracing"), ("PushT", "pusht")):
+    gym.register(
+        f"chronosim/{_world}-v0",
+        entry_point="chronosim.envs.make:make_env",
+        vector_entry_point="chronosim.envs.make:make_vector_env",
+        order_enforce=False,
+        kwargs={"scenario": _scenario},
+    )
+
+# Any other world: a model, a prompter and a scenario of the caller's.
 gym.register(
-    "chronosim/CarRacing-v0",
+    "chronosim/World-v0",
     entry_point="chronosim.envs.make:make_env",
     vector_entry_point="chronosim.envs.make:make_vector_env",
     order_enforce=False,
-    kwargs={"prompter": "driving", "scenario": "carracing"},
 )

@@ -54,8 +54,9 @@ def load(group: str, name: str, **overrides: Any) -> Any:
     """
     config = _read(group, name)
     config.pop("defaults", None)  # what comes along with it in a command; see companion
-    missing = sorted(OmegaConf.missing_keys(config) - set(overrides))
-    if missing:
+    # Not OmegaConf.missing_keys: it stumbles over what other parts of a file would fill in.
+    plain: Any = OmegaConf.to_container(config)
+    if missing := sorted({name for name, value in plain.items() if value == "???"} - {*overrides}):
         raise InvalidConfig(f"{group} {name!r} needs to be told: {', '.join(missing)}")
     _check_settings(f"{group} {name!r}", config["_target_"], overrides)
     try:

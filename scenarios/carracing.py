@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import InvalidFrame
-from chronosim.scenarios.road import DASHBOARD_ROW, road_share
+from chronosim.scenarios.road import CAR, DASHBOARD_ROW, road_mask, road_share
 from chronosim.scenarios.starts import Starts, load_starts
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["CarRacingScenario"]
+__all__ = ["CarRacingScenario", "may_begin"]
 
 _SIZE = (96, 96)
 _UNDER = 8  # pixels around the car that are "under" it
@@ -23,6 +23,7 @@ _WHOLE, _NONE = 0.45, 0.25  # share of road there with all wheels on the road, w
 _NEAR = 20  # pixels (about ten metres) within which there must be road
 _LEAST = 0.01  # share of road there below which it counts as none
 _MOVING = 1.0  # grey levels by which the picture changes at least when the car moves
+_SLOWEST = 5.0  # m/s of a moment at which an episode may begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class CarRacingScenario:
     _starts: Starts = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        starts = _shipped() if self.starts is None else load_starts(self.starts, self.speed)
+        values = {"speed": self.speed}
+        starts = _shipped() if self.starts is None else load_starts(self.starts, values)
         if starts.frames.shape[1:3] != _SIZE:
             raise InvalidFrame(
                 f"CarRacing's first frames must be 96 x 96, not {starts.frames.shape[1:3]}"
@@ -61,8 +63,7 @@ class CarRacingScenario:
 
     def begin(self, rng: np.random.Generator) -> tuple[Frame, Mapping[str, float]]:
         """Draws a first frame, uint8 (96, 96, 3), and the `speed` that goes with it, m/s."""
-        index = int(rng.integers(len(self._starts)))
-        return self._starts.frames[index].copy(), {"speed": float(self._starts.speed[index])}
+        return self._starts.draw(rng)
 
     def score(
         self, before: Observation, action: Any, prediction: Prediction, after: Observation
@@ -74,6 +75,20 @@ class CarRacingScenario:
             return 0.0, False
         share = (road_share(after.frame, _UNDER) - _NONE) / (_WHOLE - _NONE)
         return min(max(share, 0.0), 1.0), False
+
+
+def may_begin(observation: Observation) -> bool:
+    """Whether an episode may begin here: moving, wholly on a road that can be seen to go on.
+
+    That is 5 m/s or more, and road in each of the 30 rows ahead; the shipped first frames were
+    picked by it (`save_starts`).
+    """
+    frame = observation.frame
+    return (
+        float(observation.state[0]) >= _SLOWEST
+        and road_share(frame, _UNDER) >= _WHOLE
+        and bool(road_mask(frame)[CAR[0] - 30 : CAR[0]].any(axis=1).all())
+    )
 
 
 def _change(before: Frame, after: Frame) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import EpisodeNotFound, InvalidEpisode, InvalidFrame
 from chronosim.frames import read_frame
-from chronosim.scenarios.road import CAR, road_mask, road_share
+from chronosim.types import Frame, Observation
 
 __all__ = ["Starts", "load_starts", "save_starts"]
 
@@ -24,14 +26,14 @@ class Starts:
 
     Attributes:
         frames: uint8 (n, height, width, 3), n >= 1.
-        speed: float32 (n,), m/s.
+        values: Initial values for the prompter, by name, in its units; each float32 (n,).
 
     Raises:
-        InvalidFrame: There is none, or `frames` are not RGB uint8, or `speed` does not fit them.
+        InvalidFrame: There is none, or `frames` are not RGB uint8, or a value does not fit them.
     """
 
     frames: UInt8[np.ndarray, "n height width 3"]
-    speed: Float32[np.ndarray, " n"]
+    values: Mapping[str, Float32[np.ndarray, " n"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         frames = self.frames
@@ -40,22 +42,31 @@ class Starts:
                 "first frames must be uint8 of shape (n, height, width, 3), RGB, n at least 1, "
                 f"not {frames.dtype} of shape {frames.shape}"
             )
-        if self.speed.shape != (len(frames),) or not np.isfinite(self.speed).all():
-            raise InvalidFrame(
-                f"{len(frames)} first frames need as many finite speeds, "
-                f"not an array of shape {self.speed.shape}"
-            )
+        for name, values in self.values.items():
+            if values.shape != (len(frames),) or not np.isfinite(values).all():
+                raise InvalidFrame(
+                    f"{len(frames)} first frames need as many finite values of {name!r}, "
+                    f"not an array of shape {values.shape}"
+                )
 
     def __len__(self) -> int:
         return len(self.frames)
 
+    def draw(self, rng: np.random.Generator) -> tuple[Frame, dict[str, float]]:
+        """Draws a moment: a copy of its frame, and its initial values."""
+        index = int(rng.integers(len(self)))
+        values = {name: float(values[index]) for name, values in self.values.items()}
+        return self.frames[index].copy(), values
 
-def load_starts(path: str | Path, speed: float = 0.0) -> Starts:
+
+def load_starts(path: str | Path, values: Mapping[str, float] | None = None) -> Starts:
     """Reads first frames.
 
     Args:
-        path: An .npz with `frames` and `speed` as in `Starts`, or a folder of RGB PNGs of one size.
-        speed: m/s at the start, for PNGs, which do not tell it.
+        path: An .npz with `frames` as in `Starts` and an array of each initial value, or a folder
+            of RGB PNGs of one size.
+        values: The initial values that there must be in an .npz, and what PNGs, which do not tell,
+            begin with; None: whatever the .npz holds.
 
     Raises:
         EpisodeNotFound: There is nothing at `path`, or no PNG in the folder.
@@ -63,16 +74,20 @@ def load_starts(path: str | Path, speed: float = 0.0) -> Starts:
     """
     path = Path(path)
     if path.is_dir():
-        return _load_pictures(path, speed)
+        return _load_pictures(path, values or {})
     if not path.is_file():
         raise EpisodeNotFound(f"there are no first frames at {path}")
     try:
         with path.open("rb") as file, np.load(file) as arrays:
-            return Starts(arrays["frames"], arrays["speed"].astype(np.float32))
+            names = [name for name in arrays if name != "frames"] if values is None else values
+            return Starts(
+                arrays["frames"], {name: arrays[name].astype(np.float32) for name in names}
+            )
     except (BadZipFile, KeyError, TypeError, ValueError) as error:
+        needed = "".join(f" and {name}, float (n,)," for name in values or ())
         raise InvalidFrame(
-            f"{path} must be an .npz with frames, uint8 (n, height, width, 3), "
-            f"and speed, float (n,): {error}"
+            f"{path} must be an .npz with frames, uint8 (n, height, width, 3),{needed} "
+            f"and nothing but numbers: {error}"
         ) from error
 
 
@@ -80,66 +95,68 @@ def save_starts(
     dataset: str | Path,
     path: str | Path,
     *,
+    names: Sequence[str],
+    fits: Callable[[Observation], bool] = lambda observation: True,
     count: int = 64,
-    least_speed: float = 5.0,
-    least_road: float = 0.45,
     first_seed: int = 0,
     seed: int = 0,
 ) -> None:
-    """Picks moments from recorded CarRacing episodes and saves them as an .npz of first frames.
+    """Picks moments from recorded episodes and saves them as an .npz of first frames.
 
-    Episodes take turns, so that the moments come from as many tracks as there are.
+    Episodes take turns, so that the moments come from as many of them as there are.
 
     Args:
         dataset: Folder of episodes.
         path: The .npz to write.
+        names: What the numbers of the recorded commanded states are called, in their order: the
+            names of the prompter's initial values.
+        fits: Whether an episode may begin at a moment.
         count: How many moments.
-        least_speed: Commanded speed they have at least, m/s.
-        least_road: Share of road within 8 pixels of the car that they have at least; there is also
-            road to be seen in each of the 30 rows ahead.
         first_seed: Episodes recorded with a smaller seed are left out.
         seed: Seed of the choice.
 
     Raises:
         EpisodeNotFound: There is no data set.
-        InvalidEpisode: It holds fewer such moments than `count`.
+        InvalidEpisode: It holds fewer such moments than `count`, or states of another length.
     """
     rng = np.random.default_rng(seed)
     readers = [EpisodeReader(episode) for episode in list_episodes(dataset)]
     turns = [
-        [(reader, int(index)) for index in rng.permutation(_fit(reader, least_speed, least_road))]
+        [(reader, int(index)) for index in rng.permutation(_fitting(reader, names, fits))]
         for reader in readers
         if int(reader.about["seed"]) >= first_seed
     ]
     chosen = [moment for turn in zip_longest(*turns) for moment in turn if moment is not None]
     if len(chosen) < count:
         raise InvalidEpisode(
-            f"{dataset} has {len(chosen)} moments on the road at {least_speed} m/s or more, "
+            f"{dataset} has {len(chosen)} moments at which an episode may begin, "
             f"but {count} were asked for: record more episodes"
         )
-    np.savez_compressed(
-        path,
-        frames=np.stack([reader.frames[index] for reader, index in chosen[:count]]),
-        speed=np.stack([reader.states[index, 0] for reader, index in chosen[:count]]),
-    )
+    moments = [reader.observation(index) for reader, index in chosen[:count]]
+    states = np.stack([moment.state for moment in moments])
+    arrays: dict[str, Any] = dict(zip(names, states.T, strict=True))
+    np.savez_compressed(path, frames=np.stack([moment.frame for moment in moments]), **arrays)
 
 
-def _fit(reader: EpisodeReader, least_speed: float, least_road: float) -> list[int]:
-    """The moments of an episode that are fast enough, and on the road."""
-    return [
-        index
-        for index, (frame, state) in enumerate(zip(reader.frames, reader.states, strict=True))
-        if state[0] >= least_speed
-        and road_share(frame, 8) >= least_road
-        and road_mask(frame)[CAR[0] - 30 : CAR[0]].any(axis=1).all()
-    ]
+def _fitting(
+    reader: EpisodeReader, names: Sequence[str], fits: Callable[[Observation], bool]
+) -> list[int]:
+    frames, states = reader.frames, reader.states
+    if states.shape[1] != len(names):
+        raise InvalidEpisode(
+            f"{reader.path} keeps states of {states.shape[1]} numbers, but {len(names)} are named: "
+            f"{', '.join(names) or 'none'}"
+        )
+    moments = zip(frames, states, strict=True)
+    return [index for index, moment in enumerate(moments) if fits(Observation(*moment, index))]
 
 
-def _load_pictures(folder: Path, speed: float) -> Starts:
+def _load_pictures(folder: Path, values: Mapping[str, float]) -> Starts:
     frames = [read_frame(path) for path in sorted(folder.glob("*.png"))]
     if not frames:
         raise EpisodeNotFound(f"there is no PNG in {folder}")
     sizes = sorted({frame.shape[:2] for frame in frames})
     if len(sizes) > 1:
         raise InvalidFrame(f"the PNGs in {folder} must be of one size, but they are of {sizes}")
-    return Starts(np.stack(frames), np.full(len(frames), speed, np.float32))
+    of_each = {name: np.full(len(frames), value, np.float32) for name, value in values.items()}
+    return Starts(np.stack(frames), of_each)

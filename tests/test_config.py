@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
 from chronosim import config
@@ -14,7 +16,7 @@ from chronosim.testing import EchoModel
 
 
 def test_names() -> None:
-    assert config.names("scenario") == ["carracing"]
+    assert config.names("scenario") == ["carracing", "pusht", "recorded"]
     assert {"echo", "nano", "chronoedit-14b"} <= set(config.names("model"))
 
 
@@ -27,12 +29,13 @@ def test_load_and_override() -> None:
     assert config.load("scenario", "carracing") == CarRacingScenario()
 
 
-@pytest.mark.parametrize("name", config.names("prompter"))
+# Those two are for a world of one's own, and have to be told about it.
+@pytest.mark.parametrize("name", [n for n in config.names("prompter") if n != "values"])
 def test_every_prompter_loads(name: str) -> None:
     assert isinstance(config.load("prompter", name), Prompter)
 
 
-@pytest.mark.parametrize("name", config.names("scenario"))
+@pytest.mark.parametrize("name", [n for n in config.names("scenario") if n != "recorded"])
 def test_every_scenario_loads(name: str) -> None:
     assert isinstance(config.load("scenario", name), Scenario)
 
@@ -65,3 +68,57 @@ def test_models_by_object_and_folder(tmp_path: Path) -> None:
         load_model(echo, time=3)
     with pytest.raises(ModelNotFound):
         load_model(str(tmp_path))
+
+
+WORLD = """
+prompter:
+  _target_: chronosim.adapters.prompters.values.ValuesPrompter
+  template: Go {way}.
+  action: {way: [left, right]}
+scenario:
+  _target_: chronosim.scenarios.recorded.RecordedScenario
+  starts: STARTS
+policy:
+  _target_: chronosim.adapters.policies.random.RandomPolicy
+  prompter: ${prompter}
+  seed: ${seed}
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> str:
+    np.savez(tmp_path / "starts.npz", frames=np.full((1, 16, 16, 3), 7, np.uint8))
+    path = tmp_path / "mine.yaml"
+    path.write_text(WORLD.replace("STARTS", str(tmp_path / "starts.npz")))
+    return str(path)
+
+
+def test_one_file_of_ones_own_describes_a_world(world: str) -> None:
+    assert config.load("prompter", world).action_space.n == 2
+    assert config.load("policy", world, seed=3).seed == 3
+    assert config.companion("scenario", world, "prompter") == world
+    assert config.companion("scenario", world, "simulator") is None
+    env = gym.make("chronosim/World-v0", model="echo", scenario=world, horizon=1)
+    seen, _ = env.reset(seed=0)
+    assert seen["image"].max() == 7
+    assert env.step(1)[4]["text"] == "Go right."
+    rows = gym.make_vec("chronosim/World-v0", 2, model="echo", scenario=world)
+    assert rows.reset(seed=0)[0]["image"].shape == (2, 16, 16, 3)
+
+
+def test_a_file_that_does_not_describe_it(world: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="describes no simulator, only: prompter, scenario, po"):
+        config.load("simulator", world)
+    with pytest.raises(InvalidConfig, match=r"none\.yaml cannot be read"):
+        config.load("prompter", str(tmp_path / "none.yaml"))
+    for text, said in (("a: [", "cannot be read"), ("- a", "must describe"), ("", "describes no")):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(InvalidConfig, match=said):
+            config.load("prompter", str(tmp_path / "bad.yaml"))
+
+
+def test_what_a_choice_has_to_be_told_is_named() -> None:
+    with pytest.raises(InvalidConfig, match=r"prompter 'values' needs .*: action, seconds_per"):
+        config.load("prompter", "values", template="Go.")
+    with pytest.raises(InvalidConfig, match="scenario 'recorded' needs to be told: starts"):
+        make_env("echo", scenario="recorded", prompter="driving")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +23,10 @@ from chronosim.types import Frame, Observation, Prediction
 __all__ = ["GymnasiumSimulator"]
 
 _FRAMES = ("rendered", "observed")
+
+# Many environments draw with pygame. It needs no screen for that; and it would take over the signal
+# by which a pool of processes ends its workers, so that recording would never come to its end.
+_SDL = {"SDL_VIDEODRIVER": "dummy", "SDL_NO_SIGNAL_HANDLERS": "1"}
 
 
 class GymnasiumSimulator:
@@ -163,6 +168,8 @@ class GymnasiumSimulator:
 def _make(
     environment: str, render_mode: str | None, arguments: Mapping[str, Any] | None
 ) -> gym.Env[Any, Any]:
+    for name, value in _SDL.items():
+        os.environ.setdefault(name, value)
     try:
         with warnings.catch_warnings():
             # Of what Gymnasium warns here, the rest of this function refuses what matters.

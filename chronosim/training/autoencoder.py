@@ -10,7 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanResample
+from diffusers.models.autoencoders.autoencoder_kl_wan import (
+    WanCausalConv3d,
+    WanResample,
+    unpatchify,
+)
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -19,6 +23,8 @@ from chronosim.models.convolution import use_all_slices, use_planar_convolutions
 from chronosim.training.windows import Windows
 
 __all__ = ["AutoencoderObjective", "new_autoencoder", "to_pixels", "to_tensor"]
+
+_CERTAIN = -6.0  # log variance that latents begin with
 
 Clips = Float[Tensor, "batch 3 time height width"]
 
@@ -30,7 +36,8 @@ def new_autoencoder(config: Mapping[str, Any]) -> AutoencoderKLWan:
     the way in) or repeat (on the way out): what is learned on single frames, which is fast, holds
     unchanged for still clips, and clips only have to add motion. In the encoder those slices stay
     zero, so that it mixes time only within the four frames of one latent: the latents of a clip
-    then do not depend on what came before, and blank frames cost nothing to encode twice.
+    then do not depend on what came before, and blank frames cost nothing to encode twice. Latents
+    begin with little noise: under as much as chance gives them, the decoder learns to ignore them.
 
     Args:
         config: Arguments of `AutoencoderKLWan`.
@@ -45,6 +52,8 @@ def new_autoencoder(config: Mapping[str, Any]) -> AutoencoderKLWan:
                 _set_time_slices(module.time_conv, (0.0, 0.5, 0.5))
             elif isinstance(module, WanResample) and module.mode == "upsample3d":
                 _set_time_slices(module.time_conv, (0.0, 0.0, 1.0))
+        assert vae.quant_conv.bias is not None
+        vae.quant_conv.bias[vae.config.z_dim :] = _CERTAIN
     use_planar_convolutions(vae)
     use_all_slices(vae.decoder)
     return vae
@@ -116,7 +125,7 @@ class AutoencoderObjective:
             latents = posterior.mean.float()
             spread = torch.exp(0.5 * posterior.logvar.float())
             latents = latents + spread * torch.randn(latents.shape, generator=noise)
-            decoded = self.vae.decode(latents).sample.float()
+            decoded = _decode_unclamped(self.vae, latents).float()
         error = decoded - clips
         weighted = _detail(clips) * (error.square() + 0.2 * error.abs())
         if known:
@@ -164,6 +173,22 @@ class AutoencoderObjective:
         else:
             trajectory = trajectory[:, : windows.time // 4 * 4]
         return np.concatenate([start[:, None], trajectory], axis=1)
+
+
+def _decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Clips:
+    """Decodes without the last step of `AutoencoderKLWan.decode`, which clamps to [-1, 1].
+
+    Beyond the clamp there is no gradient: once a world with a white background is painted white all
+    over, which is soon, nothing would ever appear on it.
+    """
+    frames: list[Tensor] = []
+    hook = vae.decoder.register_forward_hook(lambda *called: frames.append(called[-1]))
+    try:
+        vae.decode(latents)
+    finally:
+        hook.remove()
+    decoded, patch = torch.cat(frames, dim=2), vae.config.patch_size
+    return decoded if patch is None else unpatchify(decoded, patch_size=patch)
 
 
 def _detail(clips: Clips) -> Float[Tensor, "batch 1 time height width"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from warnings import catch_warnings, filterwarnings
 
 import numpy as np
@@ -82,6 +82,11 @@ class TrainingSet:
     tokens: Int[Tensor, "n tokens"]
 
     @property
+    def change(self) -> float:
+        """The mean squared difference between what was observed and what came of it."""
+        return float((self.latents.clip[:, :, -1] - self.latents.start).square().mean())
+
+    @property
     def reasons(self) -> bool:
         """Whether there are reasoning tokens in it, not only outcomes."""
         return self.latents.clip.shape[2] > 1
@@ -98,6 +103,9 @@ class TrainingSet:
 @dataclass(slots=True)
 class FlowObjective:
     """Flow matching on pairs (observed, outcome) and, for a share of batches, with reasoning.
+
+    Errors are measured by how much changes in a set: a world in which only small things move would
+    else be learned last.
 
     Attributes:
         world: What is trained.
@@ -120,6 +128,12 @@ class FlowObjective:
     reasoning_from: float = 0.3
     drop: float = 0.08
     shift: float = 3.0
+    _weights: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        changes = np.maximum([one.change for one in self.sets], 1e-6)
+        sizes = [len(one.windows) for one in self.sets]
+        self._weights = np.minimum(np.average(changes, weights=sizes) / changes, 10.0)
 
     @property
     def module(self) -> nn.Module:
@@ -130,17 +144,18 @@ class FlowObjective:
         """The error of the velocity on one batch, at random noise levels."""
         may_think = any(one.reasons for one in self.sets) and progress >= self.reasoning_from
         think = may_think and rng.random() < self.reasoning
-        chosen = self._choose([one for one in self.sets if one.reasons or not think], rng)
+        chosen, weight = self._choose(think, rng)
         rows = torch.from_numpy(rng.integers(len(chosen.windows), size=self.batch))
         uniform = torch.rand(self.batch, generator=noise)
         sigma = self.shift * uniform / (1 + (self.shift - 1) * uniform)
         dropped = torch.rand(self.batch, generator=noise) < self.drop
-        return self._loss(chosen, rows, sigma, noise, think=think, dropped=dropped)[0]
+        return weight * self._loss(chosen, rows, sigma, noise, think=think, dropped=dropped)[0]
 
-    def _choose(self, sets: Sequence[TrainingSet], rng: np.random.Generator) -> TrainingSet:
-        """Draws a set; the larger ones more often."""
-        sizes = np.array([len(one.windows) for one in sets], float)
-        return sets[int(rng.choice(len(sets), p=sizes / sizes.sum()))]
+    def _choose(self, think: bool, rng: np.random.Generator) -> tuple[TrainingSet, float]:
+        """Draws a set, the larger ones more often, and gives the weight of its errors."""
+        sizes = [len(one.windows) if one.reasons or not think else 0 for one in self.sets]
+        index = int(rng.choice(len(sizes), p=np.array(sizes) / sum(sizes)))
+        return self.sets[index], float(self._weights[index])
 
     @torch.no_grad()
     def evaluate(self) -> Mapping[str, float]:

@@ -40,7 +40,7 @@ class Recipe:
 
     Attributes:
         networks: Arguments of the four networks: `autoencoder`, `transformer`, `text_encoder`,
-            `image_encoder`.
+            `image_encoder`; those of `start` where that is given.
         stills: Schedule of the autoencoder on single frames.
         clips: Schedule of the autoencoder on clips.
         world: Schedule of transformer and encoders.
@@ -104,7 +104,7 @@ class _Data:
 def _load(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> _Data:
     found = load_windows(_shuffled(datasets), folder)
     known = load_windows(_shuffled(recipe.known), folder / "known") if recipe.known else []
-    _check_lengths([*found, *known], recipe.networks["transformer"]["rope_temporal_skip_len"])
+    _check_lengths([*found, *known], _latents_of_a_clip(recipe))
     new, held_out = zip(*(w.split(min(recipe.held_out, len(w) // 2)) for w in found), strict=True)
     return _Data(new, known, held_out)
 
@@ -114,6 +114,13 @@ def _shuffled(datasets: Sequence[Path]) -> list[Path]:
     episodes = [episode for dataset in datasets for episode in list_episodes(dataset)]
     order = np.random.default_rng(0).permutation(len(episodes))
     return [episodes[index] for index in order]
+
+
+def _latents_of_a_clip(recipe: Recipe) -> int:
+    """Latent frames that the transformer learns at most: the observed one, between, the outcome."""
+    if recipe.start is not None:
+        return recipe.start.latents
+    return int(recipe.networks["transformer"]["rope_temporal_skip_len"])
 
 
 def _check_lengths(found: Sequence[Windows], skip: int) -> None:
@@ -127,9 +134,11 @@ def _check_lengths(found: Sequence[Windows], skip: int) -> None:
 
 
 def _autoencoder(recipe: Recipe, data: _Data, folder: Path) -> AutoencoderKLWan:
-    vae = new_autoencoder(recipe.networks["autoencoder"])
     teacher = None if recipe.start is None else recipe.start.vae
-    if teacher is not None:
+    if teacher is None:
+        vae = new_autoencoder(recipe.networks["autoencoder"])
+    else:
+        vae = new_autoencoder({k: v for k, v in teacher.config.items() if not k.startswith("_")})
         vae.load_state_dict(teacher.state_dict())
     new, held_out = data.new, data.held_out
     stills = AutoencoderObjective(

@@ -114,7 +114,11 @@ def test_starts_that_cannot_be(tmp_path: Path) -> None:
         ("keys", {"frames": GRASS[None]}, "speed"),
         ("float", {"frames": GRASS[None].astype(float), "speed": np.zeros(1)}, "float64"),
         ("grey", {"frames": GRASS[None, ..., 0], "speed": np.zeros(1)}, r"\(1, 96, 96\)"),
-        ("count", {"frames": GRASS[None], "speed": np.zeros(2)}, "as many finite speeds"),
+        (
+            "count",
+            {"frames": GRASS[None], "speed": np.zeros(2)},
+            "as many finite values of 'speed'",
+        ),
         ("size", {"frames": GRASS[None, :64], "speed": np.zeros(1)}, "96 x 96"),
     ):
         np.savez(tmp_path / f"{name}.npz", **arrays)

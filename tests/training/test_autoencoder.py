@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronosim.training.autoencoder import new_autoencoder, to_pixels, to_tensor
+from chronosim.training.autoencoder import (
+    AutoencoderObjective,
+    new_autoencoder,
+    to_pixels,
+    to_tensor,
+)
+from chronosim.training.windows import Windows
 
 
 def test_a_new_autoencoder_treats_a_still_clip_as_its_frame(
@@ -48,3 +54,19 @@ def test_after_training_latents_still_do_not_depend_on_what_came_before(
 def test_frames_survive_the_way_to_tensors_and_back() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
     assert (to_pixels(to_tensor(frames)) == frames).all()
+
+
+def test_what_is_painted_white_all_over_can_still_be_learned(
+    networks: dict[str, dict[str, Any]],
+) -> None:
+    # AutoencoderKLWan clamps what it decodes; beyond the clamp there is no gradient.
+    vae = new_autoencoder(networks["autoencoder"])
+    with torch.no_grad():
+        vae.decoder.conv_out.bias.fill_(2.0)
+        vae.decoder.conv_out.weight.zero_()
+    frames = np.full((2, 32, 32, 3), 255, np.uint8)
+    frames[:, 12:20, 12:20] = 0
+    windows = Windows(frames, frames[:, None], ("", ""))
+    objective = AutoencoderObjective(vae, [windows], [windows], batch=2)
+    objective.loss(0, np.random.default_rng(0), torch.Generator().manual_seed(0)).backward()  # type: ignore[no-untyped-call]
+    assert vae.decoder.conv_out.bias.grad.abs().min() > 0

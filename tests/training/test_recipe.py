@@ -95,7 +95,8 @@ def test_from_a_start_it_learns_the_words_of_another_world_and_keeps_the_old(
 ) -> None:
     first = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "first")
     record_toy(tmp_path / "other", 2, 5, 1)  # in which things move by 1 columns, not by 5
-    started = toy_recipe(networks, start=load(first).components)
+    # The networks are those of the start, whatever is said of others.
+    started = toy_recipe({"transformer": {"wrong": 1}}, start=load(first).components)
     second = train_pipeline(started, [tmp_path / "other"], tmp_path / "second")
     model = load(second, denoising_steps=1, guidance=1.0, reasoning_steps=0)
     seen = EpisodeReader(dataset / "0000").observation(0).frame

@@ -1,0 +1,105 @@
+"""Begins where recorded episodes went by; what counts is for a function of yours to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.utils import get_method
+
+from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.episodes.place import Place
+from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.scenarios.starts import Starts, load_starts
+from chronosim.types import Frame, Observation, Prediction
+
+__all__ = ["Judge", "RecordedScenario"]
+
+Judge = Callable[[Observation, Any, Prediction, Observation], tuple[float, bool]]
+"""Judges one step, as `Scenario.score` does: (before, action, prediction, after) to a reward and
+whether the episode terminates."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedScenario:
+    """Begins at any moment of recorded episodes, in whatever world they show.
+
+    Attributes:
+        starts: A data set, as `chronosim record` leaves it; an .npz with `frames` and an array of
+            each initial value; or a folder of RGB PNGs of one size.
+        names: For a data set: what the numbers of its commanded states are called, in their order.
+        values: For PNGs: the initial values that they begin with.
+        judge: A `Judge`, or where to import it from ("my_package.my_judge"); None: every step is
+            worth 0 and none is the last.
+
+    Raises:
+        EpisodeNotFound: There is nothing at `starts`.
+        InvalidEpisode: The data set's states have another number of numbers than `names` names.
+        InvalidFrame: The first frames are not RGB uint8.
+        InvalidConfig: There is no such judge.
+    """
+
+    starts: str | Path
+    names: Sequence[str] = ()
+    values: Mapping[str, float] | None = None
+    judge: str | Judge | None = None
+    _starts: Starts | _Moments = field(init=False, repr=False, compare=False)
+    _judge: Judge = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        path = Path(self.starts)
+        episodes = list_episodes(path) if path.is_dir() else []
+        starts = _Moments(tuple(episodes), tuple(self.names)) if episodes else None
+        object.__setattr__(self, "_starts", starts or load_starts(path, self.values))
+        object.__setattr__(self, "_judge", _import(self.judge))
+
+    def begin(self, rng: np.random.Generator) -> tuple[Frame, Mapping[str, float]]:
+        """Draws a first frame and its initial values."""
+        return self._starts.draw(rng)
+
+    def score(
+        self, before: Observation, action: Any, prediction: Prediction, after: Observation
+    ) -> tuple[float, bool]:
+        """Judges one step by `judge`."""
+        reward, terminated = self._judge(before, action, prediction, after)
+        return float(reward), bool(terminated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """The moments of recorded episodes, read when they are drawn: a data set may be large."""
+
+    episodes: tuple[Place, ...]
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        self._begin(EpisodeReader(self.episodes[0]), 0)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Frame, dict[str, float]]:
+        reader = EpisodeReader(self.episodes[int(rng.integers(len(self.episodes)))])
+        # Not the last one: that may be where the world ended.
+        return self._begin(reader, int(rng.integers(max(1, reader.steps))))
+
+    def _begin(self, reader: EpisodeReader, index: int) -> tuple[Frame, dict[str, float]]:
+        moment = reader.observation(index)
+        if len(moment.state) != len(self.names):
+            raise InvalidEpisode(
+                f"{reader.path} keeps states of {len(moment.state)} numbers: "
+                f"name them all with names=[...], not {list(self.names)}"
+            )
+        return moment.frame, dict(zip(self.names, map(float, moment.state), strict=True))
+
+
+def _import(judge: str | Judge | None) -> Judge:
+    if judge is None:
+        return lambda before, action, prediction, after: (0.0, False)
+    if not isinstance(judge, str):
+        return judge
+    try:
+        found: Judge = get_method(judge)
+    except (ImportError, ValueError) as error:
+        raise InvalidConfig(f"there is no judge {judge!r}: {error}") from error
+    return found
