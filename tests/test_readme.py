@@ -13,16 +13,19 @@ from chronosim.commands.settings import compose_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / ".docs").glob("*.md")}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def lines(program: str) -> list[list[str]]:
+def lines(program: str, text: str = README) -> list[list[str]]:
     """The command lines of one program, their comments taken off, split as a shell would."""
     split = (
-        shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()
+        shlex.split(line, comments=True)
+        for block in blocks("sh", text)
+        for line in block.splitlines()
     )
     return [words for words in split if words and words[0] == program]
 
@@ -43,7 +46,9 @@ def test_the_python_runs_from_top_to_bottom(
     assert len(blocks("python")) == 5
 
 
-@pytest.mark.parametrize("words", lines("chronosim"), ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [words for text in (README, *PAGES.values()) for words in lines("chronosim", text)]
+)
 def test_the_commands_can_be_given(words: list[str]) -> None:
     command, given = read_command([word for word in words[1:] if word != "--force"])
     assert compose_config(command, given) is not None
@@ -53,6 +58,24 @@ def test_every_command_is_shown() -> None:
     firsts = [command.split()[0] for command in COMMANDS]
     shown = [words[1] for words in lines("chronosim")]
     assert list(dict.fromkeys(shown)) == list(dict.fromkeys(firsts))
+    texts = "\n".join((README, *PAGES.values()))
+    assert all(f"chronosim {command} " in texts for command in COMMANDS)
+
+
+def test_the_page_of_episodes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["rollout", "model=echo", "horizon=9", f"output={tmp_path}"]) == 0
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks("python", PAGES[ROOT / ".docs" / "episodes.md"]):
+        exec(compile(block, "episodes.md", "exec"), names)
+    assert names["damage"] == []
+    assert len(names["frames"]) == len(names["actions"]) + 1
+    assert sorted(names["order"]) == list(range(len(names["data"])))
+
+
+def test_the_page_of_worlds_shows_the_file_it_names() -> None:
+    [shown] = blocks("yaml", PAGES[ROOT / ".docs" / "worlds.md"])
+    assert shown in (ROOT / "examples/mine/simulator/pendulum.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", ["demo", "predict", "rollout"])
@@ -71,9 +94,10 @@ def test_the_targets_of_make_exist() -> None:
 
 
 def test_the_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if "://" not in target:
-            assert (ROOT / target).exists(), target
+    for page, text in {ROOT / "README.md": README, **PAGES}.items():
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            if "://" not in target:
+                assert (page.parent / target).exists(), target
 
 
 def test_the_map_names_what_is_there() -> None:
