@@ -10,14 +10,14 @@ import inspect
 from importlib.resources import as_file, files
 from typing import Any
 
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from chronosim.errors import ChronosimError, InvalidConfig
 
-__all__ = ["companion", "load", "names"]
+__all__ = ["companion", "find_own", "load", "names"]
 
 _GROUPS = files("chronosim.scenarios") / "conf"
 
@@ -58,14 +58,21 @@ def load(group: str, name: str, **overrides: Any) -> Any:
     plain: Any = OmegaConf.to_container(config)
     if missing := sorted({name for name, value in plain.items() if value == "???"} - {*overrides}):
         raise InvalidConfig(f"{group} {name!r} needs to be told: {', '.join(missing)}")
-    _check_settings(f"{group} {name!r}", config["_target_"], overrides)
     try:
+        _check_settings(f"{group} {name!r}", config["_target_"], overrides)
         return instantiate(config, **overrides, _convert_="all")
-    except InstantiationException as error:
-        # Hydra wraps what the target raises; a caller wants our own sentence, not the wrapping.
-        if isinstance(error.__cause__, ChronosimError):
-            raise error.__cause__ from None
+    except (HydraException, ImportError) as error:
+        if own := find_own(error):
+            raise own from None
         raise InvalidConfig(f"{group} {name!r} cannot be made: {error}") from error
+
+
+def find_own(error: BaseException) -> ChronosimError | None:
+    """Finds the error of ours that others wrapped, Hydra more than once; None if there is none."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ChronosimError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def companion(group: str, name: str, other: str) -> str | None:

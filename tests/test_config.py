@@ -5,11 +5,13 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from chronosim import config
 from chronosim.adapters.prompters.driving import DrivingPrompter
+from chronosim.commands.settings import make_part
 from chronosim.envs.make import load_model, make_env
-from chronosim.errors import InvalidConfig, ModelNotFound
+from chronosim.errors import InvalidConfig, MissingDependency, ModelNotFound
 from chronosim.protocols import Prompter, Scenario
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.testing import EchoModel
@@ -43,7 +45,7 @@ def test_every_scenario_loads(name: str) -> None:
 def test_unknown_names_are_refused_and_the_known_ones_told() -> None:
     with pytest.raises(InvalidConfig, match=r"no model 'nanoo'.*chronoedit-14b.*echo.*nano"):
         config.load("model", "nanoo")
-    with pytest.raises(InvalidConfig, match=r"'robots'.*model, .*prompter, scenario"):
+    with pytest.raises(InvalidConfig, match=r"'robots'.*model, .*prompter, .*scenario"):
         config.load("robots", "arm")
     with pytest.raises(InvalidConfig, match=r"model 'echo' has no setting 'tiem'.*time"):
         config.load("model", "echo", tiem=3)
@@ -122,3 +124,17 @@ def test_what_a_choice_has_to_be_told_is_named() -> None:
         config.load("prompter", "values", template="Go.")
     with pytest.raises(InvalidConfig, match="scenario 'recorded' needs to be told: starts"):
         make_env("echo", scenario="recorded", prompter="driving")
+
+
+def test_a_missing_package_is_said_in_our_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "from chronosim.errors import MissingDependency\nraise MissingDependency('get it')\n"
+    (tmp_path / "needs_more.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    world = tmp_path / "world.yaml"
+    world.write_text("model:\n  _target_: needs_more.Model\n")
+    with pytest.raises(MissingDependency, match=r"^get it$"):
+        config.load("model", str(world))
+    with pytest.raises(MissingDependency, match=r"^get it$"):
+        make_part(OmegaConf.create({"model": {"_target_": "needs_more.Model"}}), "model")

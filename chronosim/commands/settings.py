@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chronosim.commands.choices import CONF, defaults, settings_file, settings_text
-from chronosim.errors import ChronosimError, InvalidConfig
+from chronosim.config import find_own
+from chronosim.errors import InvalidConfig
 
 __all__ = ["compose_config", "make_part", "whole_number", "with_seed"]
 
@@ -84,8 +85,8 @@ def make_part(config: DictConfig, name: str, **overrides: Any) -> Any:
     try:
         return instantiate(config[name], **overrides, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, ChronosimError):
-            raise error.__cause__ from None  # our own sentence, not Hydra's wrapping of it
+        if own := find_own(error):
+            raise own from None
         why = error.__cause__ or str(error).splitlines()[0]
         raise InvalidConfig(f"{name} cannot be made of these settings: {why}") from error
 
