@@ -57,6 +57,7 @@ def record_episode(
         "seed": seed,
         "hold": simulator.hold,
         "stride": simulator.stride,
+        "seconds_per_step": simulator.seconds_per_step,
         "prompter": repr(prompter),
         "policy": repr(policy),
     }

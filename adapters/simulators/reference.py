@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from chronosim.errors import InvalidConfig
+from chronosim.protocols import Prompter
 from chronosim.types import Frame, Prediction
 
-__all__ = ["ReferenceSimulator", "branch"]
+__all__ = ["ReferenceSimulator", "branch", "check_clock"]
 
 
 @runtime_checkable
@@ -64,3 +66,17 @@ def branch(
     prediction, _, _ = simulator.step(action)
     assert prediction is not None  # it was drawn
     return prediction
+
+
+def check_clock(simulator: ReferenceSimulator, prompter: Prompter) -> None:
+    """Checks that a prompter reckons with as long a step as a simulator makes.
+
+    Raises:
+        InvalidConfig: It does not.
+    """
+    held, reckoned = simulator.seconds_per_step, prompter.seconds_per_step
+    if reckoned is None or abs(reckoned - held) > 1e-6:
+        raise InvalidConfig(
+            f"simulator.hold={simulator.hold} lasts {held:.2f} s, but the prompter reckons with "
+            f"{reckoned} s: add prompter.seconds_per_step={held:.2f}"
+        )

@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 
 from chronosim.commands.output import new_folder
 from chronosim.commands.play import draw_filmstrip, draw_video, ending, make_world, play
-from chronosim.commands.settings import make_part, whole_number
+from chronosim.commands.rolling import logged_settings
+from chronosim.commands.settings import make_part, whole_number, with_seed
 from chronosim.envs.record_episodes import RecordEpisodes
 from chronosim.episodes import EpisodeReader
 
@@ -37,14 +38,15 @@ def run(config: DictConfig) -> None:
     world = make_world(config, horizon)
     folder = new_folder(config, "demo")
     dataset = folder / "episodes"
-    env = RecordEpisodes(world, dataset)
     played = []
-    for attempt in range(attempts):
-        played.append(play(env, dataset, config, seed + attempt, f"seed {seed + attempt}"))
+    for attempt in range(seed, seed + attempts):
+        made_by = {"config": logged_settings(with_seed(config, attempt))}
+        env = RecordEpisodes(world, dataset, about=made_by)
+        played.append(play(env, dataset, config, attempt, f"seed {attempt}"))
         if len(played[-1]) >= min(least, horizon) or _reached_its_goal(played[-1]):
             break
-        print(f"With seed {seed + attempt} the episode ended after {len(played[-1])} steps.")
-    env.close()
+        print(f"With seed {attempt} the episode ended after {len(played[-1])} steps.")
+    world.close()
     best = max(played, key=lambda reader: (_reached_its_goal(reader), len(reader)))
     filmstrip, video = folder / "filmstrip.png", folder / "episode.mp4"
     draw_filmstrip(best, filmstrip)

@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from chronosim.adapters.policies.random import RandomPolicy
+from chronosim.adapters.simulators.reference import check_clock
 from chronosim.commands.output import new_folder
 from chronosim.commands.settings import make_part, whole_number, with_seed
 from chronosim.errors import InvalidConfig, MissingDependency
@@ -135,15 +136,10 @@ def _make(settings: str, name: str, seed: int | None = None) -> Any:
 
 def _check(reference: Reference) -> str:
     """Makes every part once, so that what is wrong is one sentence here; gives the source."""
-    simulator, held = reference.simulator(), reference.prompter.seconds_per_step
+    simulator = reference.simulator()
     reference.policy(0)
     reference.alternatives(0)
-    if held is None or abs(held - simulator.seconds_per_step) > 1e-6:
-        raise InvalidConfig(
-            f"simulator.hold={simulator.hold} lasts {simulator.seconds_per_step:.2f} s, but the "
-            f"prompter reckons with {held} s: "
-            f"add prompter.seconds_per_step={simulator.seconds_per_step:.2f}"
-        )
+    check_clock(simulator, reference.prompter)
     return simulator.source
 
 

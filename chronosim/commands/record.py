@@ -20,12 +20,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.adapters.simulators.record import record_dataset
-from chronosim.adapters.simulators.reference import ReferenceSimulator
+from chronosim.adapters.simulators.reference import check_clock
 from chronosim.commands.output import make_folder
 from chronosim.commands.settings import make_part, whole_number, with_seed
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
-from chronosim.protocols import Prompter
 
 __all__ = ["run"]
 
@@ -41,7 +40,7 @@ def run(config: DictConfig) -> None:
     counts = {name: whole_number(config, name, 1) for name in ("episodes", "steps", "workers")}
     seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
     # Made here too, so that what is missing is one sentence here, not one from each worker.
-    _check_clock(make_part(config, "simulator"), prompter)
+    check_clock(make_part(config, "simulator"), prompter)
     make_part(config, "policy")
     dataset = _open(config)
     before, began = _frames(dataset), perf_counter()
@@ -64,15 +63,6 @@ def run(config: DictConfig) -> None:
 def _policy(settings: str, seed: int) -> Any:
     """Makes the policy of one episode; a worker process gets the settings as text."""
     return make_part(with_seed(DictConfig(OmegaConf.create(settings)), seed), "policy")
-
-
-def _check_clock(simulator: ReferenceSimulator, prompter: Prompter) -> None:
-    held = simulator.seconds_per_step
-    if prompter.seconds_per_step is None or abs(prompter.seconds_per_step - held) > 1e-6:
-        raise InvalidConfig(
-            f"simulator.hold={simulator.hold} lasts {held:.2f} s, but the prompter reckons with "
-            f"{prompter.seconds_per_step} s: add prompter.seconds_per_step={held:.2f}"
-        )
 
 
 def _open(config: DictConfig) -> Path:
