@@ -27,10 +27,10 @@ from chronosim.commands.processes import count_processes, is_first_process
 from chronosim.commands.settings import make_part, whole_number
 from chronosim.episodes.filmstrip import Panel, filmstrip
 from chronosim.episodes.video import frame_rate, write_video
-from chronosim.errors import InvalidConfig
+from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.frames import read_frame, write_frame
 from chronosim.models.camera import CameraSized
-from chronosim.models.sizes import Sizing
+from chronosim.models.sizes import GRID, Sizing, model_size
 from chronosim.protocols import Prompter, WorldModel
 from chronosim.simulator import Simulator
 from chronosim.types import EditPrompt, Frame, Observation, Prediction
@@ -52,11 +52,13 @@ def run(config: DictConfig) -> None:
         return
     seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
     sizing = _sizing(config)
-    first, model = _first(config, prompter), _model(config)
+    first = _first(config, prompter)
+    if not config.back:
+        first = replace(first, frame=sizing.there(first.frame))
+        _check_grid(config, first.frame)
+    model = _model(config)
     if config.back:
         model = CameraSized(model, sizing)
-    else:
-        first = replace(first, frame=sizing.there(first.frame))
     if config.text is None:
         action = _plain(config, "action")
         _, prediction = Simulator(model, prompter).step(first, action, seed=seed)
@@ -108,6 +110,16 @@ def _first(config: DictConfig, prompter: Prompter) -> Observation:
     return Observation(frame, prompter.begin(values))
 
 
+def _check_grid(config: DictConfig, frame: Frame) -> None:
+    """Refuses what no ChronoEdit can take before it is fetched and loaded."""
+    height, width = frame.shape[:2]
+    if config.model.get("_target_") == _LOAD and (height % GRID or width % GRID):
+        raise InvalidFrame(
+            f"ChronoEdit takes frames whose sides are multiples of {GRID}, not {height} x {width}: "
+            "give size=fit"
+        )
+
+
 def _plain(config: DictConfig, name: str) -> Any:
     """A setting as plain Python: numbers, words, lists and dicts of them."""
     settings = OmegaConf.to_container(config, resolve=True)
@@ -152,6 +164,8 @@ def _explain(config: DictConfig) -> str:
     if config.frame is not None:
         frame = sizing.there(read_frame(str(config.frame)))
         size = frame.shape[0], frame.shape[1]
+    elif sizing.way == "fit":
+        size = model_size(*plan.size, area=sizing.area)
     return explain(plan, size or sizing.size)
 
 

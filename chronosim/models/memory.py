@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 import torch
 
+from chronosim.errors import InvalidConfig
 from chronosim.models.architecture import PARTS, Architecture
 from chronosim.models.settings import ModelSettings
 
@@ -95,7 +97,7 @@ def free_memory(device: torch.device) -> int:
 def cheaper_settings(
     settings: ModelSettings, *, on_cpu: bool
 ) -> Iterator[tuple[str, ModelSettings]]:
-    """Ways into less memory, the fastest first, each with what to write for it."""
+    """Ways into less memory that go with what was chosen, the fastest first, and how to ask."""
     ways: tuple[dict[str, Any], ...] = (
         {"micro_batch": 1},
         {"tiling": True},
@@ -114,8 +116,8 @@ def cheaper_settings(
             {"dtype": "bfloat16", "storage": "float8", "tiling": True},
         )
     for way in ways:
-        if "storage" not in way or not settings.quantizes_transformer:
-            words = " ".join(f"{key}={str(value).lower()}" for key, value in way.items())
+        words = " ".join(f"{key}={str(value).lower()}" for key, value in way.items())
+        with suppress(InvalidConfig):  # not together with what was chosen
             yield words, replace(settings, **way)
 
 

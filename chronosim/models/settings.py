@@ -61,7 +61,7 @@ class ModelSettings:
     endpoint: str | None = None
     cache: str | Path | None = None
     transformer: str | Path | None = None
-    loras: Sequence[Any] | None = None
+    loras: Any = None
     offload: str | None = None
     storage: str | None = None
     quantization: Mapping[str, Any] | None = None
@@ -79,14 +79,30 @@ class ModelSettings:
             raise InvalidConfig(
                 f"there is no preset {self.preset!r}: give one of {', '.join(PRESETS)}"
             )
+        for name in ("tiling", "fused", "batched_guidance"):
+            if not isinstance(given := getattr(self, name), bool):
+                raise InvalidConfig(f"{name} must be true or false, not {given!r}")
+        rows = self.micro_batch
+        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
+            raise InvalidConfig(f"micro_batch must be a whole number from 1 up, not {rows!r}")
         if self.offload not in _OFFLOADS:
             raise InvalidConfig(f'offload must be "model", "group" or None, not {self.offload!r}')
         if self.storage not in _STORAGES:
             raise InvalidConfig(f'storage must be "float8" or None, not {self.storage!r}')
-        for part in self.quantization or ():
+        if not isinstance(self.quantization, Mapping | None):
+            raise InvalidConfig(
+                "quantization must map transformer or text_encoder to a config of diffusers', not "
+                f"be {self.quantization!r}"
+            )
+        for part, how in (self.quantization or {}).items():
             if part not in _QUANTIZED:
                 raise InvalidConfig(
                     f"quantization is for {' and '.join(_QUANTIZED)}, not for {part!r}"
+                )
+            if not hasattr(how, "quant_method"):
+                raise InvalidConfig(
+                    f"the quantization of {part} must be a config of diffusers', such as "
+                    f"TorchAoConfig, not {how!r}"
                 )
         if self.storage and self.quantizes_transformer:
             raise InvalidConfig(
@@ -127,7 +143,10 @@ class ModelSettings:
         Raises:
             InvalidConfig: One is neither a file nor a mapping of `location` and `weight`.
         """
-        return None if self.loras is None else tuple(map(_lora, self.loras))
+        if self.loras is None:
+            return None
+        several = isinstance(self.loras, Sequence) and not isinstance(self.loras, str)
+        return tuple(map(_lora, self.loras)) if several else (_lora(self.loras),)
 
 
 def _lora(given: Any) -> Lora:

@@ -12,15 +12,18 @@ from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.frames import fit_frame, middle_of, resize_frame
 from chronosim.types import Frame, Trajectory
 
-__all__ = ["AREA", "Sizing", "model_size"]
+__all__ = ["AREA", "GRID", "Sizing", "model_size"]
 
 AREA = 720 * 1280
 """Pixels of the frames that ChronoEdit's own scripts ask for (run_inference_diffusers.py)."""
 
+GRID = 16
+"""All sides of ChronoEdit's frames are multiples of it: 8 to a latent, 2 to a token."""
+
 _WAYS = ("exact", "fit", "crop")
 
 
-def model_size(height: int, width: int, *, area: int = AREA, grid: int = 16) -> tuple[int, int]:
+def model_size(height: int, width: int, *, area: int = AREA, grid: int = GRID) -> tuple[int, int]:
     """Gives the size nearest in shape to a camera's that has a model's area and lies on its grid.
 
     A small frame is enlarged: the model was trained at this area.
@@ -67,7 +70,7 @@ class Sizing:
     way: str = "exact"
     size: tuple[int, int] | None = None
     area: int = AREA
-    grid: int = 16
+    grid: int = GRID
 
     def __post_init__(self) -> None:
         if self.way not in _WAYS:

@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import constants, hf_hub_download, snapshot_download
 
 from chronosim.errors import InvalidModel, ModelNotFound
+from chronosim.models.folder import check_folder
 from chronosim.models.settings import ModelSettings
 
 __all__ = ["fetch_file", "fetch_folder", "find_file", "find_folder"]
@@ -20,17 +21,19 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def find_folder(location: str | Path, settings: ModelSettings) -> Path | None:
-    """Gives a model's folder if it is here already, on disk or in the hub's cache.
+    """Gives a model's folder if it is here already, on disk or whole in the hub's cache.
 
     Raises:
         ModelNotFound: A local folder that is not there.
+        InvalidModel: The cache holds something else than a ChronoEdit.
     """
     folder = Path(location).expanduser()
     if folder.exists():
         return folder.resolve()
     if isinstance(location, Path) or not _is_hub_id(location):
         raise ModelNotFound(f"there is no model folder {location}")
-    return _cached(snapshot_download, location, settings)
+    found = _cached(snapshot_download, location, settings)
+    return found if found is not None and _is_whole(found, settings) else None
 
 
 def fetch_folder(location: str | Path, settings: ModelSettings) -> tuple[Path, str | None]:
@@ -46,6 +49,10 @@ def fetch_folder(location: str | Path, settings: ModelSettings) -> tuple[Path, s
         return local, None
     wanted = {"allow_patterns": _PATTERNS, "ignore_patterns": ["lora/*", *_unneeded(settings)]}
     found = _fetch(snapshot_download, location, _PARTS, settings, **wanted)
+    try:
+        check_folder(found, whole=settings.transformer is None)
+    except ModelNotFound as error:  # without a network, the hub's client takes what there is
+        raise ModelNotFound(f"{error}: get it with `hf download {location}`") from error
     return found, found.name
 
 
@@ -140,6 +147,15 @@ def _cached(
     except Exception:  # whatever it is, the file is not here; fetching it says why
         return None
     return Path(found)
+
+
+def _is_whole(folder: Path, settings: ModelSettings) -> bool:
+    """Whether all of a model is in the cache: a LoRA or a broken-off download is a folder too."""
+    try:
+        check_folder(folder, whole=settings.transformer is None)
+    except ModelNotFound:
+        return False
+    return True
 
 
 def _unneeded(settings: ModelSettings) -> list[str]:

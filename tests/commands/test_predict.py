@@ -109,7 +109,19 @@ def test_it_explains_without_loading(
     out = capsys.readouterr().out
     assert "8 denoising steps, 1 of them with reasoning" in out
     assert "on cpu at 720 x 1280" in out
+    turbo = ["predict", "model=chronoedit-14b-turbo", "explain=true", "size=fit", "area=1672704"]
+    assert main([*turbo, *settings]) == 0
+    assert "on cpu at 960 x 1712" in capsys.readouterr().out
     assert main(["predict", "explain=true", "size=[48, 64]"]) == 0
     assert "on cpu at 48 x 64" in capsys.readouterr().out
     assert main(["predict", "model=chronoedit-2b", "explain=true"]) == 2
     assert "neither its weights nor its config were published" in capsys.readouterr().err
+
+
+def test_a_frame_off_the_grid_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_frame(tmp_path / "mine.png", np.zeros((50, 64, 3), np.uint8))
+    given = ["model=chronoedit-14b", f"model.cache={tmp_path}", f"frame={tmp_path / 'mine.png'}"]
+    assert main(["predict", *given, "text='It rains.'", "start={speed: 3}"]) == 2
+    assert "multiples of 16, not 50 x 64: give size=fit" in capsys.readouterr().err

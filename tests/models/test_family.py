@@ -13,7 +13,9 @@ from torch import Tensor
 
 from chronosim.errors import InvalidConfig, InvalidModel, ModelNotFound
 from chronosim.models.components import Components
+from chronosim.models.explain import explain
 from chronosim.models.loading import load
+from chronosim.models.planning import plan_model
 from chronosim.models.presets import PRESETS
 
 BASE = "nvidia/ChronoEdit-14B-Diffusers"
@@ -227,3 +229,12 @@ def test_guidance_is_refused_where_it_is_built_in(name: str) -> None:
         load(name, guidance=5.0)
     with pytest.raises(InvalidConfig, match=r"between 0 and denoising_steps \(8\)"):
         load(name, reasoning_steps=9)
+
+
+@pytest.mark.parametrize("missing", ["*/*.safetensors", "vae", "text_encoder"])
+def test_a_download_that_was_broken_off_is_not_taken_for_a_model(hub: Path, missing: str) -> None:
+    for place in snapshot(hub, BASE).glob(missing):
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    with pytest.raises(ModelNotFound, match=r"get it with `hf download nvidia/ChronoEdit-14B"):
+        load("chronoedit-14b", check_memory=False)
+    assert "to download from" in explain(plan_model("chronoedit-14b"))

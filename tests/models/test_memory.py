@@ -16,7 +16,7 @@ from chronosim.models.components import Components
 from chronosim.models.cost import estimate_cost
 from chronosim.models.explain import explain
 from chronosim.models.loading import load
-from chronosim.models.memory import GIB, estimate_memory, free_memory
+from chronosim.models.memory import GIB, cheaper_settings, estimate_memory, free_memory
 from chronosim.models.planning import plan_model
 from chronosim.models.sampling import Sampling
 from chronosim.models.settings import ModelSettings
@@ -130,17 +130,20 @@ def test_each_way_into_less_memory_is_one() -> None:
 
 
 def test_quantised_weights_are_counted_as_stored(tmp_path: Path) -> None:
-    class EightBit:
+    class Quantizer:
+        quant_method = "any"
+
+    class EightBit(Quantizer):
         load_in_8bit = True
 
-    class FourBit:
+    class FourBit(Quantizer):
         load_in_4bit = True
 
     whole = reckon().weights
     eight = reckon(quantization={"transformer": EightBit(), "text_encoder": FourBit()}).weights
     assert eight["transformer"] == whole["transformer"] / 2
     assert eight["text_encoder"] == whole["text_encoder"] * 0.5625 / 2
-    assert reckon(quantization={"transformer": object()}).weights == whole
+    assert reckon(quantization={"transformer": Quantizer()}).weights == whole
 
 
 def test_free_memory_is_that_of_the_machine() -> None:
@@ -226,3 +229,31 @@ def test_nothing_is_known_of_a_strangers_model(tmp_path: Path) -> None:
     plan.check_memory()
     with pytest.raises(ModelNotFound, match="hf download somebody/their-model"):
         explain(plan)
+
+
+def test_what_does_not_go_together_is_no_way_into_less_memory() -> None:
+    ways = dict(cheaper_settings(ModelSettings(fused=True), on_cpu=False))
+    assert list(ways) == ["micro_batch=1", "tiling=true"]
+    assert "offload=group tiling=true" not in dict(
+        cheaper_settings(ModelSettings(compiled=True), on_cpu=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"micro_batch": 0}, "whole number from 1 up, not 0"),
+        ({"micro_batch": -1}, "whole number from 1 up, not -1"),
+        ({"quantization": {"transformer": 1}}, "config of diffusers', such as .*, not 1"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidConfig, match=said):
+        ModelSettings(**settings)
+
+
+def test_a_lone_lora_is_a_list_of_one() -> None:
+    [lora] = ModelSettings(loras="mine.safetensors").read_loras() or ()
+    assert (lora.location, lora.weight) == ("mine.safetensors", 1.0)
+    with pytest.raises(InvalidConfig, match=r"a LoRA is a file, or a mapping .* not 5"):
+        ModelSettings(loras=5).read_loras()
