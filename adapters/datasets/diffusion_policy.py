@@ -47,8 +47,8 @@ class DiffusionPolicyExporter:
     Attributes:
         camera: Name of the array of frames, uint8 (rows, height, width, 3).
         state: Name of the array of states, float32 (rows, s); there is none without a state.
-        last_observation: `drop`, or `keep` it as one more row that repeats the last action, or has
-            the one that an import could not use.
+        last_observation: `drop`, or `keep` it as one more row: the one that an import could not
+            use, or else one that repeats the last action.
 
     Raises:
         InvalidConfig: `last_observation` is something else.

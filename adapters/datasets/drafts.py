@@ -34,8 +34,8 @@ def draft(output: str | Path, *, force: bool, keep: Path) -> Iterator[Path]:
     there = output.exists() and not (output.is_dir() and not any(output.iterdir()))
     if there and not force:
         raise EpisodeExists(
-            f"there is something at {output} already; nothing was written: choose another folder, "
-            "or let it be replaced with force=true"
+            f"there is something at {output} already, and nothing is overwritten: choose another "
+            "folder, or --force"
         )
     for kept in (keep, Path.cwd()):
         if output.exists() and kept.resolve().is_relative_to(output.resolve()):

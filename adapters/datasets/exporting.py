@@ -11,10 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 from tqdm import tqdm
 
 from chronosim.adapters.datasets.drafts import draft
+from chronosim.adapters.datasets.likeness import Likeness
 from chronosim.adapters.datasets.recording import Recording
 from chronosim.adapters.datasets.rows import record_rows
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.errors import EpisodeNotFound, InvalidEpisode
+from chronosim.errors import EpisodeNotFound
 
 __all__ = ["ExportReport", "Exporter", "alike", "export_dataset", "provenance"]
 
@@ -47,7 +48,7 @@ class ExportReport:
         episodes: How many.
         rows: How many, all together; a last observation that is kept is none of them.
         rows_are: `steps` or `frames`.
-        fps: Rows a second; None where the episodes know no clock.
+        fps: Rows a second, every rate that occurs; None where an episode knows no clock.
         lost: What the format has no place for.
         skipped: Episodes that are unfinished or have no step.
     """
@@ -56,14 +57,14 @@ class ExportReport:
     episodes: int
     rows: int
     rows_are: str
-    fps: float | None
+    fps: tuple[float | None, ...]
     lost: tuple[str, ...]
     skipped: tuple[str, ...]
 
     def __str__(self) -> str:
-        clock = "no clock" if self.fps is None else f"{self.fps:.4g} a second"
         each = "a held action" if self.rows_are == "steps" else "a frame of a trajectory"
-        lines = [f"{self.path}: {self.episodes} episodes, {self.rows:,} rows; each {each}, {clock}"]
+        counts = f"{self.episodes} episodes, {self.rows:,} rows"
+        lines = [f"{self.path}: {counts}; each {each}, {_clock(self.fps)}"]
         if self.lost:
             lines.append(f"no place for: {', '.join(self.lost)}")
         if self.skipped:
@@ -77,7 +78,7 @@ class _Tally:
 
     episodes: int = 0
     rows: int = 0
-    fps: float | None = None
+    fps: dict[float | None, None] = field(default_factory=dict)  # in order, none twice
     facts: set[str] = field(default_factory=set)
     skipped: list[str] = field(default_factory=list)
 
@@ -126,7 +127,7 @@ def export_dataset(
         episodes=tally.episodes,
         rows=tally.rows,
         rows_are=rows,
-        fps=tally.fps,
+        fps=tuple(tally.fps),
         lost=tuple(sorted(tally.facts - set(exporter.holds))),
         skipped=tuple(tally.skipped),
     )
@@ -138,7 +139,7 @@ def alike(recordings: Iterable[Recording]) -> Iterator[Recording]:
     Raises:
         InvalidEpisode: A recording has frames, states, actions or a rate unlike the first one's.
     """
-    first: tuple[str, dict[str, Any]] | None = None
+    known = Likeness()
     for recording in recordings:
         traits = {
             "frames": recording.size,
@@ -146,13 +147,7 @@ def alike(recordings: Iterable[Recording]) -> Iterator[Recording]:
             "actions": (recording.actions.dtype.kind, *recording.actions.shape[1:]),
             "rows a second": recording.fps,
         }
-        first = first or (recording.name, traits)
-        for name, ours in traits.items():
-            if first[1][name] != ours:
-                raise InvalidEpisode(
-                    f"{recording.name} has {name} {ours}, but {first[0]} has {first[1][name]}: "
-                    "this format holds only episodes that are alike"
-                )
+        known.check(recording.name, traits, "this format holds only episodes that are alike")
         yield recording
 
 
@@ -166,6 +161,16 @@ def provenance(recording: Recording) -> dict[str, Any]:
         "synthetic": recording.about.get("synthetic"),
         "about": dict(recording.about),
     }
+
+
+def _clock(rates: tuple[float | None, ...]) -> str:
+    """The rates in words: a few by name, more of them as a range."""
+    known = [rate for rate in rates if rate is not None]
+    words = [f"{rate:.4g}" for rate in known]
+    if len(words) > 3:
+        words = [f"{min(known):.4g} to {max(known):.4g}"]
+    said = [f"{' and '.join(words)} a second"] if words else []
+    return " or ".join(said + ["no clock"] * (None in rates))
 
 
 def _finished(dataset: str | Path, tally: _Tally) -> list[EpisodeReader]:
@@ -188,7 +193,7 @@ def _tallied(
         recording = record_rows(reader, rows=rows, seconds_per_step=seconds)
         tally.episodes += 1
         tally.rows += len(recording)
-        tally.fps = recording.fps
+        tally.fps[recording.fps] = None
         tally.facts |= recording.facts()
         if rows == "steps" and reader.column("between_length").any():
             tally.facts.add("the trajectories between two observations")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.adapters.datasets.clips import KINDS, count_frames, read_clip
-from chronosim.adapters.datasets.guard import lines_of, read_json
+from chronosim.adapters.datasets.guard import lines_of, other_format, read_json
 from chronosim.adapters.datasets.importing import Contents
 from chronosim.adapters.datasets.recording import Frames, Recording, make_recording
 from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidEpisode
@@ -56,7 +56,8 @@ class FolderImporter:
         """
         tables = sorted(path for path in source.glob("[!.]*") if path.suffix in _TABLES)
         if not tables:
-            raise EpisodeNotFound(f"{source} has no table ({', '.join(_TABLES)}) of an episode")
+            lacks = f"table of an episode: {', '.join(_TABLES)}"
+            raise other_format(source, "folder of tables and frames", lacks)
         names = [path.stem for path in tables]
         for name in names:
             if names.count(name) > 1:

@@ -10,9 +10,16 @@ from typing import Any
 
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
 
-__all__ = ["camera_of", "fill_template", "inside", "lines_of", "read_json"]
+__all__ = ["camera_of", "fill_template", "inside", "lines_of", "other_format", "read_json"]
 
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
+
+
+def other_format(
+    source: Path, kind: str, lacks: str, advice: str = "name its format="
+) -> EpisodeNotFound:
+    """Gives the error for a source that is not of the format it is read as."""
+    return EpisodeNotFound(f"{source} is no {kind} (it has no {lacks}): {advice}")
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -11,7 +11,8 @@ from typing import Any
 import zarr
 from zarr.storage import LocalStore, ZipStore
 
-from chronosim.errors import EpisodeNotFound, InvalidEpisode
+from chronosim.adapters.datasets.guard import other_format
+from chronosim.errors import InvalidEpisode
 
 __all__ = ["open_guarded"]
 
@@ -36,7 +37,7 @@ def open_guarded(source: Path) -> zarr.Group:
         store = LocalStore(source, read_only=True) if source.is_dir() else ZipStore(source)
         return zarr.open_group(store, mode="r", zarr_format=2, use_consolidated=False)
     except FileNotFoundError as error:
-        raise EpisodeNotFound(f"there is no Zarr v2 group at {source}") from error
+        raise other_format(source, "diffusion_policy data set", ".zgroup of Zarr v2") from error
     except (OSError, ValueError, KeyError) as error:
         raise InvalidEpisode(f"{source} cannot be opened as a Zarr v2 group: {error}") from error
 

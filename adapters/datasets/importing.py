@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from tqdm import tqdm
 
+from chronosim.adapters.datasets.conversion import Conversion
 from chronosim.adapters.datasets.drafts import draft
+from chronosim.adapters.datasets.likeness import Likeness
 from chronosim.adapters.datasets.losses import left_behind
+from chronosim.adapters.datasets.origin import about_import, check_foreign
 from chronosim.adapters.datasets.recording import Recording
 from chronosim.adapters.datasets.resampling import resample
-from chronosim.adapters.datasets.stepping import COMBINATIONS, first_observation, steps_of
+from chronosim.adapters.datasets.stepping import first_observation, steps_of
 from chronosim.episodes import EpisodeWriter
-from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
+from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.protocols import Prompter
+from chronosim.types import Observation
 
 __all__ = ["Contents", "Conversion", "ImportReport", "Importer", "import_dataset"]
 
@@ -51,47 +55,6 @@ class Importer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
-    """How foreign rows become steps; every value is noted in each episode's `about`.
-
-    Attributes:
-        size: Height and width that frames are fitted to: cut to the shape, then resized.
-        source_fps: The source's rows a second, where it does not say.
-        fps: Rows a second to resample to, actions held; None: as they are.
-        rows_per_step: Rows in one step; the frames between them become its trajectory.
-        action: What the step's action is made of: the `first` row's, the `chunk` of all rows',
-            their `mean`, or their `sum`.
-        text: Words of every step; None: as the source says.
-        synthetic: Whether the source's frames were predicted by a model, where it does not say.
-
-    Raises:
-        InvalidConfig: A value that cannot work.
-    """
-
-    size: Sequence[int] | None = None
-    source_fps: float | None = None
-    fps: float | None = None
-    rows_per_step: int = 1
-    action: str = "first"
-    text: str | None = None
-    synthetic: bool = False
-
-    def __post_init__(self) -> None:
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise InvalidConfig(f"size must be a height and a width in pixels, not {self.size}")
-        if self.rows_per_step < 1:
-            raise InvalidConfig(f"rows_per_step must be 1 or more, not {self.rows_per_step}")
-        if self.action not in COMBINATIONS:
-            raise InvalidConfig(
-                f"action must be one of {', '.join(COMBINATIONS)}, not {self.action!r}"
-            )
-        for name in ("source_fps", "fps"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InvalidConfig(f"{name} must be above 0, not {value}")
-
-
-@dataclass(frozen=True, slots=True)
 class ImportReport:
     """What an import did.
 
@@ -109,7 +72,7 @@ class ImportReport:
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.episodes} episodes, {self.steps:,} steps"]
-        return "\n".join(lines + ([f"left behind: {', '.join(self.lost)}"] if self.lost else []))
+        return "\n".join(lines + ([f"left behind: {'; '.join(self.lost)}"] if self.lost else []))
 
 
 def import_dataset(
@@ -143,17 +106,19 @@ def import_dataset(
         EpisodeNotFound: There is no data set at `source`, or a part of it is missing.
         EpisodeExists: There is something at `output`.
         InvalidConfig: A setting that cannot work.
-        InvalidEpisode: The source contradicts itself, is unfinished, or would have to be executed.
-        InvalidAction: The source's actions are of several widths, or the prompter refuses one.
-        InvalidFrame: The source's frames are of several sizes.
+        InvalidEpisode: The source contradicts itself, is unfinished, would have to be executed, has
+            episodes unlike one another, or is chronosim's own.
+        InvalidAction: An episode's actions are of several widths, or the prompter refuses one.
+        InvalidFrame: An episode's frames are of several sizes.
         EpisodeWriteError: The disk refuses; nothing is left behind.
         MissingDependency: The format's library is not installed.
     """
     source, conversion = Path(source), conversion or Conversion()
     if not source.exists():
         raise EpisodeNotFound(f"there is no data set at {source}")
+    check_foreign(source)
     contents = importer.read(source)
-    lost, steps = set(contents.unread), 0
+    lost, steps, known = set(contents.unread), 0, Likeness()
     size = None if conversion.size is None else (conversion.size[0], conversion.size[1])
     with draft(output, force=force, keep=source) as folder:
         bar = tqdm(contents.recordings, total=contents.count, unit="episode", disable=not progress)
@@ -163,10 +128,10 @@ def import_dataset(
             lost |= left_behind(
                 found, recording, rows_per_step=conversion.rows_per_step, action=conversion.action
             )
-            about = _about(source, importer, found, recording, conversion, prompter)
-            path = folder / f"{number:07d}"
+            about = about_import(source, repr(importer), found, recording, conversion, prompter)
             first = first_observation(recording, size, prompter)
-            with EpisodeWriter(path, first, about) as writer:
+            _check_alike(known, recording, first)
+            with EpisodeWriter(folder / f"{number:07d}", first, about) as writer:
                 for step in steps_of(
                     recording,
                     rows_per_step=conversion.rows_per_step,
@@ -185,26 +150,13 @@ def import_dataset(
     return ImportReport(Path(output), contents.count, steps, tuple(sorted(lost)))
 
 
-def _about(
-    source: Path,
-    importer: Importer,
-    found: Recording,
-    recording: Recording,
-    conversion: Conversion,
-    prompter: Prompter | None,
-) -> dict[str, Any]:
-    said = found.about.get("synthetic")
-    return {
-        "source": source.name,
-        "format": repr(importer),
-        "episode": found.name,
-        "source_fps": found.fps or conversion.source_fps,
-        "synthetic": conversion.synthetic if said is None else said,
-        "seconds_per_step": (
-            conversion.rows_per_step / recording.fps if recording.fps is not None else None
-        ),
-        "conversion": {**asdict(conversion), "size": conversion.size and list(conversion.size)},
-        "prompter": None if prompter is None else repr(prompter),
-        "unused_action": None if found.closed else found.actions[-1].tolist(),
-        "origin": dict(found.about) or None,
+def _check_alike(known: Likeness, recording: Recording, first: Observation) -> None:
+    """Holds an episode, as it will be, to the first one: others learn from all of them at once."""
+    acted = recording.actions
+    others = {
+        "states": first.state.shape,
+        "actions": "words" if acted.dtype.kind == "U" else acted.shape[1:],
     }
+    apart = "import episodes that are not alike apart"
+    known.check(recording.name, {"frames": first.frame.shape[:2]}, f"{apart}, or give frame_size=")
+    known.check(recording.name, others, apart)

@@ -36,8 +36,8 @@ class LeRobotExporter:
         lossless: Whether a video keeps every pixel (in RGB) rather than YUV 4:2:0.
         task: Words of every row's task; None: those of its step.
         robot: LeRobot's `robot_type`.
-        last_observation: `drop`: as LeRobot's recorder does; `keep`: as one more row that repeats
-            the last action, or has the one that an import could not use.
+        last_observation: `drop`: as LeRobot's recorder does; `keep`: as one more row, the one that
+            an import could not use, or else one that repeats the last action.
 
     Raises:
         InvalidConfig: `last_observation` is something else, or the camera's name has a slash.

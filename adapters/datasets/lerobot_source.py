@@ -19,7 +19,14 @@ import numpy as np
 from PIL import Image
 
 from chronosim.adapters.datasets.clips import read_clip
-from chronosim.adapters.datasets.guard import camera_of, fill_template, inside, lines_of, read_json
+from chronosim.adapters.datasets.guard import (
+    camera_of,
+    fill_template,
+    inside,
+    lines_of,
+    other_format,
+    read_json,
+)
 from chronosim.adapters.datasets.importing import Contents
 from chronosim.adapters.datasets.last import without_last_row
 from chronosim.adapters.datasets.parquet import read_columns, read_rows
@@ -57,6 +64,8 @@ class LeRobotImporter:
             InvalidEpisode: It was never finished, is of another version, has no such feature, or
                 names a file outside of its folder.
         """
+        if not (source / "meta" / "info.json").is_file():
+            raise other_format(source, "LeRobot data set", "meta/info.json")
         info = read_json(source / "meta" / "info.json")
         version = str(info.get("codebase_version"))
         if not version.startswith(("v2.", "v3.")):

@@ -8,7 +8,9 @@ import numpy as np
 
 from chronosim.adapters.datasets.recording import Recording
 
-__all__ = ["left_behind"]
+__all__ = ["LAST_ROW", "left_behind"]
+
+LAST_ROW = "each episode's last row (action, reward, end, words): its outcome is not known"
 
 
 def left_behind(
@@ -24,7 +26,7 @@ def left_behind(
     """
     rows = len(recording) - (not recording.closed)
     lost: dict[str, Any] = {
-        "each episode's last action, whose outcome is not known": not recording.closed,
+        LAST_ROW: not recording.closed,
         "rows between those of the new rate": recording is not found and recording.fps != found.fps,
         "rows at the end that make no whole step": rows % rows_per_step > 0,
     }

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from chronosim.adapters.datasets.guard import camera_of, read_json
+from chronosim.adapters.datasets.guard import camera_of, other_format, read_json
 from chronosim.adapters.datasets.guard_hdf5 import open_guarded
 from chronosim.adapters.datasets.importing import Contents
 from chronosim.adapters.datasets.minari import KINDS
@@ -50,6 +50,8 @@ class MinariImporter:
                 no frames; or it leads out of itself.
         """
         folder = source / "data" if (source / "data" / "metadata.json").is_file() else source
+        if not (folder / "metadata.json").is_file():
+            raise other_format(source, "Minari data set", "data/metadata.json")
         metadata = read_json(folder / "metadata.json")
         storage, spaces = _open(folder, metadata)
         cameras = [name for name, space in spaces.items() if _is_frame(space)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chronosim.adapters.datasets.guard import camera_of
+from chronosim.adapters.datasets.guard import camera_of, other_format
 from chronosim.adapters.datasets.guard_hdf5 import h5py, open_guarded
 from chronosim.adapters.datasets.importing import Contents
 from chronosim.adapters.datasets.recording import Frames, Recording, make_recording
@@ -49,6 +49,9 @@ class RobomimicImporter:
             InvalidEpisode: It is no robomimic file, has no such camera, or leads out of itself.
         """
         path = source / FILE if source.is_dir() else source
+        if not path.is_file():
+            advice = "name the file itself, or its format="
+            raise other_format(source, "robomimic data set", FILE, advice)
         with open_guarded(path) as file:
             if "data" not in file or not len(file["data"]):
                 raise InvalidEpisode(f"{path} has no demonstrations in data/")

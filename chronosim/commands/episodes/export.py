@@ -12,12 +12,11 @@ Examples:
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from chronosim.adapters.datasets.exporting import export_dataset
 from chronosim.commands.finding import dataset_at, place
+from chronosim.commands.output import output_path
 from chronosim.commands.settings import make_part
 
 __all__ = ["run"]
@@ -31,7 +30,7 @@ def run(config: DictConfig) -> None:
     """
     report = export_dataset(
         str(dataset_at(place(config.path))),
-        Path(str(config.output)).expanduser(),
+        output_path(config),
         make_part(config, "format"),
         rows=config.rows,
         seconds_per_step=config.seconds_per_step,

@@ -12,12 +12,11 @@ Examples:
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from omegaconf import DictConfig, ListConfig
 
 from chronosim.adapters.datasets.importing import Conversion, import_dataset
 from chronosim.commands.finding import place
+from chronosim.commands.output import output_path
 from chronosim.commands.settings import make_part, whole_number
 from chronosim.errors import InvalidConfig
 
@@ -41,7 +40,7 @@ def run(config: DictConfig) -> None:
     )
     report = import_dataset(
         str(place(config.path)),
-        Path(str(config.output)).expanduser(),
+        output_path(config),
         make_part(config, "format"),
         conversion,
         prompter=make_part(config, "prompter") if "prompter" in config else None,

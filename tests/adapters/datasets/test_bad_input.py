@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -401,6 +402,40 @@ def test_folders_hold_no_pickles(tmp_path: Path) -> None:
     refused(source, "folder", EpisodeNotFound, "no frames beside")
     np.save(source / "one.npy", np.array([Bomb()], object), allow_pickle=True)
     refused(source, "folder", InvalidEpisode, "pickles are refused")
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        ("lerobot", "foreign is no LeRobot data set (it has no meta/info.json): name its format="),
+        ("minari", "no Minari data set (it has no data/metadata.json): name its format="),
+        ("robomimic", "no robomimic data set (it has no demos.hdf5): name the file itself, or its"),
+        ("diffusion-policy", "no diffusion_policy data set (it has no .zgroup of Zarr v2): name"),
+        ("folder", "no folder of tables and frames (it has no table of an episode: .json, .jsonl"),
+    ],
+)
+def test_another_format(exported: Callable[..., Path], name: str, lacks: str) -> None:
+    source = exported("diffusion-policy" if name == "lerobot" else "lerobot")
+    refused(source, name, EpisodeNotFound, re.escape(lacks))
+
+
+@pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "folder"])
+@pytest.mark.parametrize("part", [".", "run", "0000002"])
+def test_our_own_episodes(dataset: Maker, tmp_path: Path, name: str, part: str) -> None:
+    source = dataset(steps=1)
+    if part == "run":  # as the commands lay out their results
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "report.json").write_text("{}")
+        source = source.rename(tmp_path / "run" / "episodes").parent
+    else:
+        source = source / part
+    refused(source, name, InvalidEpisode, "holds chronosim's own episodes already")
+
+
+def test_a_zarr_of_others_is_not_ours(tmp_path: Path) -> None:
+    for name in ("data", "meta"):
+        zarr.create_group(tmp_path / "foreign" / name, zarr_format=3)
+    refused(tmp_path / "foreign", "diffusion-policy", EpisodeNotFound, "no .zgroup of Zarr v2")
 
 
 @pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "minari", "robomimic", "folder"])

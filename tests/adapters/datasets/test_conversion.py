@@ -9,6 +9,7 @@ import pytest
 from chronosim import config
 from chronosim.adapters.datasets.exporting import export_dataset
 from chronosim.adapters.datasets.importing import Contents, Conversion, import_dataset
+from chronosim.adapters.datasets.losses import LAST_ROW
 from chronosim.adapters.datasets.recording import Frames, Recording, make_recording
 from chronosim.adapters.datasets.resampling import resample
 from chronosim.adapters.prompters.driving import DrivingPrompter
@@ -19,14 +20,16 @@ from tests.adapters.datasets.conftest import Maker, readers
 
 def recording(rows: int = 6, *, closed: bool = True, **columns: Any) -> Recording:
     """Rows whose frames, states and actions all say their number."""
-    shots = [np.full((4, 6, 3), row, np.uint8) for row in range(rows + closed)]
+    size = columns.pop("size", (4, 6))
+    shots = [np.full((*size, 3), row, np.uint8) for row in range(rows + closed)]
+    states = np.arange(rows + closed, dtype=np.float32)[:, None]
     return make_recording(
-        "one",
+        columns.pop("name", "one"),
         Frames(lambda: iter(shots)),
         columns.pop("actions", np.arange(rows, dtype=np.float32)[:, None]),
         closed=closed,
         fps=columns.pop("fps", 10.0),
-        states=np.arange(rows + closed, dtype=np.float32)[:, None],
+        states=columns.pop("states", states),
         texts=[f"row {row}" for row in range(rows)],
         rewards=np.ones(rows),
         terminated=np.arange(rows) == rows - 1,
@@ -126,7 +129,7 @@ def test_what_is_left_behind_is_said(tmp_path: Path) -> None:
         tmp_path, tmp_path / "out", given, Conversion(rows_per_step=3, fps=11), progress=False
     )
     assert set(report.lost) == {
-        "each episode's last action, whose outcome is not known",
+        LAST_ROW,
         "rows between those of the new rate",
         "rows at the end that make no whole step",
         "the actions of single rows (a step has: first)",
@@ -187,8 +190,71 @@ def test_recordings_that_cannot_be_converted(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"size": (8, 6)}, r"two has frames \(8, 6\), but one has \(4, 6\).*frame_size="),
+        ({"actions": np.zeros((6, 2))}, r"two has actions \(2,\), but one has \(1,\)"),
+        ({"actions": np.array(["left"] * 6)}, "two has actions words, but one has"),
+        ({"states": np.zeros((7, 3))}, r"two has states \(3,\), but one has \(1,\)"),
+    ],
+)
+def test_episodes_that_are_not_alike(tmp_path: Path, other: dict[str, Any], sentence: str) -> None:
+    given = Given(recording(), recording(name="two", **other))
+    with pytest.raises(InvalidEpisode, match=sentence):
+        import_dataset(tmp_path, tmp_path / "out", given, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_that_are_fitted_may_differ(tmp_path: Path) -> None:
+    given = Given(recording(), recording(size=(8, 6)))
+    fitted = Conversion(size=(4, 4))
+    report = import_dataset(tmp_path, tmp_path / "out", given, fitted, progress=False)
+    assert [reader.frames.shape[1:] for reader in readers(report.path)] == [(4, 4, 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "conversion", "expected"),
+    [
+        (6, {}, {"action": [5], "reward": 1, "text": "row 5", "gap": 0}),
+        (6, {"text": "as one likes"}, {"action": [5], "text": None}),
+        (7, {"rows_per_step": 3}, {"action": [6], "reward": 1, "gap": 0}),
+        (6, {"rows_per_step": 3}, {"action": [5], "reward": 1, "gap": 2}),
+        (6, {"fps": 5}, {"action": [4], "reward": 2, "gap": 0}),
+        (6, {"fps": 4}, None),
+    ],
+)
+def test_a_row_without_an_outcome_is_kept_whole(
+    tmp_path: Path, rows: int, conversion: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    reader = imported(tmp_path, recording(rows, closed=False), **conversion)
+    unused = reader.about["unused_row"]
+    if expected is None:  # at that rate there is a frame after the last action
+        assert unused is None
+    else:
+        assert unused == unused | expected | {"terminated": True, "truncated": False}
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"model": {"name": "nano"}, "synthetic": True}, "nano via theirs"),
+        ({"source": "gym_pusht/PushT-v0", "synthetic": False}, "gym_pusht/PushT-v0 via theirs"),
+        ({"synthetic": True}, "theirs (synthetic)"),
+        ({"robot_type": "so100"}, "theirs"),
+    ],
+)
+def test_imported_episodes_name_their_world(
+    tmp_path: Path, about: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    given = Given(recording(about=about))
+    import_dataset(tmp_path / "theirs", tmp_path / "out", given, progress=False)
+    assert readers(tmp_path / "out")[0].about["source"] == said
+
+
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     imported(tmp_path, recording())
-    with pytest.raises(EpisodeExists, match="force=true"):
+    with pytest.raises(EpisodeExists, match="or --force"):
         imported(tmp_path, recording(3))
     assert readers(tmp_path / "out")[0].steps == 6

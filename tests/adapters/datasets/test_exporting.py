@@ -68,11 +68,32 @@ def test_the_report_says_what_was_done(dataset: Maker, tmp_path: Path) -> None:
     assert "left out, unfinished or without a step: empty, live" in str(report)
 
 
+def test_every_rate_is_said(dataset: Maker, tmp_path: Path) -> None:
+    source = dataset()
+    write_episode(source / "0000009", seed=9, about={"seconds_per_step": 0.9})
+    report = export_dataset(source, tmp_path / "two", Names(), progress=False)
+    assert report.fps == (1 / 0.36, 1 / 0.9)
+    assert "each a held action, 2.778 and 1.111 a second" in str(report)
+    for name, seconds in (("10", None), ("11", 0.5), ("12", 4)):
+        write_episode(source / name, seed=1, about={"seconds_per_step": seconds})
+    report = export_dataset(source, tmp_path / "many", Names(), progress=False)
+    assert "0.25 to 2.778 a second or no clock" in str(report)
+
+
+@pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "minari", "robomimic"])
+def test_a_format_with_one_rate_refuses_two(dataset: Maker, tmp_path: Path, name: str) -> None:
+    source = dataset(steps=1)
+    write_episode(source / "0000009", seed=9, steps=1, about={"seconds_per_step": 0.5})
+    with pytest.raises(InvalidEpisode, match=r"0000009 has rows a second 2.0, but 0000002 has 2.7"):
+        export_dataset(source, tmp_path / "out", config.load("export", name), progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_overwritten_unasked(dataset: Maker, tmp_path: Path) -> None:
     source, out = dataset(), tmp_path / "out"
     out.mkdir()
     (out / "precious").write_text("mine")
-    with pytest.raises(EpisodeExists, match="force=true"):
+    with pytest.raises(EpisodeExists, match="or --force"):
         export_dataset(source, out, Names(), progress=False)
     assert contents(out) == {"precious": "mine"}
     export_dataset(source, out, Names(), force=True, progress=False)

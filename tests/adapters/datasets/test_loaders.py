@@ -14,6 +14,7 @@ import pytest
 from chronosim import config
 from chronosim.adapters.datasets.exporting import export_dataset
 from chronosim.adapters.datasets.importing import import_dataset
+from chronosim.adapters.datasets.losses import LAST_ROW
 from chronosim.errors import InvalidEpisode
 from tests.adapters.datasets.conftest import SECONDS, Maker, readers
 from tests.adapters.datasets.loaders.set_up import FOLDER
@@ -119,7 +120,7 @@ def test_what_lerobot_wrote_is_read(tmp_path: Path, kind: str) -> None:
     importer = config.load("import", "lerobot", camera="top")
     report = import_dataset(tmp_path / "theirs", tmp_path / "ours", importer, progress=False)
     assert report.lost == (
-        "each episode's last action, whose outcome is not known",
+        LAST_ROW,
         "the feature observation.images.wrist",
     )
     assert report.steps == 4 + 6

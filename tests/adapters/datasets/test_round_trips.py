@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from chronosim import config
 from chronosim.adapters.datasets.exporting import ExportReport, export_dataset
 from chronosim.adapters.datasets.importing import Conversion, ImportReport, import_dataset
+from chronosim.adapters.datasets.losses import LAST_ROW
 from chronosim.adapters.datasets.parquet import read_columns
 from tests.adapters.datasets.conftest import Maker, assert_same_steps, readers
 
@@ -30,6 +32,8 @@ FORMATS: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     ("robomimic", "robomimic", {}, ()),
     ("mp4", "folder", {"lossless": True}, ()),
 ]
+LEROBOT_ROWS = Path("data") / "chunk-000" / "file-000.parquet"
+TASKS = Path("meta") / "tasks.parquet"
 IDS = ["-".join([out, *map(str, settings.values())]) for out, _, settings, _ in FORMATS]
 
 
@@ -107,27 +111,72 @@ def test_what_is_dropped_is_said(dataset: Maker, out: str) -> None:
     source = dataset()
     exported, imported = out_and_in(source, out, out, {}, "steps", 1)
     assert "the last observation" in exported.lost
-    assert imported.lost == ("each episode's last action, whose outcome is not known",)
+    assert imported.lost == (LAST_ROW,)
+    assert str(imported).endswith(f"left behind: {LAST_ROW}")
     assert imported.steps == 8
     for ours, theirs in zip(readers(source), readers(imported.path), strict=True):
-        unused = ours.column("action")[-1].tolist()
-        assert theirs.about["unused_action"] == unused
+        last, unused = ours.step(ours.steps - 1), theirs.about["unused_row"]
+        assert unused["action"] == np.asarray(last.action).tolist()
+        for name in ("reward", "terminated", "truncated", "text", "seed"):
+            assert unused[name] == getattr(last, name), name
         np.testing.assert_array_equal(theirs.column("action"), ours.column("action")[:-1])
         np.testing.assert_array_equal(theirs.frames, ours.frames[:-1])
 
 
 def test_a_foreign_data_set_comes_out_as_it_went_in(dataset: Maker) -> None:
-    """Its last action, which no step can hold, goes along in what is said of the episode."""
+    """Its last row, which no step can hold, goes along in what is said of the episode."""
+    source = dataset()
+    foreign = source.with_name("foreign")
+    export_dataset(source, foreign, config.load("export", "lerobot"), progress=False)
+    rows, tasks = read_columns(foreign / LEROBOT_ROWS), read_columns(foreign / TASKS)
+    assert rows["next.terminated"][2:4] == [False, True]
+    assert rows["next.reward"][3] > rows["next.reward"][2]
+    keeping = config.load("export", "lerobot", last_observation="keep")
+    for turn in range(2):  # what came in twice goes out like what came in once
+        mine, again = (source.with_name(f"{name}{turn}") for name in ("mine", "again"))
+        told = import_dataset(foreign, mine, config.load("import", "lerobot"), progress=False)
+        assert (told.steps, told.lost) == (8, (LAST_ROW,))
+        export_dataset(mine, again, keeping, progress=False)
+        assert read_columns(again / LEROBOT_ROWS) == rows
+        assert read_columns(again / TASKS) == tasks
+        foreign = again
+
+
+def test_a_replay_buffer_comes_out_as_it_went_in(dataset: Maker) -> None:
     source = dataset()
     foreign, mine, again = (source.with_name(name) for name in ("foreign", "mine", "again"))
-    export_dataset(source, foreign, config.load("export", "lerobot"), progress=False)
-    import_dataset(foreign, mine, config.load("import", "lerobot"), progress=False)
-    keeping = config.load("export", "lerobot", last_observation="keep")
+    plain = config.load("export", "diffusion-policy")
+    export_dataset(source, foreign, plain, progress=False)
+    import_dataset(foreign, mine, config.load("import", "diffusion-policy"), progress=False)
+    keeping = config.load("export", "diffusion-policy", last_observation="keep")
     export_dataset(mine, again, keeping, progress=False)
-    table = Path("data") / "chunk-000" / "file-000.parquet"
-    before, after = (read_columns(folder / table) for folder in (foreign, again))
-    for name in ("action", "observation.images.front", "observation.state", "timestamp", "index"):
-        assert before[name] == after[name], name
+    before: Any
+    after: Any
+    before, after = (zarr.open_group(folder, mode="r") for folder in (foreign, again))
+    assert before.attrs["texts"] == after.attrs["texts"]
+    for name, values in before["data"].arrays():
+        np.testing.assert_array_equal(values[:], after[f"data/{name}"][:], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("about", "action", "reward"),
+    [
+        ({"unused_action": [1.5, 2.5, 3.5]}, [1.5, 2.5, 3.5], 0),
+        ({"unused_row": {"action": [1.5, 2.5, 3.5], "reward": 7.0, "gap": 2}}, None, 0),
+        ({"unused_row": {"action": [1.5], "reward": 7.0, "gap": 0}}, None, 7),
+    ],
+)
+def test_a_last_row_is_not_made_up(
+    dataset: Maker, about: dict[str, Any], action: list[float] | None, reward: float
+) -> None:
+    """An older import kept the action alone; a row after a gap belongs to a later observation."""
+    source = dataset(about=about)
+    keeping = config.load("export", "lerobot", last_observation="keep")
+    export_dataset(source, source.with_name("out"), keeping, progress=False)
+    rows = read_columns(source.with_name("out") / LEROBOT_ROWS)
+    assert rows["action"][4] == (rows["action"][3] if action is None else action)
+    assert rows["next.reward"][4] == reward
+    assert rows["next.done"][3:5] == [True, False]
 
 
 @pytest.mark.parametrize("settings", [{"video": True}, {}])
