@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
+from typing import Any
 
 import numpy as np
-import psutil
 import torch
 
+from chronosim.evaluation.probes import finish, flops_of, memory_of, seconds_of
 from chronosim.models.sampling import Sampling
 from chronosim.protocols import WorldModel
 from chronosim.types import EditPrompt, Prediction
 
 __all__ = ["Contender", "Timed", "matmul_rate", "measure"]
-
-_SAMPLED = 0.005  # seconds between two looks at the memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +28,8 @@ class Contender:
         model: Answers.
         kind: `outcome` or `preview`: those of one kind give the same frames.
         sampling: How it samples.
+        transformer: The network that it denoises with.
+        stock: Whether it is what the others of its kind are compared with.
         forget: Called before each turn: nothing remembered of an earlier one may help.
     """
 
@@ -37,6 +37,8 @@ class Contender:
     model: WorldModel
     kind: str
     sampling: Sampling
+    transformer: Any
+    stock: bool = False
     forget: Callable[[], None] = lambda: None
 
 
@@ -47,12 +49,16 @@ class Timed:
     Attributes:
         seconds: Of each call, by the number of environments it stepped.
         predictions: What it answered with one environment.
-        memory: Bytes at most in an untimed call: allocated on a GPU, or of the whole process.
+        loops: Seconds of the denoising in each call for one environment.
+        memory: Bytes at most in an untimed call for one environment (`memory_of`).
+        flops: Of the transformer in such a call (`flops_of`).
     """
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
     predictions: list[Prediction] = field(default_factory=list)
-    memory: int = 0
+    loops: list[float] = field(default_factory=list)
+    memory: int | None = None
+    flops: int = 0
 
     def latency(self, share: float, environments: int = 1) -> float:
         """A percentile of the seconds of a call."""
@@ -82,25 +88,29 @@ def measure(
         environments: Numbers of environments; 1 is among them.
         device: Whose memory is looked at.
         progress: Called after every call; there are `len(contenders) * len(environments) *
-            (len(prompts) + 1)` and one more for each contender.
+            (len(prompts) + 1)` and two more for each contender.
     """
     found = [Timed({number: [] for number in environments}) for _ in contenders]
     for contender, timed in zip(contenders, found, strict=True):
         for number in environments:
             _call(contender, _take(prompts, 0, number), device)
             progress()
-        with _peak(device) as most:
-            _call(contender, _take(prompts, 0, 1), device)
-        timed.memory = most[0]
+        alone = partial(contender.model.predict, _take(prompts, 0, 1))
+        contender.forget()
+        timed.memory = memory_of(alone, device)
+        progress()
+        contender.forget()
+        timed.flops = flops_of(alone, contender.transformer)
         progress()
     order = list(range(len(contenders)))
     for turn in range(len(prompts)):
         for number in environments:
             for index in order[turn % len(order) :] + order[: turn % len(order)]:
                 given = _take(prompts, turn, number)
-                seconds, answer = _call(contenders[index], given, device)
+                answer, seconds, loop = _call(contenders[index], given, device)
                 found[index].seconds[number].append(seconds)
                 if number == 1:
+                    found[index].loops.append(loop)
                     found[index].predictions += answer
                 progress()
     return found
@@ -112,10 +122,10 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     a = torch.randn(side, side, device=device).to(dtype)
     seconds = []
     for _ in range(times + 2):
-        _finish(device)
+        finish(device)
         began = perf_counter()
         a @ a
-        _finish(device)
+        finish(device)
         seconds.append(perf_counter() - began)
     return 2 * side**3 / float(np.median(seconds[2:]))
 
@@ -126,40 +136,6 @@ def _take(prompts: Sequence[EditPrompt], first: int, number: int) -> list[EditPr
 
 def _call(
     contender: Contender, prompts: Sequence[EditPrompt], device: torch.device
-) -> tuple[float, Sequence[Prediction]]:
+) -> tuple[Sequence[Prediction], float, float]:
     contender.forget()
-    _finish(device)
-    began = perf_counter()
-    answer = contender.model.predict(prompts)
-    _finish(device)
-    return perf_counter() - began, answer
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-@contextmanager
-def _peak(device: torch.device) -> Iterator[list[int]]:
-    """Gives the most memory in use meanwhile, once it is over."""
-    most = [0]
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        yield most
-        most[0] = torch.cuda.max_memory_allocated(device)
-        return
-    process, over = psutil.Process(), threading.Event()
-
-    def look() -> None:
-        while not over.wait(_SAMPLED):
-            most[0] = max(most[0], process.memory_info().rss)
-
-    watcher = threading.Thread(target=look, daemon=True)
-    watcher.start()
-    try:
-        yield most
-    finally:
-        over.set()
-        watcher.join()
-        most[0] = max(most[0], process.memory_info().rss)
+    return seconds_of(partial(contender.model.predict, prompts), contender.transformer, device)

@@ -1,8 +1,9 @@
-"""The figures of a speed comparison, as numbers and as a table."""
+"""The figures of a speed comparison, as numbers, as a table and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from math import isfinite
 from typing import Any
 
@@ -10,90 +11,171 @@ import numpy as np
 
 from chronosim.evaluation.fidelity import psnr, squared_error
 from chronosim.evaluation.speed import Contender, Timed
+from chronosim.models.sampling import Sampling
 from chronosim.types import Trajectory
 
-__all__ = ["figures", "markdown"]
+__all__ = ["explain", "figures", "markdown"]
+
+_OURS = ("compiled", "fused", "attention", "batched_guidance")  # the stock pipeline has none
+_SHARED = ("storage", "tiling", "parallel")
 
 
 def figures(
     contenders: Sequence[Contender],
     timed: Sequence[Timed],
-    flops: Sequence[int],
     rate: float,
     truth: Sequence[Trajectory] | None,
 ) -> list[dict[str, Any]]:
     """Works out what each contender did, in JSON values.
 
     Args:
-        contenders: Who; the last of each kind is the one that the others of it are compared with.
+        contenders: Who; each is compared with the stock one of its kind, where there is one.
         timed: What was measured of each.
-        flops: Of a prediction of each, of the transformer alone.
         rate: The machine's floating-point operations a second.
-        truth: What truly came of each prompt; None: nobody knows, and PSNR is to that last one.
+        truth: What truly came of each prompt; None: nobody knows, and PSNR is to the stock one.
+
+    Returns:
+        A mapping for each; without a stock one there is no `times_stock` and no `from_stock`, and
+        without the truth as well no `psnr`. None where two cannot be compared.
     """
-    stock = {contender.kind: found for contender, found in zip(contenders, timed, strict=True)}
+    pairs = list(zip(contenders, timed, strict=True))
+    stock = {contender.kind: (contender, found) for contender, found in pairs if contender.stock}
     rows = []
-    for contender, found, work in zip(contenders, timed, flops, strict=True):
-        other = stock[contender.kind]
-        ours = [prediction.trajectory for prediction in found.predictions]
-        theirs = [prediction.trajectory for prediction in other.predictions]
-        true = theirs if truth is None else truth
-        median = found.latency(50)
-        rows.append(
-            {
-                "name": contender.name,
-                "kind": contender.kind,
-                "frames": len(ours[0]),
-                "p50": median,
-                "p95": found.latency(95),
-                "times_stock": other.latency(50) / median,
-                "steps_per_second": {str(n): found.rate(n) for n in found.seconds},
-                "memory": found.memory,
-                "flops": work,
-                "share_of_matmul_rate": work / (median * rate),
-                "from_stock": _largest(ours, theirs),
-                "psnr": _psnr([t[-1:] for t in ours], [t[-1:] for t in true]),
-                "psnr_between": _psnr([t[:-1] for t in ours], [t[:-1] for t in true]),
-                "seconds": {str(n): values for n, values in found.seconds.items()},
-            }
-        )
+    for contender, found in pairs:
+        ours, loop = _trajectories(found), float(np.median(found.loops))
+        row: dict[str, Any] = {
+            "name": contender.name,
+            "kind": contender.kind,
+            "sampling": asdict(contender.sampling),
+            "frames": len(ours[0]),
+            "p50": found.latency(50),
+            "p95": found.latency(95),
+            "steps_per_second": {str(n): found.rate(n) for n in found.seconds},
+            "loop_p50": loop,
+            "flops": found.flops,
+            "share_of_matmul_rate": found.flops / (loop * rate),
+            "memory": found.memory,
+            "seconds": {str(n): values for n, values in found.seconds.items()},
+            "loop_seconds": found.loops,
+        }
+        true = truth
+        if contender.kind in stock:
+            other, theirs = stock[contender.kind]
+            alike = not contender.stock and _same(contender.sampling, other.sampling)
+            row["times_stock"] = theirs.latency(50) / found.latency(50)
+            row["from_stock"] = _largest(ours, _trajectories(theirs)) if alike else None
+            if truth is None:
+                true = [] if contender.stock else _trajectories(theirs)
+        if true is not None:
+            row["psnr"] = _psnr([t[-1:] for t in ours], [t[-1:] for t in true])
+            row["psnr_between"] = _psnr([t[:-1] for t in ours], [t[:-1] for t in true])
+        rows.append(row)
     return rows
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Lays the figures out as a Markdown table."""
-    numbers = list(rows[0]["steps_per_second"])
-    head = ["", "frames", "p50, s", "p95, s", "x stock"]
-    head += [f"env-steps/s, {number} env{'s' * (number != '1')}" for number in numbers]
-    head += ["peak MiB", "GFLOP", "of matmul rate", "PSNR outcome / between, dB", "off stock by"]
+def markdown(rows: Sequence[Mapping[str, Any]], truth: bool) -> str:
+    """Lays the figures out as a Markdown table.
+
+    Args:
+        rows: From `figures`.
+        truth: Whether PSNR is to the truth, not to the stock one.
+    """
+    named = [dict(_cells(row, "the truth" if truth else "stock")) for row in rows]
+    head = list(named[0])
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for row in rows:
-        rates = [f"{row['steps_per_second'][number]:.2f}" for number in numbers]
-        lines.append(
-            [
-                row["name"],
-                str(row["frames"]),
-                f"{row['p50']:.3f}",
-                f"{row['p95']:.3f}",
-                f"{row['times_stock']:.2f}",
-                *rates,
-                f"{row['memory'] / 2**20:,.0f}",
-                f"{row['flops'] / 1e9:,.1f}",
-                f"{row['share_of_matmul_rate']:.0%}",
-                f"{_short(row['psnr'])} / {_short(row['psnr_between'])}",
-                _levels(row["from_stock"]),
-            ]
-        )
+    lines += [[cells[column] for column in head] for cells in named]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _psnr(ours: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float | None:
-    """PSNR of the squared error pooled over all; None: nothing to compare, or equal."""
-    pairs = [(a, b) for a, b in zip(ours, truth, strict=True) if len(a) == len(b) > 0]
+def explain(report: Mapping[str, Any]) -> str:
+    """Says what was timed, on what, and what the columns mean.
+
+    Args:
+        report: As `chronosim bench model` writes it to figures.json.
+    """
+    machine, model, versions = report["machine"], report["model"], report["versions"]
+    settings, (height, width), sampling = report["settings"], report["size"], model["sampling"]
+    ways = [f"{name}={model[name]}" for name in _OURS if model.get(name)]
+    alone = [f"{' '.join(ways)} (ours alone)" if settings["stock"] else " ".join(ways)]
+    shared = [f"{name}={model[name]}" for name in _SHARED if model.get(name)]
+    shared += [f"quantization of {part}" for part in model.get("quantization", {})]
+    timed = [
+        f"{model['name']} at {height} x {width}",
+        _count(sampling["denoising_steps"], "denoising step"),
+        f"guidance {sampling['guidance']:g}",
+        f"flow shift {sampling['flow_shift']:g}",
+        f"{sampling['scheduler']}",
+        f"{model['dtype']}",
+        f"{_count(model['micro_batch'], 'row')} at once",
+        *(alone if ways else []),
+        *shared,
+        f"{_count(settings['predictions'], 'round')} after a warm-up",
+        f"seed {settings['seed']}",
+    ]
+    gpu = machine.get("gpu")
+    on = [
+        *([gpu] if gpu else []),
+        f"{machine['processor']}",
+        f"{machine['usable_cpus'] or machine['cpus']} cores",
+        _count(machine["torch_threads"], "thread"),
+        f"Python {machine['python']}",
+        *(f"{n} {versions[n]}" for n in ("chronosim", "torch", "diffusers", "transformers")),
+    ]
+    held = (
+        "the most that is allocated on the GPU meanwhile, weights included"
+        if gpu
+        else "by how much the process grows over what it held just before"
+    )
+    return (
+        f"Timed: {', '.join(timed)}.\n"
+        f"On: {', '.join(on)}; one large product of matrices runs at "
+        f"{report['matmul_rate'] / 1e9:,.0f} GFLOP/s.\n"
+        "p50 and p95 are of a whole step of one environment, words and pictures included. The loop "
+        "is the denoising in it; GFLOP and the share of the matmul rate there are the "
+        f"transformer's alone. Memory is that of a call for one environment: {held}."
+    )
+
+
+def _cells(row: Mapping[str, Any], compared: str) -> Iterator[tuple[str, str]]:
+    """The columns' heads and what stands in a row; those that nobody can fill are left out."""
+    yield "", row["name"]
+    yield "frames", str(row["frames"])
+    yield "p50, s", f"{row['p50']:.3f}"
+    yield "p95, s", f"{row['p95']:.3f}"
+    if "times_stock" in row:
+        yield "x stock", f"{row['times_stock']:.2f}"
+    for number, rate in row["steps_per_second"].items():
+        yield f"env-steps/s, {_count(int(number), 'env')}", f"{rate:.2f}"
+    yield "loop p50, s", f"{row['loop_p50']:.3f}"
+    yield "transformer's GFLOP", f"{row['flops'] / 1e9:,.2f}"
+    yield "of the matmul rate, in the loop", f"{row['share_of_matmul_rate']:.0%}"
+    memory = row["memory"]
+    yield "memory of a call, MiB", "-" if memory is None else f"{memory / 2**20:,.0f}"
+    if "psnr" in row:
+        values = f"{_decibels(row['psnr'])} / {_decibels(row['psnr_between'])}"
+        yield f"PSNR to {compared}, outcome / between, dB", values
+    if "from_stock" in row:
+        levels = row["from_stock"]
+        yield "off stock by", "-" if levels is None else _count(levels, "grey level")
+
+
+def _trajectories(found: Timed) -> list[Trajectory]:
+    return [prediction.trajectory for prediction in found.predictions]
+
+
+def _same(one: Sampling, other: Sampling) -> bool:
+    """Whether two compute the same: reasoning in all of four steps is reasoning in four."""
+    alike = replace(one, reasoning_steps=other.reasoning_steps)
+    return alike == other and one.reasoned_steps == other.reasoned_steps
+
+
+def _psnr(ours: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float | str | None:
+    """PSNR of the squared error pooled over all, or "equal"; None: nothing to compare."""
+    pairs = [(a, b) for a, b in zip(ours, truth, strict=False) if len(a) == len(b) > 0]
     if not pairs:
         return None
     value = psnr(float(np.mean([squared_error(a, b) for a, b in pairs])))
-    return value if isfinite(value) else None
+    return value if isfinite(value) else "equal"
 
 
 def _largest(ours: Sequence[Trajectory], theirs: Sequence[Trajectory]) -> int:
@@ -102,9 +184,9 @@ def _largest(ours: Sequence[Trajectory], theirs: Sequence[Trajectory]) -> int:
     return max(int(np.abs(a.astype(int) - b.astype(int)).max()) for a, b in pairs)
 
 
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _decibels(value: float | str | None) -> str:
+    return "-" if value is None else value if isinstance(value, str) else f"{value:.1f}"
 
 
-def _levels(value: int) -> str:
-    return f"{value} grey level{'s' * (value != 1)}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

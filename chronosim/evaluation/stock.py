@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import chain
@@ -16,6 +17,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from diffusers.models.transformers.transformer_chronoedit import WanAttnProcessor
 from PIL import Image
 from torch import nn
+from transformers.utils import logging as transformers_logging
 
 from chronosim.evaluation.speed import Contender
 from chronosim.models.chronoedit import ChronoEdit
@@ -38,17 +40,23 @@ class StockChronoEdit:
     Args:
         components: Whose weights it shares; its modules are copies, as diffusers made them.
         sampling: Steps, guidance, flow shift and scheduler; reasoning is all or none.
+
+    Attributes:
+        transformer: Its own copy.
     """
 
     def __init__(self, components: Components, sampling: Sampling) -> None:
         self.sampling = sampling
         self._latents = components.latents
-        self._pipeline: Any = _hf.ChronoEditPipeline(
+        self.transformer = twin(components.transformer)
+        with _quiet():
+            pipeline = _hf.ChronoEditPipeline  # imported only now
+        self._pipeline: Any = pipeline(
             components.tokenizer,
             twin(components.text_encoder),
             twin(components.image_encoder),
             components.image_processor,
-            twin(components.transformer),
+            self.transformer,
             twin(components.vae),
             build_scheduler(components.scheduler.config, sampling),
         )
@@ -132,9 +140,24 @@ def pit(model: ChronoEdit, few: int, *, stock: bool = True) -> list[Contender]:
         ("preview: chronosim, full reasoning", "preview", full),
         (f"preview: chronosim, {drop}", "preview", early),
     ]
-    found = [Contender(n, model.resampled(s), kind, s, forget) for n, kind, s in ours]
+    own = parts.transformer
+    found = [Contender(n, model.resampled(s), kind, s, own, forget=forget) for n, kind, s in ours]
     if stock:
         for at, kind, sampling in ((1, "outcome", alone), (4, "preview", full)):
             name = f"{kind}: stock" + (", full reasoning" if kind == "preview" else "")
-            found.insert(at, Contender(name, StockChronoEdit(parts, sampling), kind, sampling))
+            theirs = StockChronoEdit(parts, sampling)
+            one = Contender(name, theirs, kind, sampling, theirs.transformer, stock=True)
+            found.insert(at, one)
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences transformers, which tells of another image processor than the one we give."""
+    log: Any = transformers_logging  # untyped
+    level = log.get_verbosity()
+    log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)

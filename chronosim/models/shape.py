@@ -9,9 +9,11 @@ import torch
 import transformers
 
 from chronosim.errors import InvalidConfig
+from chronosim.models.acceleration import accelerate, describe_acceleration
 from chronosim.models.components import Components
 from chronosim.models.memory import GIB, free_memory
 from chronosim.models.planning import plan_model
+from chronosim.models.settings import ModelSettings
 from chronosim.models.weights import load_components
 
 __all__ = ["make_14b_shape"]
@@ -48,20 +50,36 @@ _VISION: dict[str, Any] = {
     "hidden_act": "gelu",
 }
 _EXACT = ("time_embedder", "scale_shift_table", "norm1", "norm2", "norm3")  # float32, as loaded
+_PLAIN = ModelSettings()
 _hf: Any = diffusers  # untyped
 
 
-def make_14b_shape(device: torch.device, size: tuple[int, int]) -> Components:
+def make_14b_shape(
+    device: torch.device,
+    size: tuple[int, int],
+    rows: int = 1,
+    settings: ModelSettings = _PLAIN,
+) -> Components:
     """Makes a model of ChronoEdit-14B's shape, in bfloat16, with nano's tokenizer.
 
     Args:
         device: A GPU.
-        size: Height and width of the frames to come; four rows of them must fit.
+        size: Height and width of the frames to come.
+        rows: That are computed at once, all with their reasoning tokens; they are decoded one by
+            one.
+        settings: What makes it faster (`compiled`, `fused`, `attention`); the rest is not used.
 
     Raises:
-        InvalidConfig: It is no GPU, or has too little memory.
+        InvalidConfig: It is no GPU, or has too little memory; or the settings cannot work there.
     """
-    plan = plan_model("chronoedit-14b", device=str(device), micro_batch=1, revision="shape")
+    plan = plan_model(
+        "chronoedit-14b",
+        device=str(device),
+        dtype="bfloat16",
+        reasoning_steps="all",
+        micro_batch=rows,
+        revision="shape",
+    )
     need = plan.memory(size)
     assert need is not None
     if device.type == "cpu" or need.device > free_memory(device):
@@ -71,6 +89,8 @@ def make_14b_shape(device: torch.device, size: tuple[int, int]) -> Components:
             f"{free}: take shape=null, which measures the model itself"
         )
     small = load_components(plan_model("nano").location)
+    networks = make_networks(device)
+    accelerate(networks["transformer"], settings, device)
     return Components(
         tokenizer=small.tokenizer,
         image_processor=transformers.CLIPImageProcessorPil(
@@ -80,13 +100,17 @@ def make_14b_shape(device: torch.device, size: tuple[int, int]) -> Components:
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
         ),
         place=device,
-        variant={"loras": [], "weights": "random"},
-        **make_networks(device),
+        variant={"loras": [], "weights": "random", **describe_acceleration(settings)},
+        **networks,
     )
 
 
 def make_networks(device: torch.device) -> dict[str, Any]:
-    """Makes the four networks on a device, weights as their libraries draw them."""
+    """Makes the four networks on a device, weights as their libraries draw them.
+
+    The autoencoder decodes rows one by one: eight at once would take about 60 GiB at
+    480 x 832, by the figures of memory.py.
+    """
     whole: Any = transformers
     with device, _NumberFormat(torch.bfloat16):
         text = whole.UMT5EncoderModel(whole.UMT5Config(**_TEXT))
@@ -97,6 +121,7 @@ def make_networks(device: torch.device) -> dict[str, Any]:
     with device:
         vision = whole.CLIPVisionModel(whole.CLIPVisionConfig(**_VISION))
         vae = _hf.AutoencoderKLWan()
+    vae.enable_slicing()
     networks = {
         "text_encoder": text,
         "image_encoder": vision,

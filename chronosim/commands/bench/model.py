@@ -4,20 +4,21 @@ Both have the same weights, number format, frames, words, noise and denoising st
 in one run, so that whatever else the machine does hits both. Timed are the outcome alone (no
 reasoning), and a preview: frames in between, ours by full reasoning and by reasoning that is
 dropped early, the stock pipeline's by full reasoning, its only way to them. Nothing is remembered
-from one call to the next. Beside it: the memory at most, the transformer's arithmetic as a share of
-what this machine does in one large product of matrices, and how far outcomes lie from the reference
-simulator's truth where there is one, and from the stock pipeline's.
+from one call to the next. Beside it: the memory of a call; the transformer's arithmetic, counted in
+a call of each, and its share, in the denoising loop, of what this machine does in one large product
+of matrices; and how far predictions lie from the reference simulator's truth where there is one,
+and from the stock pipeline's where both sample alike.
 
 Examples:
     chronosim bench model
     chronosim bench model predictions=30 'num_envs=[1, 8]' threads=1
-    chronosim bench model shape=true14b denoising_steps=8 guidance=1 +model.compiled=true
+    chronosim bench model shape=true14b denoising_steps=8 guidance=1 model.compiled=true
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import Any
 
@@ -32,12 +33,10 @@ from chronosim.errors import InvalidConfig, MissingDependency
 from chronosim.evaluation.drives import draw_drive, random_frames
 from chronosim.evaluation.machine import describe_machine, list_versions
 from chronosim.evaluation.speed import matmul_rate, measure
-from chronosim.evaluation.speed_table import figures, markdown
+from chronosim.evaluation.speed_table import explain, figures, markdown
 from chronosim.evaluation.stock import pit
-from chronosim.models.acceleration import accelerate
-from chronosim.models.architecture import CHRONOEDIT_14B, read_architecture
 from chronosim.models.chronoedit import ChronoEdit
-from chronosim.models.cost import estimate_cost
+from chronosim.models.encoding import encode_text
 from chronosim.models.places import find_device
 from chronosim.models.presets import PRESETS
 from chronosim.models.settings import ModelSettings
@@ -47,6 +46,7 @@ from chronosim.types import EditPrompt, Trajectory
 __all__ = ["run"]
 
 _LOAD = "chronosim.models.loading.load"
+_SHAPED = ("compiled", "fused", "attention", "batched_guidance", "micro_batch")
 _ELSEWHERE = ("offload", "storage", "quantization", "parallel")  # not copied for the stock pipeline
 
 
@@ -67,32 +67,27 @@ def run(config: DictConfig) -> None:
     size = _size(config)
     model = _model(config, size or (480, 832), max(numbers))
     prompts, truth = _prompts(config, model, size, rounds)
+    _try(model, prompts)
     parts = model.components
     few = whole_number(config, "reasoning_steps", 1)
     contenders = pit(model, few, stock=bool(config.stock))
     folder = new_folder(config, "bench-model")
     rate = matmul_rate(parts.device, parts.dtype)
-    calls = len(contenders) * (len(numbers) * (rounds + 1) + 1)
+    calls = len(contenders) * (len(numbers) * (rounds + 1) + 2)
     with tqdm(total=calls, desc="timing", unit="call", leave=False) as bar:
         timed = measure(contenders, prompts, numbers, parts.device, partial(_count, bar))
-    shape = CHRONOEDIT_14B
-    if parts.folder is not None:
-        shape = read_architecture(parts.folder, parts.checkpoint)
-    height, width = prompts[0].frame.shape[:2]
-    flops = [estimate_cost(shape, one.sampling, (height, width)).prediction for one in contenders]
-    rows = figures(contenders, timed, flops, rate, truth)
-    identity = dict(model.identity) if parts.folder is not None else {"weights": "random"}
+    rows = figures(contenders, timed, rate, truth)
     report = {
         "rows": rows,
         "matmul_rate": rate,
         "truth": truth is not None,
-        "size": [height, width],
+        "size": list(prompts[0].frame.shape[:2]),
         "settings": OmegaConf.to_container(config, resolve=True),
-        "model": identity | {"device": str(parts.device), "dtype": str(parts.dtype)},
+        "model": _describe(model),
         "versions": list_versions(),
-        "machine": describe_machine() | {"torch_threads": torch.get_num_threads()},
+        "machine": _machine(parts.device),
     }
-    text = f"{markdown(rows)}\n\n{_words(report)}"
+    text = f"{markdown(rows, truth is not None)}\n\n{explain(report)}"
     (folder / "figures.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (folder / "figures.md").write_text(text + "\n", encoding="utf-8")
     print(text)
@@ -111,48 +106,63 @@ def _environments(config: DictConfig) -> list[int]:
 def _size(config: DictConfig) -> tuple[int, int] | None:
     if config.frame_size is None:
         return None
-    try:
-        height, width = (int(side) for side in config.frame_size)
-    except (TypeError, ValueError) as error:
-        raise InvalidConfig(
-            f"frame_size must be [height, width] in pixels, not {config.frame_size}"
-        ) from error
-    return height, width
+    size = config.frame_size
+    given: Any = OmegaConf.to_container(size) if OmegaConf.is_list(size) else []
+    if not (len(given) == 2 and all(type(side) is int and side >= 1 for side in given)):
+        raise InvalidConfig(f"frame_size must be [height, width] in pixels, not {size}")
+    return given[0], given[1]
 
 
 def _model(config: DictConfig, size: tuple[int, int], rows: int) -> ChronoEdit:
-    """The engine to be timed; the shape's is made by hand, with the speed settings of `model`."""
-    if config.stock:
-        for name in _ELSEWHERE:
-            if config.model.get(name) is not None:
-                raise InvalidConfig(
-                    f"the stock pipeline cannot share weights with {name}={config.model[name]}: "
-                    "give stock=false, or drop it"
-                )
+    """The engine to be timed."""
+    if config.shape not in (None, "true14b"):
+        raise InvalidConfig(f"shape must be true14b or null, not {config.shape!r}")
+    if config.model.get("_target_") != _LOAD:
+        raise InvalidConfig(
+            f"bench model times what {_LOAD} loads, not {config.model.get('_target_')}: "
+            "take model=nano or one of the presets"
+        )
     changes = {
         name: config[name] for name in ("denoising_steps", "guidance") if config[name] is not None
     }
-    if config.shape is None:
-        if config.model.get("_target_") != _LOAD:
+    if config.shape is not None:
+        return _shaped(config, size, rows, changes)
+    for name in _ELSEWHERE:
+        if config.stock and config.model.get(name) is not None:
             raise InvalidConfig(
-                f"bench model times what {_LOAD} loads, not {config.model.get('_target_')}: "
-                "take model=nano or one of the presets"
+                f"the stock pipeline cannot share weights with {name}={config.model[name]}: "
+                "give stock=false, or drop it"
             )
-        model: ChronoEdit = make_part(config, "model", **changes)
-        return model
-    if config.shape != "true14b":
-        raise InvalidConfig(f"shape must be true14b or null, not {config.shape!r}")
-    device = find_device(config.model.get("device"))
-    names = ("compiled", "fused", "attention", "batched_guidance")
-    settings = ModelSettings(**{n: config.model[n] for n in names if config.model.get(n)})
-    parts = make_14b_shape(device, size)
-    accelerate(parts.transformer, settings, device)
+    model: ChronoEdit = make_part(config, "model", **changes)
+    return model
+
+
+def _shaped(
+    config: DictConfig, size: tuple[int, int], rows: int, changes: dict[str, Any]
+) -> ChronoEdit:
+    """The engine with random weights, with the speed settings of `model`."""
+    given: Any = OmegaConf.to_container(config.model, resolve=True)
+    usual = {field.name: field.default for field in fields(ModelSettings)}
+    used = ("_target_", "name", "preset", "device", *_SHAPED)
+    unused = [
+        name
+        for name, value in given.items()
+        if name not in used and value not in (None, []) and value is not usual.get(name)
+    ]
+    if unused:
+        raise InvalidConfig(
+            f"shape=true14b has no use for {', '.join(f'model.{name}' for name in unused)}: drop "
+            f"it, or time the model itself with shape=null; it takes device, {', '.join(_SHAPED)}"
+        )
+    device = find_device(given.get("device"))
+    settings = ModelSettings(**{n: given[n] for n in _SHAPED if given.get(n) is not None})
+    together = min(settings.micro_batch or rows, rows)
     return ChronoEdit(
-        parts,
+        make_14b_shape(device, size, together, settings),
         replace(PRESETS["chronoedit-14b-turbo"].sampling, **changes),
         name="the shape of ChronoEdit-14B",
         batched_guidance=settings.batched_guidance,
-        micro_batch=config.model.get("micro_batch") or rows,
+        micro_batch=together,
     )
 
 
@@ -166,26 +176,40 @@ def _prompts(
             simulator, policy = make_part(config, "simulator"), make_part(config, "policy")
             return draw_drive(simulator, make_part(config, "prompter"), policy, number, seed)
         except MissingDependency as error:
-            print(f"outcomes are compared with one another, not with the truth: {error}")
+            print(f"outcomes are not compared with the truth: {error}")
     frames = random_frames(number, size or model.frame_size or (480, 832), seed)
     return [EditPrompt(frame, str(config.text), seed + i) for i, frame in enumerate(frames)], None
+
+
+def _try(model: ChronoEdit, prompts: list[EditPrompt]) -> None:
+    """Finds frames and words that the model does not take, before anything is written."""
+    frame = prompts[0].frame  # all are of one size
+    model.reconstruct(frame, frame[None])
+    with torch.inference_mode():
+        for prompt in prompts:
+            encode_text(model.components, prompt.text)
 
 
 def _count(bar: Any) -> None:
     bar.update()
 
 
-def _words(report: dict[str, Any]) -> str:
-    machine, model, versions = report["machine"], report["model"], report["versions"]
-    settings = report["settings"]
-    used = ", ".join(f"{name} {versions[name]}" for name in ("torch", "diffusers", "transformers"))
-    gpu = torch.cuda.get_device_name() if model["device"].startswith("cuda") else None
-    against = "the truth" if report["truth"] else "the stock pipeline, for nobody knows the truth"
-    return (
-        f"{gpu or machine['processor']}, {machine['usable_cpus']} cores, "
-        f"{machine['torch_threads']} threads; {used}; {model['dtype'].removeprefix('torch.')}, "
-        f"{report['size'][0]} x {report['size'][1]}, {settings['predictions']} rounds. "
-        f"One large product of matrices: {report['matmul_rate'] / 1e9:,.0f} GFLOP/s. "
-        f"Times are medians (p50) of a call for one environment; PSNR to {against}; memory is "
-        f"{'allocated on the GPU' if gpu else 'the whole process'}, at most."
-    )
+def _machine(device: torch.device) -> dict[str, Any]:
+    gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return describe_machine() | gpu | {"torch_threads": torch.get_num_threads()}
+
+
+def _describe(model: ChronoEdit) -> dict[str, Any]:
+    """A model's identity; random weights are not hashed, which would take minutes."""
+    parts = model.components
+    if parts.folder is not None:
+        return {**model.identity, "device": str(parts.device)}
+    return {
+        "name": model.name,
+        **parts.variant,
+        "sampling": asdict(model.sampling),
+        "device": str(parts.device),
+        "dtype": str(parts.dtype).removeprefix("torch."),
+        "micro_batch": model.micro_batch,
+        "batched_guidance": model.batched_guidance,
+    }
