@@ -10,6 +10,7 @@ from typing import Any
 from chronosim.envs.about import about_world
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.episodes import EpisodeWriter, Step
+from chronosim.episodes.layout import Trajectories
 from chronosim.errors import ResetNeeded
 from chronosim.types import Observation
 
@@ -27,13 +28,17 @@ class RecordRows:
     Args:
         env: The environment; all its rows are this recorder's.
         folder: The data set; made if missing.
+        trajectories: How the frames between two observations are kept, as `EpisodeWriter` says.
 
     Attributes:
         folder: The data set.
+        trajectories: How the frames between two observations are kept.
     """
 
-    def __init__(self, env: ChronoVectorEnv, folder: str | Path) -> None:
-        self.env, self.folder = env, Path(folder)
+    def __init__(
+        self, env: ChronoVectorEnv, folder: str | Path, *, trajectories: Trajectories = "lossless"
+    ) -> None:
+        self.env, self.folder, self.trajectories = env, Path(folder), trajectories
         self._writers: dict[int, EpisodeWriter] = {}
 
     def begin(self, row: int, name: str, *, seed: int, about: Mapping[str, Any]) -> Observation:
@@ -50,12 +55,15 @@ class RecordRows:
 
         Raises:
             EpisodeExists: There is an episode of that name.
+            InvalidConfig: There is no such way to keep trajectories.
             EpisodeWriteError: The disk refuses.
         """
         self.env.rows[row].reset(seed=seed)
         first = self.observation(row)
         told = {**about_world(self.env.simulator, self.env.scenario, seed=seed), **about}
-        self._writers[row] = EpisodeWriter(self.folder / name, first, told)
+        self._writers[row] = EpisodeWriter(
+            self.folder / name, first, told, trajectories=self.trajectories
+        )
         return first
 
     def observation(self, row: int) -> Observation:

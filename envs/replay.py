@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,13 +47,20 @@ def first_difference(
         The first difference; None if there is none.
 
     Raises:
-        InvalidEpisode: The log does not say how it began, as it does not of a fork.
+        InvalidEpisode: The log does not say how it began, as it does not of a fork, or of a stretch
+            that a repair found behind a gap.
         ChronosimError: As `ChronoEnv.reset` and `ChronoEnv.step`.
     """
     seed, lineage = reader.about.get("seed"), reader.about.get("lineage")
     if not isinstance(seed, int) or lineage is not None:
         why = "its seed is not in its log" if lineage is None else f"it is a fork of {lineage}"
         raise InvalidEpisode(f"{reader.path} cannot be run again from its beginning: {why}")
+    repaired = reader.about.get("repaired")
+    if isinstance(repaired, Mapping) and repaired.get("step"):
+        raise InvalidEpisode(
+            f"{reader.path} cannot be run again from its beginning: it begins at step "
+            f"{repaired['step']} of {repaired.get('episode')}, behind a gap"
+        )
     env.reset(seed=seed)
     found = _begun_differently(reader, env, tolerance)
     for index in range(reader.steps):
@@ -70,7 +78,7 @@ def first_difference(
             terminated=terminated,
             truncated=truncated,
         )
-        found = _difference(index, logged, again, tolerance)
+        found = _difference(index, logged, again, tolerance, video=reader.trajectories == "video")
         if found is None and (terminated or truncated) and index + 1 < reader.steps:
             sentence = f"step {index} ends the episode, but its log goes on to {reader.steps} steps"
             return Difference(index, "end", 0.0, sentence)
@@ -92,11 +100,13 @@ def _begun_differently(
     return None
 
 
-def _difference(index: int, logged: Step, again: Step, tolerance: float) -> Difference | None:
+def _difference(
+    index: int, logged: Step, again: Step, tolerance: float, *, video: bool
+) -> Difference | None:
     if logged.text != again.text:
         sentence = f"step {index} was worded {logged.text!r}, and now is {again.text!r}"
         return Difference(index, "text", 0.0, sentence)
-    frames = _grey_levels(*_comparable(logged.prediction, again.prediction))
+    frames = _grey_levels(*_comparable(logged.prediction, again.prediction, video))
     if frames > tolerance:
         mean = np.abs(logged.after.frame.astype(np.int16) - again.after.frame).mean()
         sentence = (
@@ -118,10 +128,14 @@ def _difference(index: int, logged: Step, again: Step, tolerance: float) -> Diff
     return None
 
 
-def _comparable(logged: Prediction, again: Prediction) -> tuple[np.ndarray, np.ndarray]:
-    """The trajectories; their outcomes alone where the log keeps no more."""
+def _comparable(
+    logged: Prediction, again: Prediction, video: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The trajectories; their outcomes alone where the log keeps no more, or not exactly."""
     if len(logged.trajectory) == 1:
         return logged.trajectory, again.trajectory[-1:]
+    if video and len(logged.trajectory) == len(again.trajectory):
+        return logged.trajectory[-1:], again.trajectory[-1:]
     return logged.trajectory, again.trajectory
 
 

@@ -10,7 +10,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import InvalidConfig
 
-__all__ = ["check_free", "make_folder", "new_folder", "same_settings"]
+__all__ = ["check_free", "make_folder", "new_folder", "output_path", "same_settings"]
+
+
+def output_path(config: DictConfig) -> Path:
+    """The path that `output` names; `~` is the home.
+
+    Raises:
+        InvalidConfig: It is an address: results are written by means that only folders offer.
+    """
+    output = str(config.output)
+    if "://" in output:
+        raise InvalidConfig(f"output must be a folder on this machine, not {output}")
+    return Path(output).expanduser()
 
 
 def new_folder(config: DictConfig, command: str) -> Path:
@@ -21,9 +33,10 @@ def new_folder(config: DictConfig, command: str) -> Path:
         command: Name of the command.
 
     Raises:
-        InvalidConfig: The folder holds something already, or cannot be made.
+        InvalidConfig: The folder holds something already, is none on this machine, or cannot be
+            made.
     """
-    folder = _unused(Path("runs", command)) if config.output is None else Path(str(config.output))
+    folder = _unused(Path("runs", command)) if config.output is None else output_path(config)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidConfig(
             f"{folder} holds something already, and nothing is overwritten: "

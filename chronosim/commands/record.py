@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from chronosim.adapters.simulators.record import record_dataset
 from chronosim.adapters.simulators.reference import check_clock
-from chronosim.commands.output import make_folder
+from chronosim.commands.output import make_folder, output_path
 from chronosim.commands.settings import make_part, whole_number, with_seed
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
@@ -67,7 +67,7 @@ def _policy(settings: str, seed: int) -> Any:
 
 def _open(config: DictConfig) -> Path:
     """Makes the data set, or checks that the one there was recorded by the same settings."""
-    dataset = Path(str(config.output))
+    dataset = output_path(config)
     made_by = dataset / "config.yaml"
     if not dataset.exists() or not any(dataset.iterdir()):
         make_folder(config, dataset)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Sequence
+from functools import partial
+from inspect import isroutine
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,13 +14,22 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
+from chronosim.commands.facts import ending
 from chronosim.commands.settings import make_part, with_seed
 from chronosim.envs.make import make_vector_env
 from chronosim.envs.record_vector import RecordRows
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.episodes import EpisodeReader
+from chronosim.errors import InvalidEpisode
 
-__all__ = ["drop_unfinished", "episode_name", "logged_settings", "make_rows", "roll"]
+__all__ = [
+    "drop_unfinished",
+    "episode_name",
+    "logged_settings",
+    "make_rows",
+    "policy_name",
+    "roll",
+]
 
 _LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "seed")  # what shapes an episode
 
@@ -53,8 +64,15 @@ def drop_unfinished(dataset: Path, seeds: Iterable[int]) -> list[int]:
 
     Returns:
         The seeds that are still to be rolled out.
+
+    Raises:
+        InvalidEpisode: One was cut off and repaired: it is no whole episode, and not ours to
+            remove. Nothing was removed.
     """
     waiting, names = [], {episode_name(seed): seed for seed in seeds}
+    for name in names:
+        if (dataset / name).exists():
+            _check_whole(EpisodeReader(dataset / name))
     for draft in list(dataset.glob(".*")):  # `.0000007.<something>`: not yet renamed to its name
         if draft.name[1:].partition(".")[0] in names:
             shutil.rmtree(draft)
@@ -68,14 +86,23 @@ def drop_unfinished(dataset: Path, seeds: Iterable[int]) -> list[int]:
     return waiting
 
 
-def roll(env: ChronoVectorEnv, dataset: Path, config: DictConfig, seeds: Sequence[int]) -> int:
+def _check_whole(reader: EpisodeReader) -> None:
+    """Refuses what a repair finished: a rollout itself ends where its episode does."""
+    cut = reader.finished and ending(reader) not in ("terminated", "truncated")
+    if cut or "repaired" in reader.about:
+        raise InvalidEpisode(
+            f"{reader.path} was broken off or damaged, and then repaired: move it away, and its "
+            "episode is rolled out anew, or use another output="
+        )
+
+
+def roll(recorder: RecordRows, config: DictConfig, seeds: Sequence[int]) -> int:
     """Rolls one episode out for each seed, as many at a time as the environment has rows.
 
     Each has a policy of its own, made with its seed; one call of the model moves all by a step.
 
     Args:
-        env: The environment.
-        dataset: The folder of the episodes.
+        recorder: Logs the environment's rows.
         config: The command's settings.
         seeds: One episode each.
 
@@ -85,12 +112,12 @@ def roll(env: ChronoVectorEnv, dataset: Path, config: DictConfig, seeds: Sequenc
     Raises:
         ChronosimError: As the policy, the environment and the disk; what is finished stays.
     """
-    recorder, queue, taken = RecordRows(env, dataset), list(reversed(seeds)), 0
+    queue, taken = list(reversed(seeds)), 0
     policies: dict[int, Any] = {}
     began = perf_counter()
     with tqdm(total=len(seeds), unit="episode", disable=not seeds) as progress:
         while True:
-            for row in range(env.num_envs):
+            for row in range(recorder.env.num_envs):
                 if row not in policies and queue:
                     policies[row] = _begin(recorder, row, queue.pop(), config)
             if not policies:
@@ -111,12 +138,28 @@ def logged_settings(config: DictConfig) -> dict[str, Any]:
     return {name: settings[name] for name in _LOGGED}
 
 
+def policy_name(policy: object) -> str:
+    """Names a policy for a log: by its repr, or by its type or its function where that is none.
+
+    No name holds an address in memory, which would make equal episodes differ.
+    """
+    if isinstance(policy, partial):
+        named = (f"{name}={value!r}" for name, value in policy.keywords.items())
+        given = ", ".join([*map(repr, policy.args), *named])
+        name = f"{policy_name(policy.func)}({given})" if given else policy_name(policy.func)
+    elif isroutine(policy):
+        name = policy.__qualname__
+    elif type(policy).__repr__ is object.__repr__:
+        name = type(policy).__qualname__
+    else:
+        name = repr(policy)
+    return re.sub(r" at 0x[0-9a-f]+", "", name)
+
+
 def _begin(recorder: RecordRows, row: int, seed: int, config: DictConfig) -> Any:
     """Begins an episode in a row, and gives its policy."""
     own = with_seed(config, seed)
     policy = make_part(own, "policy")
-    # A repr may hold an address in memory, which would make equal episodes differ.
-    name = re.sub(r" at 0x[0-9a-f]+", "", repr(policy))
-    about = {"policy": name, "config": logged_settings(own)}
+    about = {"policy": policy_name(policy), "config": logged_settings(own)}
     recorder.begin(row, episode_name(seed), seed=seed, about=about)
     return policy

@@ -22,12 +22,14 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from chronosim.commands.facts import facts
-from chronosim.commands.output import make_folder, new_folder, same_settings
+from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
 from chronosim.commands.play import draw_filmstrip, draw_video
 from chronosim.commands.rolling import drop_unfinished, episode_name, make_rows, roll
 from chronosim.commands.settings import whole_number
 from chronosim.commands.summary import draw_summary, print_episodes, write_summary
+from chronosim.envs.record_vector import RecordRows
 from chronosim.episodes import EpisodeReader
+from chronosim.episodes.checks import check_trajectories
 from chronosim.errors import InvalidConfig
 
 __all__ = ["run"]
@@ -42,6 +44,9 @@ def run(config: DictConfig) -> None:
     Raises:
         ChronosimError: A setting that cannot work, or an episode that failed.
     """
+    if config.output is not None:
+        output_path(config)  # before a large model is loaded
+    trajectories = check_trajectories(config.trajectories)
     first, count = whole_number(config, "seed", 0), whole_number(config, "episodes", 1)
     rows, pictures = whole_number(config, "num_envs", 1), whole_number(config, "pictures", 0)
     env = make_rows(config, min(rows, count), whole_number(config, "horizon", 1))
@@ -52,7 +57,7 @@ def run(config: DictConfig) -> None:
         if len(waiting) < count:
             print(f"{count - len(waiting)} of the {count} episodes are there already")
         began = perf_counter()
-        steps = roll(env, dataset, config, waiting)
+        steps = roll(RecordRows(env, dataset, trajectories=trajectories), config, waiting)
         seconds = perf_counter() - began
         paths = [dataset / episode_name(seed) for seed in seeds]
         pace = env.simulator.prompter.seconds_per_step
@@ -65,9 +70,9 @@ def run(config: DictConfig) -> None:
 
 def _folder(config: DictConfig) -> Path:
     """The folder for the results: a new one, or that of the same run broken off."""
-    if config.output is not None and same_settings(config, Path(str(config.output)), _MAY_DIFFER):
-        make_folder(config, Path(str(config.output)))
-        return Path(str(config.output))
+    if config.output is not None and same_settings(config, output_path(config), _MAY_DIFFER):
+        make_folder(config, output_path(config))
+        return output_path(config)
     return new_folder(config, "rollout")
 
 

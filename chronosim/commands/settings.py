@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib.resources import as_file
@@ -87,8 +88,7 @@ def make_part(config: DictConfig, name: str, **overrides: Any) -> Any:
     except InstantiationException as error:
         if own := find_own(error):
             raise own from None
-        why = error.__cause__ or str(error).splitlines()[0]
-        raise InvalidConfig(f"{name} cannot be made of these settings: {why}") from error
+        raise InvalidConfig(f"{name} cannot be made of these settings: {_why(error)}") from error
 
 
 def with_seed(config: DictConfig, seed: int) -> DictConfig:
@@ -132,6 +132,19 @@ def _folder(extra: Path) -> Path:
     if not extra.is_dir():
         raise InvalidConfig(f"there is no config folder {extra}")
     return extra.resolve()
+
+
+def _why(error: InstantiationException) -> str:
+    """What kept Hydra from making a part, in one line."""
+    cause = error.__cause__ or error
+    found = re.match(r"Error loading '(.+)':", str(cause))
+    if found is None or cause.__cause__ is None:
+        return " ".join(str(cause).split())
+    target, why = found[1], cause.__cause__
+    missing = why.name if isinstance(why, ModuleNotFoundError) else None
+    if isinstance(why, AttributeError) or f"{target}.".startswith(f"{missing}."):
+        return f"there is no {target} to import"
+    return f"{target} cannot be imported: {' '.join(str(why).split())}"
 
 
 def _readable(override: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.commands.output import make_folder
+from chronosim.commands.output import make_folder, output_path
 from chronosim.commands.settings import whole_number
 from chronosim.errors import InvalidConfig
 from chronosim.models.loading import load
@@ -36,7 +36,7 @@ def run(config: DictConfig) -> None:
     """
     if config.threads is not None:
         torch.set_num_threads(whole_number(config, "threads", 1))
-    folder = Path(config.output)
+    folder = output_path(config)
     make_folder(config, folder)
     pipeline = train_pipeline(_recipe(config), _paths(config.dataset), folder)
     print(f"\nThe model is in {pipeline}: chronosim rollout model.name={pipeline}")

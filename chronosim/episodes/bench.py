@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +19,7 @@ from chronosim.types import Observation, Prediction
 
 __all__ = ["Figure", "bench_episodes", "table"]
 
-_WINDOW = 9  # frames
+_WINDOW, _PASSES = 9, 3  # frames; timed passes over all windows, of which the median counts
 _SMALL, _LARGE = (96, 96), (480, 832)  # nano's frames, and ChronoEdit's at 480p
 _PLAIN = (("npy files", NpyLog), ("HDF5", Hdf5Log))
 
@@ -49,7 +50,8 @@ def bench_episodes(
         folder: An empty folder on the disk in question.
         steps: Steps of the small episode (96 x 96, trajectories of 9 frames); the large one
             (480 x 832, trajectories of 5) has a tenth as many, 4 at least.
-        windows: How many windows are read, of the small episode.
+        windows: How many windows are read, of the small episode; from each store in turn, four
+            times, of which the median of the last three counts.
         seed: Seed of the frames and of the windows' order.
 
     Returns:
@@ -90,22 +92,24 @@ def _bench(
 ) -> Iterator[Figure]:
     """Everything about one episode; without windows if there are no starts."""
     folder.mkdir()
-    path = folder / "chronosim"
-    with EpisodeWriter(path, steps[0].after, {}, compact=False) as writer:
+    with EpisodeWriter(folder / "live", steps[0].after, {}, compact=False) as writer:
         yield from _append("live", size, writer.append, steps)
-    for store in ("live", "compacted"):
-        if store == "compacted":
-            began = perf_counter()
-            compact(path)
-            yield Figure(store, f"compact an episode, {size}", perf_counter() - began, "s")
-        data = EpisodeDataset([path], horizon=min(_WINDOW - 1, len(steps)))
-        yield from _read(store, size, data.__getitem__, starts)
-        yield from _extent(store, size, path)
-    for store, kind in _PLAIN:
-        log = kind(folder / store, steps[0])
+    shutil.copytree(folder / "live", folder / "compacted")
+    began = perf_counter()
+    compact(folder / "compacted")
+    yield Figure("compacted", f"compact an episode, {size}", perf_counter() - began, "s")
+    logs = {store: kind(folder / store, steps[0]) for store, kind in _PLAIN}
+    for store, log in logs.items():
         yield from _append(store, size, log.append, steps)
-        yield from _read(store, size, log.window, starts)
+    windows: dict[str, Callable[[int], object]] = {
+        store: EpisodeDataset([folder / store], horizon=min(_WINDOW - 1, len(steps))).__getitem__
+        for store in ("live", "compacted")
+    }
+    windows |= {store: log.window for store, log in logs.items()}
+    yield from _read(windows, size, starts)
+    for log in logs.values():
         log.close()
+    for store in windows:
         yield from _extent(store, size, folder / store)
 
 
@@ -125,16 +129,21 @@ def _append(
 
 
 def _read(
-    store: str, size: str, window: Callable[[int], object], starts: Sequence[int]
+    windows: Mapping[str, Callable[[int], object]], size: str, starts: Sequence[int]
 ) -> Iterator[Figure]:
+    """Reads the same windows from each store in turn: what else the machine does slows down all."""
     if not starts:
         return
-    window(0)  # opens what has to be opened
-    began = perf_counter()
-    for start in starts:
-        window(start)
-    rate = _WINDOW * len(starts) / (perf_counter() - began)
-    yield Figure(store, f"windows of {_WINDOW}, {size}", rate, "frames/s")
+    seconds: dict[str, list[float]] = {store: [] for store in windows}
+    for _ in range(1 + _PASSES):
+        for store, window in windows.items():
+            began = perf_counter()
+            for start in starts:
+                window(start)
+            seconds[store].append(perf_counter() - began)
+    for store, (_, *timed) in seconds.items():  # the first pass opens and warms up
+        rate = _WINDOW * len(starts) / float(np.median(timed))
+        yield Figure(store, f"windows of {_WINDOW}, {size}", rate, "frames/s")
 
 
 def _extent(store: str, size: str, path: Path) -> Iterator[Figure]:

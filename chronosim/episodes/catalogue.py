@@ -43,10 +43,15 @@ def read_attributes(place: Place) -> Mapping[str, Any]:
     try:
         attributes = json.loads((place / "zarr.json").read_bytes())["attributes"]
         int(attributes["steps"]), dict(attributes["about"]), attributes["finished"]
-        if attributes["schema"] == SCHEMA:
+        schema = attributes["schema"]
+        if schema == SCHEMA:
             str(attributes["data"])
     except (FileNotFoundError, NotADirectoryError) as error:
         raise EpisodeNotFound(f"there is no episode at {place}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidEpisode(f"{place} is no episode: its zarr.json cannot be read") from error
+    if type(schema) is not int or schema < 1:
+        raise InvalidEpisode(
+            f"{place} is no episode: its schema is {schema!r}, not a whole number from 1 on"
+        )
     return attributes

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
+from chronosim.episodes.layout import Trajectories
 from chronosim.episodes.step import Step
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode, InvalidFrame
 
-__all__ = ["check_about", "check_step"]
+__all__ = ["check_about", "check_step", "check_trajectories"]
 
 
 def check_step(
@@ -69,6 +70,20 @@ def check_about(about: Mapping[str, Any]) -> None:
         raise InvalidConfig(
             f"what is said about an episode must be JSON values ({error}): {about!r}"
         ) from error
+
+
+def check_trajectories(kept: str) -> Trajectories:
+    """Refuses a way to keep trajectories that there is not.
+
+    Raises:
+        InvalidConfig: There is no such way.
+    """
+    for known in get_args(Trajectories):
+        if kept == known:
+            return cast("Trajectories", known)
+    raise InvalidConfig(
+        f"trajectories are kept as one of {', '.join(get_args(Trajectories))}, not {kept!r}"
+    )
 
 
 def _fits(dtype: str, known: str) -> bool:

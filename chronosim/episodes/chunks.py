@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import zarr
 
+from chronosim.episodes.direct import read_direct
 from chronosim.episodes.place import Place
 from chronosim.errors import InvalidEpisode
 
-__all__ = ["missing_chunks", "read_rows"]
+__all__ = ["REPAIR", "missing_chunks", "read_rows"]
+
+REPAIR = ": chronosim episodes repair keeps what is whole"
+"""What helps those who meet damage while they read; who surveys it says what can be kept."""
 
 
 def read_rows(place: Place, array: zarr.Array[Any], start: int, stop: int) -> np.ndarray:
@@ -29,15 +33,16 @@ def read_rows(place: Place, array: zarr.Array[Any], start: int, stop: int) -> np
     rows = f"rows {start} to {stop - 1} of {array.path} in {place}"
     if array.shape[0] < stop:
         raise InvalidEpisode(f"{rows} are not there: it has {array.shape[0]} rows")
+    direct = read_direct(place, array, start, stop)
+    if direct is not None:
+        return direct
     try:
         return np.asarray(array[start:stop])
     except OSError:  # the disk or the network, not the data
         raise
     except Exception as error:  # damaged bytes may fail anywhere in the codecs
         kind = "do not match their checksum" if "checksum" in str(error) else "cannot be decoded"
-        raise InvalidEpisode(
-            f"{rows} {kind}: chronosim episodes repair keeps the others"
-        ) from error
+        raise InvalidEpisode(f"{rows} {kind}{REPAIR}") from error
 
 
 def missing_chunks(

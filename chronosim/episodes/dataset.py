@@ -58,7 +58,8 @@ class EpisodeDataset:
     Raises:
         EpisodeNotFound: There is no data set, or no episode of that name.
         InvalidConfig: A number is below 1.
-        InvalidEpisode: No episode is as long as `horizon`.
+        InvalidEpisode: No episode is as long as `horizon`, or their frames or actions are of
+            several kinds.
     """
 
     def __init__(
@@ -77,7 +78,8 @@ class EpisodeDataset:
             places = list_episodes(episodes)
         else:
             places = [as_place(path) for path in episodes]
-        lengths = [EpisodeReader(place).steps for place in places]
+        readers = [EpisodeReader(place) for place in places]
+        lengths = [reader.steps for reader in readers]
         counts = [max(0, (length - horizon) // stride + 1) for length in lengths]
         self.episodes: list[Place] = [
             place for place, count in zip(places, counts, strict=True) if count
@@ -87,6 +89,7 @@ class EpisodeDataset:
                 f"none of {len(places)} episodes has {horizon} steps or more: the longest has "
                 f"{max(lengths, default=0)}"
             )
+        _check_alike([one for one, count in zip(readers, counts, strict=True) if count])
         self._ends = np.cumsum([count for count in counts if count])
         self._horizon, self._stride = horizon, stride
         self._chunk, self._trajectories = action_chunk, trajectories
@@ -171,6 +174,22 @@ class EpisodeDataset:
                 raise InvalidEpisode(
                     f"windows of {opened.reader.path} have {name} of shape {shape}, but those of "
                     f"{place} of shape {known}: make a data set of each kind"
+                )
+
+
+def _check_alike(readers: Sequence[EpisodeReader]) -> None:
+    """Refuses a mixture before the first batch meets it; no frame is read."""
+    first = readers[0]
+    size, kind = first.frame_size, first.action_kind
+    for reader in readers[1:]:
+        for what, ours, theirs in (
+            ("frames of size", size, reader.frame_size),
+            ("actions of kind and shape", kind, reader.action_kind),
+        ):
+            if ours != theirs:
+                raise InvalidEpisode(
+                    f"{reader.path} has {what} {theirs}, but {first.path} {ours}: "
+                    "make a data set of each kind"
                 )
 
 

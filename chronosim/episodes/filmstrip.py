@@ -36,7 +36,7 @@ class Panel:
 
 
 def step_panels(first: Observation, steps: Iterable[Step]) -> list[Panel]:
-    """Gives an episode's panels: where it began, then each outcome with what was done.
+    """Gives an episode's panels: where it began, then the outcome of step 0 with what was done ...
 
     Args:
         first: The observation the episode began with (`reader.observation(0)`).
@@ -45,7 +45,7 @@ def step_panels(first: Observation, steps: Iterable[Step]) -> list[Panel]:
     panels = [Panel(first.frame, "start")]
     for step in steps:
         end = " · terminated" if step.terminated else " · truncated" if step.truncated else ""
-        title = f"step {step.after.step} · reward {step.reward:.2f}{end}"
+        title = f"step {step.after.step - 1} · reward {step.reward:.2f}{end}"
         panels.append(Panel(step.after.frame, title, step.text))
     return panels
 

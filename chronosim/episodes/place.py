@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from zarr.storage import FsspecStore, LocalStore
 
 from chronosim.errors import InvalidEpisode, MissingDependency
 
-__all__ = ["Place", "as_place", "open_array", "open_group", "remove", "store"]
+__all__ = ["Place", "array_size", "as_place", "open_array", "open_group", "remove", "store"]
 
 Place = Path | UPath
 """A folder on this machine, or one behind a URL such as `s3://bucket/set`; both are used alike."""
@@ -78,6 +79,23 @@ def open_array(place: Place, name: str) -> zarr.Array[Any]:
     except PermissionError:
         raise
     except Exception as error:  # anything may be wrong with a damaged file
+        raise InvalidEpisode(f"the array {name} of {place} cannot be opened: {error}") from error
+
+
+def array_size(place: Place, name: str) -> tuple[int, int]:
+    """Reads the height and width of an array of frames, without opening it: for many at once.
+
+    Args:
+        place: The episode.
+        name: The array's path in it.
+
+    Raises:
+        InvalidEpisode: There is no such array, or its zarr.json cannot be read.
+    """
+    try:
+        height, width = json.loads((place / name / "zarr.json").read_bytes())["shape"][1:3]
+        return int(height), int(width)
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise InvalidEpisode(f"the array {name} of {place} cannot be opened: {error}") from error
 
 

@@ -51,9 +51,9 @@ class EpisodeReader:
         self.path = as_place(path)
         attributes = read_attributes(self.path)
         self.schema = attributes["schema"]
-        if self.schema not in range(1, SCHEMA + 1):
+        if self.schema > SCHEMA:
             raise InvalidEpisode(
-                f"{self.path} has schema {self.schema!r}, but this chronosim reads schemas 1 to "
+                f"{self.path} has schema {self.schema}, but this chronosim reads schemas 1 to "
                 f"{SCHEMA}: a newer one may have written it"
             )
         self.steps = int(attributes["steps"])
@@ -182,6 +182,19 @@ class EpisodeReader:
     def _check(self, index: int, last: int) -> None:
         if not 0 <= index <= last:
             raise InvalidEpisode(f"{self.path} has {self.steps} steps; there is no index {index}")
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of its frames, pixels; no frame is read."""
+        return self._read(lambda stored: stored.frame_size())
+
+    @property
+    def action_kind(self) -> tuple[str, tuple[int, ...]] | None:
+        """What its actions are, `numbers` or `words`, and their shape; None before the first."""
+        kind = self._read(lambda stored: stored.action())
+        if kind is None:
+            return None
+        return "words" if kind["dtype"] == "string" else "numbers", tuple(kind["shape"])
 
     @property
     def _rows(self) -> Sequence[Row]:

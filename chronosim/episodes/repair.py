@@ -63,7 +63,7 @@ def repair(path: str | Path | UPath) -> Repair:
     place = as_place(path)
     found = survey(place)
     if found.content is None:
-        raise InvalidEpisode(f"this cannot be repaired: {found.damages[0]}")
+        raise InvalidEpisode(f"{found.damages[0]}; this cannot be repaired")
     if all(damage.kind == "nan" for damage in found.damages):
         return Repair(len(found.between), (), ())
     stretches = _stretches(found)
@@ -96,6 +96,10 @@ class _Stretch:
     def action(self) -> Mapping[str, Any] | None:
         """Dtype and shape of the actions; None before the first step."""
         return self._content.action() if len(self._rows) > 1 else None
+
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames, pixels."""
+        return self._content.frame_size()
 
     def rows(self) -> Sequence[Row]:
         """The rows; a step whose trajectory is damaged has its outcome alone."""
@@ -157,7 +161,8 @@ def _attributes(
 ) -> dict[str, Any]:
     about = dict(attributes["about"])
     if dropped:
-        about["repaired"] = {"episode": place.name, "step": stretch.first, "dropped": list(dropped)}
+        before = about.get("repaired", {}).get("dropped", [])
+        about["repaired"] = {**_origin(place, stretch, about), "dropped": [*before, *dropped]}
     return {**_kept(attributes), "about": about}
 
 
@@ -165,7 +170,7 @@ def _set_aside(place: Place, stretch: _Stretch, attributes: Mapping[str, Any]) -
     """Writes a stretch as an episode of its own; it is complete when it appears."""
     target = place.with_name(f"{place.name}-from-{stretch.first}")
     about = dict(attributes["about"])
-    about["repaired"] = {"episode": place.name, "step": stretch.first}
+    about["repaired"] = _origin(place, stretch, about)
     if target.exists():
         if EpisodeReader(target).about == about:
             return target  # made by a repair that was broken off later
@@ -177,6 +182,12 @@ def _set_aside(place: Place, stretch: _Stretch, attributes: Mapping[str, Any]) -
     if isinstance(draft, Path):
         draft.rename(str(target))
     return target
+
+
+def _origin(place: Place, stretch: _Stretch, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a stretch begins in the episode as it was recorded; it may be repaired once more."""
+    before = about.get("repaired", {"episode": place.name, "step": 0})
+    return {"episode": before["episode"], "step": before["step"] + stretch.first}
 
 
 def _kept(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from chronosim.episodes.catalogue import read_attributes
 from chronosim.episodes.chunks import read_rows
-from chronosim.episodes.place import Place, open_array
+from chronosim.episodes.place import Place, array_size, open_array
 from chronosim.episodes.rows import Row
 from chronosim.errors import InvalidEpisode
 
@@ -50,6 +50,10 @@ class StoredSchema1:
         array = self.array("action")
         dtype = "string" if array.dtype.kind == "T" else str(array.dtype)
         return {"dtype": dtype, "shape": list(array.shape[1:])}
+
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames, pixels; no frame is read."""
+        return array_size(self._place, "frames")
 
     def rows(self) -> Sequence[Row]:
         """The records, T + 1; read once."""

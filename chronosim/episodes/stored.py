@@ -9,8 +9,8 @@ import numpy as np
 import zarr
 from jaxtyping import UInt8
 
-from chronosim.episodes.chunks import missing_chunks, read_rows
-from chronosim.episodes.place import Place, open_array
+from chronosim.episodes.chunks import REPAIR, missing_chunks, read_rows
+from chronosim.episodes.place import Place, array_size, open_array
 from chronosim.episodes.rows import Row
 from chronosim.errors import InvalidEpisode
 
@@ -26,6 +26,10 @@ class Content(Protocol):
 
     def action(self) -> Mapping[str, Any] | None:
         """Dtype and shape of the actions; None before the first step."""
+        ...
+
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames, pixels."""
         ...
 
     def rows(self) -> Sequence[Row]:
@@ -70,6 +74,10 @@ class Stored:
     def action(self) -> Mapping[str, Any] | None:
         """Dtype and shape of the actions; None before the first step."""
         return self._action
+
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames, pixels; no frame is read."""
+        return array_size(self._place, f"{self._data}/frames")
 
     def rows(self) -> Sequence[Row]:
         """The records, T + 1; read once."""
@@ -149,8 +157,8 @@ class Stored:
         missing = missing_chunks(self._place, array, start, stop)
         why = f"{missing[0]} is missing" if missing else f"{error or 'it does not fit its length'}"
         return InvalidEpisode(
-            f"rows {start} to {stop - 1} of {array.path} in {self._place} are damaged ({why}): "
-            "chronosim episodes repair keeps the others"
+            f"rows {start} to {stop - 1} of {array.path} in {self._place} are damaged ({why})"
+            f"{REPAIR}"
         )
 
 

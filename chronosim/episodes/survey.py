@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 
 from chronosim.episodes.catalogue import read_attributes
-from chronosim.episodes.chunks import missing_chunks, read_rows
+from chronosim.episodes.chunks import REPAIR, missing_chunks, read_rows
 from chronosim.episodes.damage import Damage, Kind
 from chronosim.episodes.layout import SCHEMA
 from chronosim.episodes.place import Place
@@ -45,7 +45,7 @@ class Survey:
 
     def note(self, kind: Kind, place: str, sentence: str) -> None:
         """Notes a damage."""
-        self.damages.append(Damage(kind, place, sentence))
+        self.damages.append(Damage(kind, place, sentence.removesuffix(REPAIR)))
 
 
 def survey(place: Place) -> Survey:
@@ -60,8 +60,8 @@ def survey(place: Place) -> Survey:
     except InvalidEpisode as error:
         found.note("unreadable", "zarr.json", str(error))
         return found
-    if attributes["schema"] not in range(1, SCHEMA + 1):
-        sentence = f"{place} has schema {attributes['schema']!r}, newer than this one's {SCHEMA}"
+    if attributes["schema"] > SCHEMA:
+        sentence = f"{place} has schema {attributes['schema']}, newer than this one's {SCHEMA}"
         found.note("schema", "zarr.json", sentence)
         return found
     if not attributes["finished"]:

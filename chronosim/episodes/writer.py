@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import zarr
 from upath import UPath
 
-from chronosim.episodes.checks import check_about, check_step
+from chronosim.episodes.checks import check_about, check_step, check_trajectories
 from chronosim.episodes.compact import compact
 from chronosim.episodes.layout import LIVE, SCHEMA, Trajectories, new_array
 from chronosim.episodes.place import Place, as_place, open_group, remove, store
 from chronosim.episodes.rows import Row, row_of
 from chronosim.episodes.step import Step
-from chronosim.errors import EpisodeExists, EpisodeWriteError, InvalidConfig
+from chronosim.errors import EpisodeExists, EpisodeWriteError
 from chronosim.types import Observation
 
 __all__ = ["EpisodeWriter"]
@@ -71,15 +71,10 @@ class EpisodeWriter:
     ) -> None:
         self.path = as_place(path)
         self.steps = 0
-        if trajectories not in get_args(Trajectories):
-            raise InvalidConfig(
-                f"trajectories are kept as one of {', '.join(get_args(Trajectories))}, "
-                f"not {trajectories!r}"
-            )
         check_about(about)
         if self.path.exists():
             raise EpisodeExists(f"there is an episode at {self.path} already; nothing was written")
-        self._trajectories, self._compact = trajectories, compact
+        self._trajectories, self._compact = check_trajectories(trajectories), compact
         self._frame, self._state = first.frame.shape, first.state.shape
         self._action: dict[str, Any] | None = None
         self._tail = [Row(first.state.tolist()).dumps()]  # the rows of the last file of records

@@ -1,5 +1,6 @@
 import json
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from filelock import FileLock
 from omegaconf import OmegaConf
 
+from chronosim.adapters.policies.carracing import DriverMix
 from chronosim.cli import main
-from chronosim.commands.rolling import drop_unfinished
+from chronosim.commands.rolling import drop_unfinished, policy_name
 from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.errors import InvalidEpisode
 from chronosim.frames import read_frame
 
 TOYS = """
@@ -229,7 +232,7 @@ def test_a_function_can_be_the_policy(tmp_path: Path) -> None:
     own = ["policy=own", "policy._target_=rollout_toys.ahead", "+policy._partial_=true"]
     [reader] = rollout(tmp_path / "out", "episodes=1", *own)
     assert np.allclose(reader.column("action"), [0, 0.5, 0])
-    assert "rollout_toys" not in reader.about["policy"] or " at 0x" not in reader.about["policy"]
+    assert reader.about["policy"] == "ahead"
 
 
 def test_a_policy_of_ones_own_must_be_named(
@@ -255,3 +258,97 @@ def test_the_usual_output_is_a_folder_of_its_own(
     assert main(["rollout", "model=echo", "episodes=1", "horizon=1"]) == 0
     [folder] = (tmp_path / "runs" / "rollout").iterdir()
     assert (folder / "config.yaml").is_file()
+
+
+@pytest.mark.usefixtures("toys")
+def test_an_episode_cut_off_and_repaired_is_neither_done_nor_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [*NOISY, "horizon=3", "pictures=0", "episodes=2", "output=out"]
+    import_module("rollout_toys").CALLS[:] = ["break off", *["answer"] * 4]
+    assert main(["rollout", *settings]) == 130
+    assert main(["episodes", "repair", "out", "--force"]) == 0
+    cut = tmp_path / "out" / "episodes" / "0000001"
+    assert EpisodeReader(cut).finished
+    assert main(["rollout", *settings]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "0000001 was broken off or damaged, and then repaired: move it away" in said
+    assert EpisodeReader(cut).steps == 1, "it is not ours to remove"
+    cut.rename(tmp_path / "aside")
+    assert main(["rollout", *settings]) == 0
+    assert [EpisodeReader(path).steps for path in list_episodes(cut.parent)] == [3, 3]
+
+
+def test_a_repaired_episode_is_not_done_though_its_end_is_whole(tmp_path: Path) -> None:
+    [reader] = rollout(tmp_path / "out", "episodes=1", "model.time=2")
+    attributes = json.loads((reader.path / "zarr.json").read_text())
+    attributes["attributes"]["about"]["repaired"] = {"episode": "0000000", "step": 0}
+    (reader.path / "zarr.json").write_text(json.dumps(attributes))
+    (reader.path.parent / ".0000001.a1b2").mkdir()
+    with pytest.raises(InvalidEpisode, match="0000000 was broken off or damaged"):
+        drop_unfinished(tmp_path / "out" / "episodes", range(2))
+    assert (reader.path.parent / ".0000001.a1b2").exists(), "nothing was removed"
+
+
+@pytest.mark.parametrize("kept", ["video", "none"])
+def test_trajectories_can_be_kept_otherwise(
+    kept: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["episodes=1", "model.time=3", "pictures=0"]
+    [reader] = rollout(tmp_path / "out", *settings, f"trajectories={kept}")
+    assert reader.trajectories == kept
+    assert reader.lengths.tolist() == [3 if kept == "video" else 1] * 3
+    output = f"output={tmp_path / 'out'}"
+    assert main(["rollout", "model=echo", "horizon=3", *settings, output]) == 2
+    assert f"was made with trajectories={kept}, not lossless" in capsys.readouterr().err
+
+
+def test_trajectories_can_only_be_kept_in_ways_that_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rollout", "model=echo", "trajectories=gif", f"output={tmp_path / 'out'}"]) == 2
+    said = "trajectories are kept as one of lossless, video, none, not 'gif'"
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+class Plain:
+    def __call__(self, observation: object) -> None: ...
+
+
+def steer(observation: object, gain: float = 1.0) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("policy", "name"),
+    [
+        (Plain(), "Plain"),
+        (steer, "steer"),
+        (partial(steer), "steer"),
+        (partial(steer, gain=2.0), "steer(gain=2.0)"),
+        (Plain().__call__, "Plain.__call__"),
+        (DriverMix(seed=3), "DriverMix(seed=3)"),
+    ],
+)
+def test_a_policy_is_logged_by_a_name_that_says_something(policy: object, name: str) -> None:
+    assert policy_name(policy) == name
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("rollout_toys.Nope", "there is no rollout_toys.Nope to import"),
+        ("no_toys.Nope", "there is no no_toys.Nope to import"),
+        ("rollout_toys.Coin.Nope", "there is no rollout_toys.Coin.Nope to import"),
+        ("broken.Nope", "broken.Nope cannot be imported: No module named 'nothing_such'"),
+    ],
+)
+def test_a_policy_that_is_not_there_is_one_line(
+    target: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.py").write_text("import nothing_such")
+    own = ["policy=own", f"policy._target_={target}", "output=out"]
+    assert main(["rollout", "model=echo", *own]) == 2
+    line = f"chronosim: policy cannot be made of these settings: {said}"
+    assert capsys.readouterr().err.splitlines() == [line]

@@ -130,3 +130,47 @@ def test_a_log_without_the_frames_between_is_compared_by_outcomes(
         for step in reader:
             writer.append(Step(**{name: getattr(step, name) for name in Step.__slots__}))
     assert first_difference(EpisodeReader(path), make_env(shift, horizon=4)) is None
+
+
+def as_video(reader: EpisodeReader, name: str, short: int | None = None) -> EpisodeReader:
+    """The same episode with its trajectories kept as video, one of them without a frame."""
+    path = reader.path.with_name(name)
+    with EpisodeWriter(path, reader.observation(0), reader.about, trajectories="video") as writer:
+        for index, step in enumerate(reader):
+            frames = step.prediction.trajectory
+            kept = frames[1:] if index == short else frames
+            writer.append(replace(step, prediction=Prediction(kept)))
+    return EpisodeReader(path)
+
+
+def test_of_videos_the_outcomes_and_the_lengths_are_compared(tmp_path: Path, shift: Any) -> None:
+    longer = replace(shift, time=3)
+    env = RecordEpisodes(make_env(longer, horizon=2), tmp_path)
+    env.reset(seed=3)
+    for _ in range(2):
+        env.step(np.array([0.1, 0.3, 0], np.float32))
+    env.close()
+    reader = EpisodeReader(tmp_path / "0000000")
+    video = as_video(reader, "video")
+    near = [one.prediction.trajectory for one in (reader.step(0), video.step(0))]
+    assert (near[0] != near[1]).any(), "a video is not exact"
+    assert first_difference(video, make_env(longer, horizon=2)) is None
+    found = first_difference(as_video(reader, "short", short=1), make_env(longer, horizon=2))
+    assert found is not None
+    assert (found.step, found.what) == (1, "frames")
+    found = first_difference(video, make_env(EchoModel(3), horizon=2))
+    assert found is not None
+    assert (found.step, found.what) == (0, "frames")
+
+
+def test_a_stretch_behind_a_gap_cannot_be_begun_again(reader: EpisodeReader, shift: Any) -> None:
+    for step in (0, 2):
+        about = {**reader.about, "repaired": {"episode": "0000000", "step": step}}
+        path = reader.path.with_name(f"from-{step}")
+        with EpisodeWriter(path, reader.observation(0), about) as writer:
+            for one in reader:
+                writer.append(one)
+    from_start = EpisodeReader(reader.path.with_name("from-0"))
+    assert first_difference(from_start, make_env(shift, horizon=4)) is None
+    with pytest.raises(InvalidEpisode, match="it begins at step 2 of 0000000, behind a gap"):
+        first_difference(EpisodeReader(path), make_env(shift, horizon=4))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -10,8 +11,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from chronosim.episodes import EpisodeDataset, EpisodeReader, compact
+from chronosim.episodes import EpisodeDataset, EpisodeReader, EpisodeWriter, Step, compact
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
+from chronosim.types import Observation, Prediction
 
 Write = Callable[..., Path]
 
@@ -107,3 +109,27 @@ def test_what_cannot_be(write: Write, tmp_path: Path) -> None:
     _ = data[0]
     with pytest.raises(InvalidEpisode, match="make a data set of each kind"):
         _ = data[5]
+
+
+def test_a_mixture_is_refused_before_a_frame_is_read(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a", 5)
+    other = tmp_path / "b"
+    for size, action, said in (
+        ((4, 4, 3), np.zeros(3, np.float32), r"b has frames of size \(4, 4\), but .*a \(8, 10\)"),
+        ((8, 10, 3), np.zeros(2, np.float32), r"b has actions of .*\('numbers', \(2,\)\), but .*a"),
+        ((8, 10, 3), "left", r"b has actions of kind and shape \('words', \(\)\), but .*a"),
+    ):
+        black = Observation(np.zeros(size, np.uint8), np.zeros(2, np.float32))
+        with EpisodeWriter(other, black, {}) as writer:
+            for index in range(5):
+                after = Observation(black.frame, black.state, index + 1)
+                prediction = Prediction(black.frame[None])
+                writer.append(Step(action, "", 0, prediction, after, 0.0, False, False))
+        with monkeypatch.context() as patched:
+            patched.setattr("chronosim.episodes.stored.read_rows", None)
+            with pytest.raises(InvalidEpisode, match=said):
+                EpisodeDataset(tmp_path, horizon=2)
+            assert len(EpisodeDataset([other], horizon=2)) == 4
+        shutil.rmtree(other)

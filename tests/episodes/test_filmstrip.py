@@ -33,8 +33,8 @@ def test_panels_tell_where_it_began_and_what_led_to_each_outcome() -> None:
     assert [panel.words for panel in panels] == ["", "Words of step 1.", "Words of step 2."]
     assert [panel.title for panel in panels] == [
         "start",
-        "step 1 · reward 0.10",
-        "step 2 · reward 0.20 · terminated",
+        "step 0 · reward 0.10",  # counted as in tables and in EpisodeReader.step
+        "step 1 · reward 0.20 · terminated",
     ]
     assert [panel.frame[0, 0, 0] for panel in panels] == [7, 1, 2]
     assert step_panels(Observation(plain(7)), [step(1, truncated=True)])[1].title.endswith(

@@ -193,6 +193,9 @@ def test_a_video_that_cannot_be_decoded(write: Write, check_steps: Check) -> Non
         (lambda told: "{", "unreadable"),
         (lambda told: json.dumps({"node_type": "group"}), "unreadable"),
         (lambda told: told.replace('"schema": 2', '"schema": 9'), "schema"),
+        (lambda told: told.replace('"schema": 2', '"schema": 0'), "unreadable"),
+        (lambda told: told.replace('"schema": 2', '"schema": "two"'), "unreadable"),
+        (lambda told: told.replace('"schema": 2', '"schema": true'), "unreadable"),
         (lambda told: told.replace('"steps": 20', '"steps": "many"'), "unreadable"),
     ],
 )
@@ -203,10 +206,13 @@ def test_what_an_episode_says_of_itself(
     told = (path / "zarr.json").read_text()
     (path / "zarr.json").write_text(spoiled(told))
     assert kinds(path) == [kind]
-    with pytest.raises(InvalidEpisode):
+    with pytest.raises(InvalidEpisode) as refused:
         EpisodeReader(path)
-    with pytest.raises(InvalidEpisode, match="cannot be repaired"):
+    assert ("newer" in str(refused.value)) == (kind == "schema")
+    with pytest.raises(InvalidEpisode, match="cannot be repaired") as refused:
         repair(path)
+    assert ("newer" in str(refused.value)) == (kind == "schema")
+    assert str(refused.value).count("episode ") + str(refused.value).count("/episode") <= 2
 
 
 def test_an_array_that_cannot_be_opened(write: Write) -> None:
@@ -238,3 +244,15 @@ def test_nothing_there(tmp_path: Path) -> None:
     for function in (verify, repair):
         with pytest.raises(EpisodeNotFound):
             function(tmp_path / "nothing")
+
+
+def test_a_stretch_that_is_repaired_again_says_where_it_began(write: Write) -> None:
+    path = write("episode", compact=False)
+    (path / "live" / "frames" / "c.5.0.0.0").unlink()
+    [behind] = repair(path).episodes
+    assert EpisodeReader(behind).about["repaired"] == {"episode": "episode", "step": 6}
+    between = next(Path(str(behind)).glob("compact-*/between/c*"))
+    between.write_bytes(between.read_bytes()[:-9])
+    assert repair(behind).dropped
+    repaired = EpisodeReader(behind).about["repaired"]
+    assert (repaired["episode"], repaired["step"]) == ("episode", 6)

@@ -1,6 +1,7 @@
 """Packs finished episodes into few files, for training to read fast; nothing in them changes.
 
-Also brings episodes of an older layout up to date. Episodes that are not finished are left alone.
+Also brings episodes of an older layout up to date. Episodes that are not finished are left alone,
+and so are damaged ones: the exit status is 1 then.
 
 Examples:
     chronosim episodes compact runs/thousand
@@ -20,28 +21,38 @@ from chronosim.commands.finding import episodes_at
 from chronosim.commands.terminal import size
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.compact import compact
+from chronosim.errors import InvalidEpisode
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(config: DictConfig) -> int:
     """Runs the command.
 
+    Returns:
+        0; 1 where an episode is damaged.
+
     Raises:
-        ChronosimError: No episode there, a damaged one, or a disk that refuses.
+        ChronosimError: No episode there, or a disk that refuses.
     """
     paths = episodes_at(config)
     before = [files(path) for path in paths]
-    packed = unfinished = 0
+    packed = unfinished = damaged = 0
     for path in tqdm(paths, unit="episode", leave=False):
-        if EpisodeReader(path).finished:
-            packed += compact(path)
-        else:
-            unfinished += 1
+        try:
+            if EpisodeReader(path).finished:
+                packed += compact(path)
+            else:
+                unfinished += 1
+        except InvalidEpisode as error:
+            tqdm.write(str(error))
+            damaged += 1
     print(f"{packed} of {len(paths)} episodes were packed", end="")
-    print(f"; {unfinished} are not finished" if unfinished else "")
+    print(f"; {unfinished} are not finished" if unfinished else "", end="")
+    print(f"; {damaged} are damaged" if damaged else "")
     now = [files(path) for path in paths]
     print(f"{_extent(before)} before, {_extent(now)} now")
+    return int(damaged > 0)
 
 
 def _extent(found: Sequence[Files]) -> str:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from chronosim.commands.facts import pace, world_name
 from chronosim.commands.finding import dataset_at, is_episode, place
-from chronosim.commands.output import check_free, new_folder
+from chronosim.commands.output import check_free, new_folder, output_path
 from chronosim.commands.settings import whole_number
 from chronosim.commands.terminal import faint
 from chronosim.episodes import EpisodeReader, list_episodes
@@ -72,7 +72,7 @@ def _speed(config: DictConfig) -> float:
 def _output(config: DictConfig) -> Path:
     if config.output is None:
         return new_folder(config, "play") / "episodes.mp4"
-    output = Path(str(config.output)).expanduser()
+    output = output_path(config)
     if output.suffix not in _KINDS:
         raise InvalidConfig(f"output must end in {' or '.join(_KINDS)}, not {output}")
     check_free(output, bool(config.force))

@@ -48,7 +48,7 @@ def run(config: DictConfig) -> int:
             tqdm.write(_mend(path))
             mended += 1
         except InvalidEpisode as error:
-            tqdm.write(f"{path.name}: {error}")
+            tqdm.write(str(error))
             left += 1
     whole = len(paths) - mended - left
     print(f"of {len(paths)} episodes {whole} were whole, {mended} mended, {left} left unmended")

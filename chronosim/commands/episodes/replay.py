@@ -2,8 +2,10 @@
 
 The environment is made as the log says, reset with the episode's seed, and given its actions; the
 words, frames, states, rewards and the end are compared step by step. On a processor like that of
-the log all must be alike; where rounding differs (a GPU), give a tolerance. The exit status is 1
-after a difference. A log names the classes to make: what no config file here names is refused.
+the log all must be alike; where rounding differs (a GPU), give a tolerance. Of trajectories kept
+as video the outcomes are compared, and the lengths. The exit status is 1 after a difference, or
+where an episode is damaged or does not say how it was made; the others are run all the same. A log
+names the classes to make: what no config file here names is refused.
 
 Examples:
     chronosim episodes replay runs/thousand/episodes/0000003
@@ -37,24 +39,33 @@ def run(config: DictConfig) -> int:
     """Runs the command.
 
     Returns:
-        0; 1 where an episode came out differently.
+        0; 1 where an episode came out differently, or could not be run again.
 
     Raises:
-        ChronosimError: An episode whose log does not say how it was made, or whose parts cannot be.
+        ChronosimError: No episode there, or parts that cannot be made.
     """
     if not isinstance(config.tolerance, int | float) or config.tolerance < 0:
         raise InvalidConfig(f"tolerance must be 0 or more, not {config.tolerance!r}")
-    made, worlds, differ = [], dict[str, ChronoEnv](), 0
-    for path in episodes_at(config):
-        reader = EpisodeReader(path)
-        env = _world(reader, worlds, config)
-        difference = first_difference(reader, env, tolerance=float(config.tolerance))
-        said = f"{reader.steps} steps alike" if difference is None else difference.sentence
-        print(f"{path.name}: {said}{'' if difference is None else _changes(reader, env)}")
-        made.append(path)
-        differ += difference is not None
-    print(f"{len(made) - differ} of {len(made)} episodes came out as they were logged")
-    return int(differ > 0)
+    paths, worlds, alike, empty = episodes_at(config), dict[str, ChronoEnv](), 0, 0
+    for path in paths:
+        try:
+            reader = EpisodeReader(path)
+            env = _world(reader, worlds, config)
+            difference = first_difference(reader, env, tolerance=float(config.tolerance))
+        except InvalidEpisode as error:
+            print(error)
+            continue
+        if difference is not None:
+            print(f"{path.name}: {difference.sentence}{_changes(reader, env)}")
+        elif reader.steps:
+            print(f"{path.name}: {reader.steps} steps alike")
+            alike += 1
+        else:
+            print(f"{path.name}: no steps to compare")
+            empty += 1
+    left = f"; {empty} had no steps to compare" if empty else ""
+    print(f"{alike} of {len(paths)} episodes came out as they were logged{left}")
+    return int(alike + empty < len(paths))
 
 
 def _world(reader: EpisodeReader, worlds: dict[str, ChronoEnv], config: DictConfig) -> ChronoEnv:

@@ -1,7 +1,7 @@
 """Shows an episode: its steps as a table, and a filmstrip as a picture and in the terminal.
 
-Of a data set it shows all episodes on one sheet, a row each. In a terminal of 24-bit colours the
-frames are drawn as coloured blocks too.
+Of a data set it shows all episodes on one sheet, a row each; one that is damaged is left out, and
+named. In a terminal of 24-bit colours the frames are drawn as coloured blocks too.
 
 Examples:
     chronosim episodes show runs/thousand/episodes/0000003
@@ -11,12 +11,16 @@ Examples:
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from omegaconf import DictConfig
 
-from chronosim.commands.facts import facts
+from chronosim.commands.facts import Facts, facts
 from chronosim.commands.finding import dataset_at, is_episode, place
 from chronosim.commands.output import new_folder
 from chronosim.commands.play import draw_filmstrip
@@ -27,15 +31,18 @@ from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.chart import Picture
 from chronosim.episodes.filmstrip import Panel, filmstrip
 from chronosim.episodes.lettering import PAPER
-from chronosim.errors import EpisodeNotFound
+from chronosim.episodes.place import Place
+from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.frames import write_frame
 from chronosim.types import Frame
 
 __all__ = ["run"]
 
 _ACROSS, _ROWS = 7, 24  # frames in a row and episodes at most on the sheet of a data set
-_IN_TERMINAL = 5  # frames
+_IN_TERMINAL, _BLOCKS, _GAP = 5, 22, 2  # frames at most; characters across each, and between two
 _WORDS, _NUMBERS = 32, 8  # of an action, in the table
+_COLUMN, _INDENT = 40, 6  # characters: the narrowest column of words; where they are indented below
+_HEAD = ("step", "action", "reward", "s", "frames", "end")
 
 
 def run(config: DictConfig) -> None:
@@ -56,12 +63,32 @@ def run(config: DictConfig) -> None:
     elif path.parent.is_dir() and not path.is_dir():
         raise EpisodeNotFound(f"there is no episode at {path}")
     else:
-        readers = [EpisodeReader(episode) for episode in list_episodes(dataset_at(path))]
-        folder = new_folder(config, "show")
-        print_episodes([facts(reader) for reader in readers], lines)
-        picture = folder / "episodes.png"
-        write_frame(picture, _sheet(readers[:_ROWS]))
+        picture = _show_all(list_episodes(dataset_at(path)), lines, config)
     print(faint(f"\n{picture}"))
+
+
+def _show_all(paths: Sequence[Place], lines: int, config: DictConfig) -> Path:
+    """Shows those episodes of a data set that can be read, and names the others."""
+    known: list[Facts] = []
+    rows: list[list[Panel]] = []
+    damaged: list[str] = []
+    for path in paths:
+        try:
+            reader = EpisodeReader(path)
+            one = facts(reader)
+            if len(rows) < _ROWS:
+                rows.append(_row(reader, one))
+            known.append(one)
+        except InvalidEpisode as error:
+            damaged.append(str(error))
+    if not rows:
+        raise InvalidEpisode(f"none of {len(paths)} episodes can be read: {damaged[0]}")
+    picture = new_folder(config, "show") / "episodes.png"
+    print_episodes(known, lines)
+    for sentence in damaged:
+        print(f"damaged: {sentence}")
+    write_frame(picture, _sheet(rows))
+    return picture
 
 
 def _heading(reader: EpisodeReader) -> str:
@@ -80,7 +107,9 @@ def _heading(reader: EpisodeReader) -> str:
 
 def _print_frames(reader: EpisodeReader) -> None:
     if has_all_colours():
-        print(f"\n{blocks(_some_frames(reader, _IN_TERMINAL))}\n")
+        width = min(_BLOCKS, _screen())
+        count = min(_IN_TERMINAL, (_screen() + _GAP) // (width + _GAP))
+        print(f"\n{blocks(_some_frames(reader, count), width)}\n")
 
 
 def _some_frames(reader: EpisodeReader, count: int) -> list[Frame]:
@@ -90,11 +119,10 @@ def _some_frames(reader: EpisodeReader, count: int) -> list[Frame]:
 
 
 def _steps(reader: EpisodeReader, lines: int) -> str:
-    """The table of steps; of the frames nothing is read."""
-    head = ("step", "action", "reward", "s", "frames", "end", "words")
+    """The table of steps, every word of them; of the frames nothing is read."""
     names = ("action", "reward", "latency", "between_length", "terminated", "truncated", "text")
     columns = [reader.column(name) for name in names] if reader.steps else []
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             str(index),
             _action(action),
@@ -108,7 +136,36 @@ def _steps(reader: EpisodeReader, lines: int) -> str:
             zip(*columns, strict=True)
         )
     ]
-    return table(head, rows, most=lines)
+    if len(rows) > lines:
+        gap = (f"… {len(rows) - lines // 2 * 2} more", *[""] * len(_HEAD))
+        rows = [*rows[: lines // 2], gap, *rows[-(lines // 2) :]]
+    return _with_words(rows)
+
+
+def _with_words(rows: Sequence[Sequence[object]]) -> str:
+    """Sets rows in columns, their words last: in a column of many lines, or below where none fits.
+
+    Args:
+        rows: A cell for each name of the head, and the words.
+    """
+    numbers = table(_HEAD, [row[:-1] for row in rows]).splitlines()
+    widest = max(len(re.sub(r"\x1b\[\dm", "", line)) for line in numbers)
+    room = _screen() - widest - _GAP
+    if room < _COLUMN:
+        lines, edge = numbers[:1], " " * _INDENT
+        for line, row in zip(numbers[1:], rows, strict=True):
+            words = wrap(str(row[-1]), max(_COLUMN, _screen() - _INDENT))
+            lines += [line, *(edge + part for part in words)]
+        return "\n".join(lines)
+    cells: list[Sequence[object]] = []
+    for row in rows:
+        first, *others = wrap(str(row[-1]), room) or [""]
+        cells += [(*row[:-1], first), *((*[""] * len(_HEAD), words) for words in others)]
+    return table((*_HEAD, "words"), cells)
+
+
+def _screen() -> int:
+    return shutil.get_terminal_size((160, 24)).columns
 
 
 def _action(action: object) -> str:
@@ -119,13 +176,16 @@ def _action(action: object) -> str:
     )
 
 
-def _sheet(readers: Sequence[EpisodeReader]) -> Picture:
+def _row(reader: EpisodeReader, known: Facts) -> list[Panel]:
     """One row an episode: its first frame, some on the way, and how it ended."""
-    panels = []
-    for reader in readers:
-        known = facts(reader)
-        frames = _some_frames(reader, _ACROSS)
-        titles = [f"{known.name} · {known.steps} steps · {known.end}", *[""] * (_ACROSS - 1)]
-        frames += [np.full_like(frames[0], PAPER)] * (_ACROSS - len(frames))
-        panels += [Panel(*panel) for panel in zip(frames, titles, strict=True)]
-    return filmstrip(panels, columns=_ACROSS)
+    title = f"{known.name} · {known.steps} steps · {known.end}"
+    frames = _some_frames(reader, _ACROSS)
+    return [Panel(frames[0], title), *map(Panel, frames[1:])]
+
+
+def _sheet(rows: Sequence[Sequence[Panel]]) -> Picture:
+    """The rows on one sheet, as wide as the longest of them."""
+    across = max(map(len, rows))
+    empty = Panel(np.full_like(rows[0][0].frame, PAPER))
+    places = [panel for row in rows for panel in (*row, *[empty] * (across - len(row)))]
+    return filmstrip(places, columns=across)

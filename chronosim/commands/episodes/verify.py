@@ -1,7 +1,7 @@
 """Checks that episodes are whole: every chunk there and as it was written, every length right.
 
-Each damage is told by its kind and place; the exit status is 1 where there is any. What is damaged
-can be mended by chronosim episodes repair.
+Each damage is told by its kind and place; the exit status is 1 where there is any. What is whole of
+a damaged episode is kept by chronosim episodes repair.
 
 Examples:
     chronosim episodes verify runs/thousand
@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from chronosim.commands.finding import episodes_at
-from chronosim.commands.terminal import table
 from chronosim.episodes.verify import verify
 
 __all__ = ["run"]
@@ -31,13 +30,11 @@ def run(config: DictConfig) -> int:
         ChronosimError: No episode there.
     """
     paths = episodes_at(config)
-    found = [
-        (path.name, damage.kind, damage.sentence)
-        for path in tqdm(paths, unit="episode", leave=False)
-        for damage in verify(path)
-    ]
-    if found:
-        print(table(("episode", "damage", "what is wrong"), found), end="\n\n")
-    damaged = len({name for name, _, _ in found})
+    damaged = 0
+    for path in tqdm(paths, unit="episode", leave=False):
+        damages = verify(path)
+        damaged += bool(damages)
+        for damage in damages:
+            tqdm.write(f"{damage.kind}: {damage}")
     print(f"{len(paths) - damaged} of {len(paths)} episodes are whole")
     return int(damaged > 0)

@@ -28,6 +28,7 @@ def write(tmp_path: Path) -> Write:
         close: bool = True,
         compact: bool = True,
         action: Any = None,
+        text: str | None = None,
         **about: Any,
     ) -> Path:
         path = tmp_path / "data" / name
@@ -49,7 +50,7 @@ def write(tmp_path: Path) -> Write:
             writer.append(
                 Step(
                     action=np.array([0.25, index], np.float32) if action is None else action,
-                    text=f"Go to {grey}.",
+                    text=text or f"Go to {grey}.",
                     seed=index,
                     prediction=Prediction(trajectory),
                     after=Observation(trajectory[-1], state, index + 1),

@@ -95,8 +95,10 @@ def test_a_log_cannot_have_anything_called(
 def test_an_episode_that_does_not_say_how_it_was_made(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["episodes", "replay", str(dataset)]) == 2
-    assert "does not say of what settings it was made" in capsys.readouterr().err
+    assert main(["episodes", "replay", str(dataset)]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert sum("does not say of what settings it was made" in line for line in out) == 4
+    assert out[-1] == "0 of 4 episodes came out as they were logged"
     assert main(["episodes", "replay", str(dataset), "tolerance=-1"]) == 2
     assert "tolerance must be 0 or more" in capsys.readouterr().err
 
@@ -107,3 +109,22 @@ def test_the_logged_settings_are_those_of_the_episode(rolled: Path) -> None:
     assert second["config"]["seed"] == second["config"]["policy"]["seed"] == 1
     assert "num_envs" not in first["config"]
     assert np.isclose(first["seconds_per_step"], 0.36)
+
+
+def test_a_damaged_one_and_one_without_steps_do_not_stop_the_others(
+    rolled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = EpisodeReader(rolled / "0000001")
+    EpisodeWriter(rolled / "0000002", whole.observation(0), whole.about).close()
+    assert main(["episodes", "replay", "out"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2:] == [
+        "0000002: no steps to compare",
+        "2 of 3 episodes came out as they were logged; 1 had no steps to compare",
+    ]
+    next((rolled / "0000000").glob("compact-*/frames/c*")).write_bytes(b"")
+    assert main(["episodes", "replay", "out"]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert sum("0000000" in line and "frames" in line for line in out) == 1
+    assert "0000001: 3 steps alike" in out
+    assert out[-1].startswith("1 of 3 episodes came out")
