@@ -70,6 +70,7 @@ def test_memory_is_what_a_call_adds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def call() -> None:
         needed = np.ones(32 * 2**20, np.uint8)
+        sleep(0.2)  # a call shorter than a look at the memory goes unseen
         sizes.append(needed.nbytes)
 
     if not probes._trim():
