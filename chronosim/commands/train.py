@@ -27,6 +27,8 @@ from chronosim.training.trainer import Schedule
 
 __all__ = ["run"]
 
+_FLOW = ("reasoning", "reasoning_from", "drop", "shift", "disturb")  # of `FlowObjective`
+
 
 def run(config: DictConfig) -> None:
     """Runs the command.
@@ -45,14 +47,14 @@ def run(config: DictConfig) -> None:
 def _recipe(config: DictConfig) -> Recipe:
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    stages = ("stills", "clips", "world")
+    stages = ("stills", "clips", "carry", "world")
     world = values["world"]
     return Recipe(
         networks=values["networks"],
         **{stage: _schedule(stage, values[stage]) for stage in stages},
         batch={stage: values[stage]["batch"] for stage in stages},
         held_out=whole_number(config, "held_out", 1),
-        flow={name: world[name] for name in ("reasoning", "reasoning_from", "drop", "shift")},
+        flow={name: world[name] for name in _FLOW},
         start=None if config.start is None else load(str(config.start), device="cpu").components,
         known=_paths(config.known),
     )

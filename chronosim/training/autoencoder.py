@@ -18,7 +18,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import (
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from chronosim.evaluation.fidelity import psnr, squared_error
+from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.models.convolution import use_all_slices, use_planar_convolutions
 from chronosim.training.windows import Windows
 

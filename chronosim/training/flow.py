@@ -9,62 +9,20 @@ from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import torch
-from diffusers import ChronoEditTransformer3DModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import CLIPVisionModel, T5TokenizerFast, UMT5EncoderModel
+from transformers import T5TokenizerFast
 
-from chronosim.models.attention import CrossAttention, fold_padding
 from chronosim.training.latents import LatentWindows, condition_on
 from chronosim.training.windows import Windows
+from chronosim.training.world import World
 
-__all__ = ["FlowObjective", "TrainingSet", "World"]
-
-_Clip = Float[Tensor, "batch channels slots h w"]
+__all__ = ["FlowObjective", "TrainingSet"]
 
 
-class World(nn.Module):
-    """The three networks that learn how a world moves.
-
-    Args:
-        transformer: Denoises latents.
-        text_encoder: Reads the words.
-        image_encoder: Reads the observed frame.
-    """
-
-    def __init__(
-        self,
-        transformer: ChronoEditTransformer3DModel,
-        text_encoder: UMT5EncoderModel,
-        image_encoder: CLIPVisionModel,
-    ) -> None:
-        super().__init__()
-        self.transformer = transformer
-        self.text_encoder = text_encoder
-        self.image_encoder = image_encoder
-        self._attention = CrossAttention(transformer)
-
-    def forward(
-        self,
-        latents: Float[Tensor, "batch inputs slots h w"],
-        sigma: Float[Tensor, " batch"],
-        tokens: Int[Tensor, "batch tokens"],
-        frames: Float[Tensor, "batch 3 height width"],
-    ) -> _Clip:
-        """The velocity (noise minus clean) that the transformer sees in noisy latents.
-
-        Args:
-            latents: Noisy latents and condition, channels joined.
-            sigma: Share of noise, 0 to 1.
-            tokens: Token ids, padded with 0.
-            frames: Observed frames in [-1, 1].
-        """
-        mask = (tokens != 0).long()
-        words = self.text_encoder(tokens, mask).last_hidden_state * mask[..., None]
-        context = fold_padding(words, mask.sum(1))
-        seen = self.image_encoder(frames, output_hidden_states=True).hidden_states[-2]
-        return self._attention.forward(latents, sigma * 1000, context, seen).float()
+_DISTURBED = 0.6  # share of windows whose observed frame is disturbed
+_PIXELS = 0.3  # noise on pixels in [-1, 1], for each deviation of noise on latents
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +75,9 @@ class FlowObjective:
         reasoning_from: Share of the training done on pairs alone.
         drop: Share of windows whose words are dropped.
         shift: Flow shift of the noise levels (Esser et al. 2024, section 5.3.2).
+        disturb: Largest noise on what is observed, in deviations of a latent: a model that goes on
+            from frames of its own must not take their flaws for the world (GameNGen, Valevski et
+            al. 2024, section 3.2.1).
     """
 
     world: World
@@ -128,6 +89,7 @@ class FlowObjective:
     reasoning_from: float = 0.3
     drop: float = 0.08
     shift: float = 3.0
+    disturb: float = 0.4
     _weights: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -149,7 +111,12 @@ class FlowObjective:
         uniform = torch.rand(self.batch, generator=noise)
         sigma = self.shift * uniform / (1 + (self.shift - 1) * uniform)
         dropped = torch.rand(self.batch, generator=noise) < self.drop
-        return weight * self._loss(chosen, rows, sigma, noise, think=think, dropped=dropped)[0]
+        levels = torch.rand(2, self.batch, generator=noise)
+        disturbed = self.disturb * levels[0] * (levels[1] < _DISTURBED)
+        loss, _ = self._loss(
+            chosen, rows, sigma, noise, think=think, dropped=dropped, disturbed=disturbed
+        )
+        return weight * loss
 
     def _choose(self, think: bool, rng: np.random.Generator) -> tuple[TrainingSet, float]:
         """Draws a set, the larger ones more often, and gives the weight of its errors."""
@@ -184,13 +151,13 @@ class FlowObjective:
         think: bool = False,
         dropped: Tensor | None = None,
         words: Int[Tensor, " batch"] | None = None,
+        disturbed: Float[Tensor, " batch"] | None = None,
     ) -> tuple[Tensor, Float[Tensor, "batch channels h w"]]:
         """The loss, and the clean outcome it implies."""
-        latents = chosen.latents
-        start, clip = latents.start[rows], latents.clip[rows]
+        clip = chosen.latents.clip[rows]
         clip = clip if think else clip[:, :, -1:]
+        start, blank, frames = _observe(chosen, rows, clip.shape[2], disturbed, noise)
         clean = torch.cat([start.unsqueeze(2), clip], dim=2)
-        blank = latents.blank if think else latents.blank[:, :1]
         drawn = torch.randn(clean.shape, generator=noise)
         level = sigma.view(-1, 1, 1, 1, 1)
         noisy = (1 - level) * clean + level * drawn
@@ -198,11 +165,8 @@ class FlowObjective:
         tokens = chosen.tokens[rows if words is None else words]
         if dropped is not None:
             tokens = torch.where(dropped[:, None], self._empty(tokens.shape[1]), tokens)
-        frames = torch.from_numpy(chosen.windows.start[rows.numpy()]).permute(0, 3, 1, 2)
         with _mixed_precision():
-            velocity = self.world(
-                torch.cat([noisy, condition], dim=1), sigma, tokens, frames.float() / 127.5 - 1
-            )
+            velocity = self.world(torch.cat([noisy, condition], dim=1), sigma, tokens, frames)
         # The observed slot is known already: a little weight keeps it right without costing others.
         weight = torch.ones(clean.shape[2])
         weight[0], weight[1:-1] = 0.1, 0.5
@@ -212,6 +176,25 @@ class FlowObjective:
 
     def _empty(self, width: int) -> Int[Tensor, "1 tokens"]:
         return nn.functional.pad(self.empty, (0, width - len(self.empty)))[None]
+
+
+def _observe(
+    chosen: TrainingSet,
+    rows: Int[Tensor, " batch"],
+    slots: int,
+    disturbed: Float[Tensor, " batch"] | None,
+    noise: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is seen: latents of the observed frames and of blank ones behind them; the frames."""
+    start, blank = chosen.latents.start[rows], chosen.latents.blank[rows][:, :, :slots]
+    pixels = torch.from_numpy(chosen.windows.start[rows.numpy()]).permute(0, 3, 1, 2)
+    frames = pixels.float() / 127.5 - 1
+    if disturbed is None:
+        return start, blank, frames
+    level = disturbed.view(-1, 1, 1, 1)
+    spoilt = level * torch.randn(start.shape, generator=noise)
+    blurred = _PIXELS * level * torch.randn(frames.shape, generator=noise)
+    return start + spoilt, blank + spoilt.unsqueeze(2), frames + blurred
 
 
 @contextmanager

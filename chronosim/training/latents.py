@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from chronosim.training.autoencoder import to_tensor
+from chronosim.training.encoder import EncoderTail, blank_features, features
 from chronosim.training.windows import Windows
 
 __all__ = ["LatentWindows", "condition_on", "encode_windows", "measure_latents", "normalize"]
@@ -30,13 +31,14 @@ class LatentWindows:
         start: Of the observed frames, float32 (n, channels, h, w).
         clip: Of what follows: float32 (n, channels, slots, h, w); the reasoning tokens first (none
             if the trajectories have no frames in between), the outcome last.
-        blank: Of the condition's blank slots, float32 (channels, slots, h, w).
+        blank: Of as many blank slots behind the observed frames, bfloat16 (n, channels, slots, h,
+            w): what the encoder carries into them (`CarryObjective`).
         text: The words, n of them.
     """
 
     start: _Planes
     clip: Float[Tensor, "n channels slots h w"]
-    blank: Float[Tensor, "channels slots h w"]
+    blank: Float[Tensor, "n channels slots h w"]
     text: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -44,7 +46,7 @@ class LatentWindows:
 
 
 def condition_on(
-    start: _Planes, blank: Float[Tensor, "channels slots h w"], temporal: int
+    start: _Planes, blank: Float[Tensor, "n channels slots h w"], temporal: int
 ) -> Float[Tensor, "n condition slots+1 h w"]:
     """Puts the condition together as ChronoEdit wants it: a mask of the known frame, then latents.
 
@@ -52,11 +54,10 @@ def condition_on(
 
     Args:
         start: Latents of the observed frames.
-        blank: Latents of the blank frames after it.
+        blank: Latents of the blank frames behind them.
         temporal: Frames per latent (the mask's channels).
     """
-    known = start.unsqueeze(2)
-    latents = torch.cat([known, blank.expand(len(start), *blank.shape)], dim=2)
+    latents = torch.cat([start.unsqueeze(2), blank], dim=2)
     mask = torch.zeros(len(start), temporal, *latents.shape[2:])
     mask[:, :, 0] = 1
     return torch.cat([mask, latents], dim=1)
@@ -94,15 +95,17 @@ def encode_windows(vae: AutoencoderKLWan, windows: Windows) -> LatentWindows:
     Source: research repository, training on videos: all but the last frame as one clip, the last
     frame encoded with its own repeats.
     """
-    starts, clips = [], []
+    slots = windows.time // 4 + 1
+    behind = blank_features(vae, windows.start.shape[1:], slots)
+    starts, clips, blanks = [], [], []
     parts = np.array_split(np.arange(len(windows)), max(1, len(windows) // _BATCH))
     for rows in tqdm(parts, unit="batch", desc="encoding"):
         start, trajectory = windows.start[rows][:, None], windows.trajectory[rows]
         way = _encode(vae, np.concatenate([start, trajectory[:, :-1]], axis=1))
         starts.append(way[:, :, 0])
         clips.append(torch.cat([way[:, :, 1:], _encode_still(vae, trajectory[:, -1:])], dim=2))
-    clip = torch.cat(clips)
-    return LatentWindows(torch.cat(starts), clip, _blank(vae, windows, clip.shape[2]), windows.text)
+        blanks.append(_encode_blank(vae, start, behind))
+    return LatentWindows(torch.cat(starts), torch.cat(clips), torch.cat(blanks), windows.text)
 
 
 def _encode(vae: AutoencoderKLWan, clips: np.ndarray) -> Float[Tensor, "n channels slots h w"]:
@@ -139,7 +142,12 @@ def _encode_still(
     return normalize(vae, latents.float())
 
 
-def _blank(vae: AutoencoderKLWan, windows: Windows, slots: int) -> Float[Tensor, "channels s h w"]:
-    first = to_tensor(windows.start[:1][:, None])
-    video = torch.cat([first, torch.zeros_like(first).expand(-1, -1, 4 * slots, -1, -1)], dim=2)
-    return normalize(vae, vae.encode(video).latent_dist.mode())[0, :, 1:]
+def _encode_blank(
+    vae: AutoencoderKLWan, frames: UInt8[np.ndarray, "n 1 height width 3"], behind: Tensor
+) -> Float[Tensor, "n channels slots h w"]:
+    """The latents of blank frames behind observed ones."""
+    with torch.autocast("cpu", torch.bfloat16):
+        found = features(vae, to_tensor(frames))
+        found = torch.cat([found, behind.expand(len(found), -1, -1, -1, -1)], dim=2)
+        latents = EncoderTail(vae)(found)[:, :, 1:]
+    return normalize(vae, latents).bfloat16()

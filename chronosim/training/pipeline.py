@@ -24,8 +24,8 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from chronosim.training.flow import World
 from chronosim.training.words import place_numerals
+from chronosim.training.world import World
 
 __all__ = ["new_world", "save_pipeline"]
 

@@ -1,4 +1,4 @@
-"""From episodes to a world model, in three stages: stills, clips, world.
+"""From episodes to a world model, in four stages: stills, clips, carry, world.
 
 Each stage has a folder with its checkpoint; a stage that is finished is not trained again, one that
 was broken off goes on.
@@ -21,13 +21,15 @@ from transformers import T5TokenizerFast
 from chronosim.episodes import list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.models.components import Components
-from chronosim.training.autoencoder import AutoencoderObjective, new_autoencoder
-from chronosim.training.flow import FlowObjective, TrainingSet, World
-from chronosim.training.latents import LatentWindows, encode_windows, measure_latents
+from chronosim.training.autoencoder import new_autoencoder
+from chronosim.training.autoencoder_stages import another, train_autoencoder
+from chronosim.training.flow import FlowObjective, TrainingSet
+from chronosim.training.latents import LatentWindows, encode_windows
 from chronosim.training.pipeline import new_world, save_pipeline
 from chronosim.training.trainer import Schedule, train
-from chronosim.training.windows import Windows, load_windows
+from chronosim.training.windows import TrainingData, Windows, load_windows
 from chronosim.training.words import extend_embeddings, extend_tokenizer, new_tokenizer
+from chronosim.training.world import World
 
 __all__ = ["Recipe", "train_pipeline"]
 
@@ -43,8 +45,9 @@ class Recipe:
             `image_encoder`; those of `start` where that is given.
         stills: Schedule of the autoencoder on single frames.
         clips: Schedule of the autoencoder on clips.
+        carry: Schedule of what its encoder carries through blank frames.
         world: Schedule of transformer and encoders.
-        batch: Batch sizes by stage: single frames, clips, windows.
+        batch: Batch sizes by stage: single frames, clips, frames and clips of each length, windows.
         held_out: Windows kept out of training, the last of each length, for the curves.
         flow: Further settings of `FlowObjective`.
         start: A model to start from (its weights are trained on); None: random weights.
@@ -55,6 +58,7 @@ class Recipe:
     networks: _Networks
     stills: Schedule
     clips: Schedule
+    carry: Schedule
     world: Schedule
     batch: Mapping[str, int]
     held_out: int
@@ -88,25 +92,12 @@ def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Pa
     return folder / "pipeline"
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """What is learned from: windows by the length of their trajectories, shortest first."""
-
-    new: Sequence[Windows]
-    known: Sequence[Windows]
-    held_out: Sequence[Windows]
-
-    @property
-    def all(self) -> Sequence[Windows]:
-        return (*self.new, *self.known)
-
-
-def _load(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> _Data:
+def _load(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> TrainingData:
     found = load_windows(_shuffled(datasets), folder)
     known = load_windows(_shuffled(recipe.known), folder / "known") if recipe.known else []
     _check_lengths([*found, *known], _latents_of_a_clip(recipe))
     new, held_out = zip(*(w.split(min(recipe.held_out, len(w) // 2)) for w in found), strict=True)
-    return _Data(new, known, held_out)
+    return TrainingData(new, known, held_out)
 
 
 def _shuffled(datasets: Sequence[Path]) -> list[Path]:
@@ -133,40 +124,22 @@ def _check_lengths(found: Sequence[Windows], skip: int) -> None:
             )
 
 
-def _autoencoder(recipe: Recipe, data: _Data, folder: Path) -> AutoencoderKLWan:
+def _autoencoder(recipe: Recipe, data: TrainingData, folder: Path) -> AutoencoderKLWan:
     teacher = None if recipe.start is None else recipe.start.vae
-    if teacher is None:
-        vae = new_autoencoder(recipe.networks["autoencoder"])
-    else:
-        vae = new_autoencoder({k: v for k, v in teacher.config.items() if not k.startswith("_")})
-        vae.load_state_dict(teacher.state_dict())
-    new, held_out = data.new, data.held_out
-    stills = AutoencoderObjective(
-        vae, new, held_out, recipe.batch["stills"], known=data.known, teacher=teacher
+    vae = new_autoencoder(recipe.networks["autoencoder"]) if teacher is None else another(teacher)
+    train_autoencoder(
+        vae,
+        data,
+        folder,
+        schedules={"stills": recipe.stills, "clips": recipe.clips, "carry": recipe.carry},
+        batch=recipe.batch,
+        blanks=_latents_of_a_clip(recipe) - 1,
+        teacher=teacher,
     )
-    train(stills, recipe.stills, folder / "stills")
-    if new[-1].time > 1:
-        clips = AutoencoderObjective(
-            vae,
-            new[-1:],
-            held_out[-1:],
-            recipe.batch["clips"],
-            stills=False,
-            known=data.known[-1:],
-            teacher=teacher,
-        )
-        train(clips, recipe.clips, folder / "clips")
-    vae.eval()
-    if teacher is not None and data.known:  # their latents are to stay what they are
-        vae.register_to_config(
-            latents_mean=teacher.config.latents_mean, latents_std=teacher.config.latents_std
-        )
-    else:
-        measure_latents(vae, new[-1])
     return vae
 
 
-def _world(recipe: Recipe, data: _Data) -> tuple[World, T5TokenizerFast]:
+def _world(recipe: Recipe, data: TrainingData) -> tuple[World, T5TokenizerFast]:
     texts = {text for windows in data.all for text in windows.text}
     if recipe.start is None:
         tokenizer = new_tokenizer(texts)
@@ -183,7 +156,7 @@ def _train_world(
     vae: AutoencoderKLWan,
     world: World,
     tokenizer: T5TokenizerFast,
-    data: _Data,
+    data: TrainingData,
     folder: Path,
 ) -> None:
     sets = [

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidEpisode
 
-__all__ = ["Windows", "load_windows"]
+__all__ = ["TrainingData", "Windows", "load_windows"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,26 @@ class Windows:
 
     def _rows(self, rows: slice) -> Windows:
         return Windows(self.start[rows], self.trajectory[rows], self.text[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """What is learned from: windows by the length of their trajectories, shortest first.
+
+    Attributes:
+        new: Of the worlds to be learned.
+        known: Of worlds that the model to start from knows.
+        held_out: What is kept out of `new`, for the curves.
+    """
+
+    new: Sequence[Windows]
+    known: Sequence[Windows]
+    held_out: Sequence[Windows]
+
+    @property
+    def all(self) -> Sequence[Windows]:
+        """New and known ones."""
+        return (*self.new, *self.known)
 
 
 def load_windows(episodes: Iterable[Path], folder: Path) -> list[Windows]:

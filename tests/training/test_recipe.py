@@ -24,8 +24,9 @@ def toy_recipe(networks: dict[str, Any], **changes: Any) -> Recipe:
         "networks": networks,
         "stills": Schedule(steps=3, learning_rate=1e-3, evaluate_every=2),
         "clips": Schedule(steps=2, learning_rate=1e-3, evaluate_every=2),
+        "carry": Schedule(steps=2, learning_rate=1e-3, evaluate_every=2),
         "world": Schedule(steps=4, learning_rate=1e-3, evaluate_every=2),
-        "batch": {"stills": 2, "clips": 1, "world": 2},
+        "batch": {"stills": 2, "clips": 1, "carry": 2, "world": 2},
         "held_out": 2,
         "flow": {"reasoning": 0.5, "reasoning_from": 0.0, "drop": 0.2, "shift": 3.0},
     }
@@ -82,7 +83,7 @@ def test_it_starts_from_shipped_half_precision_weights(
     first = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "first")
     once = Schedule(steps=1, learning_rate=1e-9, warmup=0, evaluate_every=1, ema=0.0)
     started = toy_recipe(
-        networks, stills=once, clips=once, world=once, start=load(first).components
+        networks, stills=once, clips=once, carry=once, world=once, start=load(first).components
     )
     second = train_pipeline(started, [dataset], tmp_path / "second")
     a, b = load(first).components, load(second).components
