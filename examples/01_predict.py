@@ -1,30 +1,36 @@
 """Asks a world model once: what becomes of this frame if the car steers left?
 
-Usage: python examples/01_predict.py [model]
+With a photo it asks in free words, which only the large models read.
+
+Usage: python examples/01_predict.py [model] [photo]
+       python examples/01_predict.py chronoedit-14b street.jpg
 """
 
 import sys
 
 import numpy as np
 
-from chronosim import Observation, Simulator, config
-from chronosim.frames import write_frame
+from chronosim import EditPrompt, Observation, Simulator, config
+from chronosim.frames import read_frame, write_frame
+from chronosim.models.sizes import Sizing
 
 model = config.load("model", sys.argv[1] if len(sys.argv) > 1 else "nano")
-prompter = config.load("prompter", "driving")
-scenario = config.load("scenario", "carracing")
 
-# A scenario knows where an episode may begin: a first frame, and the speed that goes with it.
-frame, values = scenario.begin(np.random.default_rng(0))
-before = Observation(frame, prompter.begin(values))
+if len(sys.argv) > 2:
+    # A photo comes in a camera's size: make it one of the model's, its shape kept.
+    frame = Sizing("fit").there(read_frame(sys.argv[2]))
+    [prediction] = model.predict([EditPrompt(frame, "A pedestrian steps onto the road.", seed=0)])
+else:
+    # A scenario knows where an episode may begin: a first frame, and the speed that goes with it.
+    # A prompter words an action; a simulator is a model and a prompter, and remembers nothing.
+    scenario, prompter = config.load("scenario", "carracing"), config.load("prompter", "driving")
+    frame, values = scenario.begin(np.random.default_rng(0))
+    steer_left = np.array([-0.4, 0.1, 0.0], np.float32)  # steering, throttle, brake
+    before = Observation(frame, prompter.begin(values))
+    after, prediction = Simulator(model, prompter).step(before, steer_left, seed=0)
+    print(f"The model was told: {prediction.text}")
+    print(f"The car now drives at {after.state[0]:.1f} m/s, by dead reckoning.")
 
-# A simulator is a world model and a prompter, and remembers nothing: any observation will do.
-simulator = Simulator(model, prompter)
-steer_left = np.array([-0.4, 0.1, 0.0], np.float32)  # steering, throttle, brake
-after, prediction = simulator.step(before, steer_left, seed=0)
-
-print(f"The model was told: {prediction.text}")
 print(f"It answered with {len(prediction.trajectory)} frames of {prediction.frame.shape[:2]}.")
-print(f"The car now drives at {after.state[0]:.1f} m/s, by dead reckoning.")
-write_frame("before.png", before.frame)
-write_frame("after.png", after.frame)
+write_frame("before.png", frame)
+write_frame("after.png", prediction.frame)

@@ -1,13 +1,37 @@
-"""Every example runs from top to bottom, at its smallest."""
+"""Every example runs from top to bottom, at its smallest, and says what it is there to say."""
 
 import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-SMALLEST = {"03_your_own_world": "quick"}  # the others take a model: one that needs no weights
+from chronosim.frames import write_frame
+
+# Not "echo" alone: what else an example is asked to be smaller by.
+SMALLEST = {
+    "05_evaluate_your_policy": ["echo", "2"],
+    "08_your_own_world_model": [],  # it is one
+    "09_your_own_world": ["quick"],
+}
+SAYS = {
+    "01_predict": "The model was told: The car drives at",
+    "02_policy_loop": "8 steps, return",
+    "03_record_and_replay": "From the log: every step alike",
+    "04_what_if": "14 predictions for 16 steps of plans",
+    "05_evaluate_your_policy": "lane follower, fast  0.00 ± 0.00  8.0",
+    "06_vector_torch_policy": "loss",
+    "07_your_own_prompter": "down: The car drives at",
+    "08_your_own_world_model": "20% left",
+    "09_your_own_world": "the imagined one below",
+}
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+def run(path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+    runpy.run_path(str(path), run_name="__main__")
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -18,11 +42,26 @@ def test_the_example_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(path), SMALLEST.get(path.stem, "echo")])
-    runpy.run_path(str(path), run_name="__main__")
-    assert capsys.readouterr().out
+    run(path, SMALLEST.get(path.stem, ["echo"]), monkeypatch)
+    assert SAYS[path.stem] in capsys.readouterr().out
     assert list(tmp_path.glob("*.png")), "an example leaves something to look at"
+
+
+def test_a_photo_is_asked_about_in_free_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_frame("photo.png", np.zeros((90, 160, 3), np.uint8))
+    run(EXAMPLES[0], ["echo", "photo.png"], monkeypatch)
+    assert "1 frames of (720, 1280)" in capsys.readouterr().out
 
 
 def test_the_examples_are_numbered_without_a_gap() -> None:
     assert [int(path.stem[:2]) for path in EXAMPLES] == list(range(1, len(EXAMPLES) + 1))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_read_in_a_minute(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert f"Usage: python examples/{path.name}" in text
+    assert len(text.splitlines()) <= 75

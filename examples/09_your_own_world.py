@@ -3,7 +3,7 @@
 All that it is told is one file, mine/simulator/pendulum.yaml beside this one. The model learns from
 nothing, at toy quality; every command here can be typed into a shell just as well.
 
-Usage: python examples/03_your_own_world.py [quick]
+Usage: python examples/09_your_own_world.py [quick]
 """
 
 import subprocess
@@ -35,7 +35,7 @@ own = (f"--config-dir={mine}", "simulator=pendulum")
 run("record", *own, "steps=20", *sizes, "output=datasets/pendulum")
 
 # 2. Train small networks on it. start=nano would train ours instead, and teach them the new words.
-sizes = ["stills.steps=1", "clips.steps=1", "world.steps=1"] if quick else []
+sizes = [f"{stage}.steps=1" for stage in ("stills", "clips", "carry", "world")] if quick else []
 run("train", "+scale=toy", *sizes, "dataset=datasets/pendulum", "output=runs/train/pendulum")
 
 # 3. Step it: the same pushes for the real pendulum and for the imagined one, which sees only what

@@ -1,0 +1,140 @@
+"""What became of several plans from one moment: branches that share what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from chronosim.episodes import Step
+from chronosim.errors import InvalidConfig
+from chronosim.types import Observation
+
+__all__ = ["Branch", "Tree"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """One plan, played out.
+
+    Attributes:
+        name: Of the plan.
+        steps: What happened, one after the other; a branch that the scenario ended is shorter than
+            its plan. Branches that begin alike hold the very same objects.
+        planned: Steps of the plan.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    planned: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether the scenario ended it: at its goal, or by a failure."""
+        return bool(self.steps) and self.steps[-1].terminated
+
+    @property
+    def score(self) -> float:
+        """Mean reward of the plan's steps; NaN without any.
+
+        A branch that ended keeps its last reward for what is left of its plan: who reaches the goal
+        early scores higher than who reaches it late, and who fails early lower.
+        """
+        rewards = [step.reward for step in self.steps]
+        if self.ended:
+            rewards += [rewards[-1]] * (self.planned - len(rewards))
+        return float(np.mean(rewards)) if rewards else float("nan")
+
+    @property
+    def actions(self) -> list[Any]:
+        """The actions that were taken."""
+        return [step.action for step in self.steps]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """One moment and its futures.
+
+    Attributes:
+        root: The moment.
+        branches: In the order their plans were given.
+    """
+
+    root: Observation
+    branches: tuple[Branch, ...]
+
+    def __len__(self) -> int:
+        return len(self.branches)
+
+    def __getitem__(self, name: str) -> Branch:
+        """Gives a branch by its name.
+
+        Raises:
+            InvalidConfig: There is none of that name.
+        """
+        for branch in self.branches:
+            if branch.name == name:
+                return branch
+        known = ", ".join(branch.name for branch in self.branches)
+        raise InvalidConfig(f"the tree has no branch {name!r}; it has: {known}")
+
+    @property
+    def depth(self) -> int:
+        """Steps of the longest branch."""
+        return max((len(branch.steps) for branch in self.branches), default=0)
+
+    @property
+    def predictions(self) -> int:
+        """Steps in all, those that branches share counted once."""
+        return len({id(step) for branch in self.branches for step in branch.steps})
+
+    def frames(self, branch: Branch) -> UInt8[np.ndarray, "steps height width 3"]:
+        """Gives the outcomes of a branch's steps, uint8 (steps, height, width, 3)."""
+        outcomes = np.array([step.after.frame for step in branch.steps], np.uint8)
+        return outcomes.reshape(-1, *self.root.frame.shape)
+
+    def split(self, index: int) -> tuple[int | None, int]:
+        """Tells where a branch leaves those before it.
+
+        Args:
+            index: Of the branch.
+
+        Returns:
+            The index of the earlier branch that it shares most steps with (the first of several;
+            None if it shares none with any), and how many steps they share.
+        """
+        own = self.branches[index].steps
+        found: tuple[int | None, int] = None, 0
+        for earlier, branch in enumerate(self.branches[:index]):
+            shared = _shared(own, branch.steps)
+            if shared > found[1]:
+                found = earlier, shared
+        return found
+
+    def ranked(self, *, worst: bool = False) -> list[Branch]:
+        """Gives the branches by score, the highest first (or the lowest); equals keep their order.
+
+        Args:
+            worst: Whether the lowest score comes first.
+        """
+        scored = [branch for branch in self.branches if branch.steps]
+        return sorted(scored, key=lambda branch: branch.score * (1 if worst else -1))
+
+    def keep(self, names: Sequence[str]) -> Tree:
+        """Gives the tree of some branches, in the order they are named in.
+
+        Raises:
+            InvalidConfig: There is none of a name.
+        """
+        return Tree(self.root, tuple(self[name] for name in names))
+
+
+def _shared(ours: Sequence[Step], theirs: Sequence[Step]) -> int:
+    """How many steps two branches have in common from the root on."""
+    for count, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one is not other:
+            return count
+    return min(len(ours), len(theirs))
