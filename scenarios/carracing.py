@@ -11,18 +11,15 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import InvalidFrame
-from chronosim.scenarios.road import CAR, DASHBOARD_ROW, road_mask, road_share
+from chronosim.scenarios.goals.road import Moving, OnRoad, RoadLost
+from chronosim.scenarios.road import CAR, road_mask, road_share
 from chronosim.scenarios.starts import Starts, load_starts
 from chronosim.types import Frame, Observation, Prediction
 
 __all__ = ["CarRacingScenario", "may_begin"]
 
 _SIZE = (96, 96)
-_UNDER = 8  # pixels around the car that are "under" it
-_WHOLE, _NONE = 0.45, 0.25  # share of road there with all wheels on the road, with none
-_NEAR = 20  # pixels (about ten metres) within which there must be road
-_LEAST = 0.01  # share of road there below which it counts as none
-_MOVING = 1.0  # grey levels by which the picture changes at least when the car moves
+_UNDER, _WHOLE = 8, 0.45  # pixels around the car; share of road there with all wheels on it
 _SLOWEST = 5.0  # m/s of a moment at which an episode may begin
 
 
@@ -69,12 +66,10 @@ class CarRacingScenario:
         self, before: Observation, action: Any, prediction: Prediction, after: Observation
     ) -> tuple[float, bool]:
         """Judges one step: the reward, 0 to 1, and whether the road is lost."""
-        if road_share(after.frame, _NEAR) < _LEAST:
+        step = before, prediction, after
+        if RoadLost()(*step):
             return 0.0, True
-        if _change(before.frame, after.frame) < _MOVING:
-            return 0.0, False
-        share = (road_share(after.frame, _UNDER) - _NONE) / (_WHOLE - _NONE)
-        return min(max(share, 0.0), 1.0), False
+        return min(Moving()(*step), OnRoad()(*step)), False
 
 
 def may_begin(observation: Observation) -> bool:
@@ -89,12 +84,6 @@ def may_begin(observation: Observation) -> bool:
         and road_share(frame, _UNDER) >= _WHOLE
         and bool(road_mask(frame)[CAR[0] - 30 : CAR[0]].any(axis=1).all())
     )
-
-
-def _change(before: Frame, after: Frame) -> float:
-    """Mean absolute difference above the dashboard, in grey levels."""
-    difference = after[:DASHBOARD_ROW].astype(np.int16) - before[:DASHBOARD_ROW]
-    return float(np.abs(difference).mean())
 
 
 def _shipped() -> Starts:

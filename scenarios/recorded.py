@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from hydra.utils import get_method
 
-from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.place import Place
-from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.episodes import list_episodes
+from chronosim.errors import InvalidConfig
+from chronosim.scenarios.moments import Moments
 from chronosim.scenarios.starts import Starts, load_starts
 from chronosim.types import Frame, Observation, Prediction
 
@@ -46,13 +46,13 @@ class RecordedScenario:
     names: Sequence[str] = ()
     values: Mapping[str, float] | None = None
     judge: str | Judge | None = None
-    _starts: Starts | _Moments = field(init=False, repr=False, compare=False)
+    _starts: Starts | Moments = field(init=False, repr=False, compare=False)
     _judge: Judge = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         path = Path(self.starts)
         episodes = list_episodes(path) if path.is_dir() else []
-        starts = _Moments(tuple(episodes), tuple(self.names)) if episodes else None
+        starts = Moments(tuple(episodes), tuple(self.names)) if episodes else None
         object.__setattr__(self, "_starts", starts or load_starts(path, self.values))
         object.__setattr__(self, "_judge", _import(self.judge))
 
@@ -66,31 +66,6 @@ class RecordedScenario:
         """Judges one step by `judge`."""
         reward, terminated = self._judge(before, action, prediction, after)
         return float(reward), bool(terminated)
-
-
-@dataclass(frozen=True, slots=True)
-class _Moments:
-    """The moments of recorded episodes, read when they are drawn: a data set may be large."""
-
-    episodes: tuple[Place, ...]
-    names: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        self._begin(EpisodeReader(self.episodes[0]), 0)
-
-    def draw(self, rng: np.random.Generator) -> tuple[Frame, dict[str, float]]:
-        reader = EpisodeReader(self.episodes[int(rng.integers(len(self.episodes)))])
-        # Not the last one: that may be where the world ended.
-        return self._begin(reader, int(rng.integers(max(1, reader.steps))))
-
-    def _begin(self, reader: EpisodeReader, index: int) -> tuple[Frame, dict[str, float]]:
-        moment = reader.observation(index)
-        if len(moment.state) != len(self.names):
-            raise InvalidEpisode(
-                f"{reader.path} keeps states of {len(moment.state)} numbers: "
-                f"name them all with names=[...], not {list(self.names)}"
-            )
-        return moment.frame, dict(zip(self.names, map(float, moment.state), strict=True))
 
 
 def _import(judge: str | Judge | None) -> Judge:

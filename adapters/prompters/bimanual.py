@@ -1,0 +1,143 @@
+"""Words what two arms do at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from jaxtyping import Float32
+
+from chronosim.adapters.prompters.checks import check_action
+from chronosim.adapters.prompters.sentence import Sentence
+from chronosim.errors import InvalidConfig
+from chronosim.protocols import Prompter
+from chronosim.types import Observation, State
+
+__all__ = ["BimanualPrompter"]
+
+_SIDES = ("left", "right")
+
+
+@dataclass(frozen=True, slots=True)
+class BimanualPrompter:
+    """Moves two arms at once, each as a prompter of its own words it.
+
+    Left and right are the robot's own. The action is float32 (a + b,): the left arm's, then the
+    right arm's, each in the units and axes of its prompter; the commanded state is the two arms'
+    one after the other. An episode's initial values are named with the side before them: `left_x`,
+    `right_opening`.
+
+    The wording is data: `sentence` with the gaps `left` and `right`, and each arm's own. There is
+    an inverse, `read`, where both arms' prompters have one, as exact as theirs.
+
+    Attributes:
+        left: The left arm's prompter; its actions are vectors.
+        right: The right arm's.
+        sentence: The words around theirs.
+
+    Raises:
+        InvalidConfig: An arm's actions are no vectors, the two hold an action for different times,
+            or the sentence has not exactly these gaps.
+    """
+
+    left: Prompter
+    right: Prompter
+    sentence: str = "Left arm: {left} Right arm: {right}"
+    _sentence: Sentence = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_sentence", Sentence(self.sentence, _SIDES))
+        for side, arm in zip(_SIDES, self._arms, strict=True):
+            if not isinstance(arm.action_space, gym.spaces.Box):
+                raise InvalidConfig(f"the {side} arm's actions must be vectors, not {arm}")
+        if self.left.seconds_per_step != self.right.seconds_per_step:
+            raise InvalidConfig(
+                "both arms must hold an action equally long, not "
+                f"{self.left.seconds_per_step} and {self.right.seconds_per_step} s"
+            )
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """How long one action takes, in seconds: that of both arms."""
+        return self.left.seconds_per_step
+
+    @property
+    def action_space(self) -> gym.spaces.Box:
+        """The left arm's action, then the right arm's: float32 (a + b,)."""
+        return _joined(*(arm.action_space for arm in self._arms))
+
+    @property
+    def state_space(self) -> gym.spaces.Box:
+        """The left arm's commanded state, then the right arm's: float32."""
+        return _joined(*(arm.state_space for arm in self._arms))
+
+    def begin(self, values: Mapping[str, float]) -> State:
+        """Starts both arms; `left_` and `right_` stand before the names of their values.
+
+        Raises:
+            InvalidConfig: A name without a side, or one that the arm does not keep.
+        """
+        of: dict[str, dict[str, float]] = {side: {} for side in _SIDES}
+        for name, value in values.items():
+            side, _, rest = name.partition("_")
+            if side not in of:
+                raise InvalidConfig(
+                    f"a value of two arms begins with left_ or right_, not {name!r}"
+                )
+            of[side][rest] = value
+        begun = [arm.begin(of[side]) for side, arm in zip(_SIDES, self._arms, strict=True)]
+        return np.concatenate(begun)
+
+    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
+        """Words both arms' actions.
+
+        Raises:
+            InvalidAction: Not float (a + b,), NaN, or out of an arm's bounds.
+        """
+        vector = check_action(action, self.action_space)
+        seen = self._seen(observation)
+        cut = len(self.left.action_space.low)  # type: ignore[attr-defined]  # checked: a Box
+        left, left_after = self.left(seen[0], vector[:cut])
+        right, right_after = self.right(seen[1], vector[cut:])
+        text = self._sentence.fill(left=left, right=right)
+        return text, np.concatenate([left_after, right_after])
+
+    def read(self, observation: Observation, text: str) -> Float32[np.ndarray, " action"]:
+        """Gives the actions of both arms that a text means.
+
+        Args:
+            observation: What it was said of.
+            text: The words.
+
+        Raises:
+            InvalidPrompt: The text is not of this wording.
+            InvalidConfig: An arm's prompter has no inverse.
+        """
+        said, found = self._sentence.read(text), []
+        for side, arm, seen in zip(_SIDES, self._arms, self._seen(observation), strict=True):
+            read = getattr(arm, "read", None)
+            if read is None:
+                raise InvalidConfig(f"the {side} arm's prompter reads no words: {arm}")
+            found.append(read(seen, said[side]))
+        return np.concatenate(found)
+
+    @property
+    def _arms(self) -> tuple[Prompter, Prompter]:
+        return self.left, self.right
+
+    def _seen(self, observation: Observation) -> tuple[Observation, Observation]:
+        """The observation as each arm has it: the same frame, its own state."""
+        cut = self.left.state_space.shape[0]
+        states = observation.state[:cut], observation.state[cut:]
+        left, right = (Observation(observation.frame, s, observation.step) for s in states)
+        return left, right
+
+
+def _joined(left: gym.Space[Any], right: gym.Space[Any]) -> gym.spaces.Box:
+    assert isinstance(left, gym.spaces.Box)
+    assert isinstance(right, gym.spaces.Box)
+    low, high = np.concatenate([left.low, right.low]), np.concatenate([left.high, right.high])
+    return gym.spaces.Box(low, high, dtype=np.float32)

@@ -1,0 +1,179 @@
+"""Words how a robot arm moves and turns its gripper, keeping the gripper's pose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from jaxtyping import Float32
+
+from chronosim.adapters.prompters.checks import (
+    begin_state,
+    check_action,
+    check_limits,
+    check_wording,
+    make_value,
+)
+from chronosim.adapters.prompters.gripper import Gripper
+from chronosim.adapters.prompters.quantity import Quantity, make_quantities
+from chronosim.adapters.prompters.rotation import compose
+from chronosim.adapters.prompters.sentence import Sentence, listed
+from chronosim.errors import InvalidConfig, InvalidPrompt
+from chronosim.types import Observation, State
+
+__all__ = ["EndEffectorPrompter"]
+
+_MOVES, _TURNS = ("x", "y", "z"), ("rx", "ry", "rz")
+_WORDS = ("sentence", "move", *_MOVES, "turn", *_TURNS, "still", "gripper")
+
+
+@dataclass(frozen=True, slots=True)
+class EndEffectorPrompter:
+    """Moves a gripper by a small step, turns it, and opens or closes it.
+
+    The action is float32 (7,): a translation x, y, z in metres (each -`largest_move` to
+    `largest_move`), a rotation vector rx, ry, rz in rad (each -`largest_turn` to `largest_turn`),
+    and how far the gripper shall be open, 0 (closed) to 1. All are along and about the axes of the
+    robot's base (ROS REP 103): x ahead, away from the base; y to the left; z up; right-handed, so
+    that a positive rz turns the gripper counterclockwise seen from above.
+
+    The commanded state is float32 (7,): the gripper's place in metres and its rotation vector in
+    rad, in the base's axes, and how far it is open. It is dead reckoning, and saturates as
+    controllers do: at an edge of `workspace` the gripper stops, and the words say how far it
+    really gets.
+
+    The wording is data: `sentence` with the gaps `motion` and `gripper`; `move`, with a `{}` for
+    what is said of x, y and z, and `turn`, with one for rx, ry and rz, each of the six a quantity;
+    `still`, where nothing moves; `gripper`: `open`, `close`, `keep`, and `part` with a `{}` for
+    percents. The inverse, `read`, is exact to the resolution of the quantities.
+
+    Attributes:
+        wording: The words.
+        workspace: Least and most of x, y and z, in metres.
+        home: Where an episode begins if nobody says: x, y, z, rx, ry, rz and the opening.
+        seconds_per_step: How long one action takes, in seconds, > 0.
+        largest_move: Metres along an axis.
+        largest_turn: Radians about an axis.
+
+    Raises:
+        InvalidConfig: The wording lacks something or has too much, the workspace is empty, home
+            lies outside, or a limit is not positive.
+    """
+
+    wording: Mapping[str, Any]
+    workspace: Mapping[str, Sequence[float]]
+    home: Sequence[float]
+    seconds_per_step: float = 1.0
+    largest_move: float = 0.1
+    largest_turn: float = 0.5
+    _sentence: Sentence = field(init=False, repr=False, compare=False)
+    _quantities: Mapping[str, Quantity] = field(init=False, repr=False, compare=False)
+    _gripper: Gripper = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_limits(
+            seconds_per_step=self.seconds_per_step,
+            largest_move=self.largest_move,
+            largest_turn=self.largest_turn,
+        )
+        check_wording(self.wording, _WORDS)
+        for name in ("move", "turn"):
+            if self.wording[name].count("{}") != 1:
+                raise InvalidConfig(f"{name} needs one {{}}, not {self.wording[name]!r}")
+        if sorted(self.workspace) != sorted(_MOVES) or not all(
+            len(edges) == 2 and edges[0] < edges[1] for edges in self.workspace.values()
+        ):
+            raise InvalidConfig(
+                f"the workspace needs least and most of x, y and z, not {dict(self.workspace)}"
+            )
+        quantities = make_quantities(
+            {name: self.wording[name] for name in (*_MOVES, *_TURNS)}, (*_MOVES, *_TURNS)
+        )
+        made = {
+            "_quantities": quantities,
+            "_sentence": Sentence(self.wording["sentence"], ("motion", "gripper")),
+            "_gripper": make_value(Gripper, self.wording["gripper"], "the gripper"),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+        if len(self.home) != 7:
+            raise InvalidConfig(f"home must be 7 numbers: x y z rx ry rz opening, not {self.home}")
+        self.begin({})
+
+    @property
+    def action_space(self) -> gym.spaces.Box:
+        """Translation, m, rotation vector, rad, and opening, 0 to 1: float32 (7,)."""
+        largest = [self.largest_move] * 3 + [self.largest_turn] * 3
+        low = np.array([*(-limit for limit in largest), 0], np.float32)
+        return gym.spaces.Box(low, np.array([*largest, 1], np.float32), dtype=np.float32)
+
+    @property
+    def state_space(self) -> gym.spaces.Box:
+        """Place, m, rotation vector, rad, and opening, 0 to 1: float32 (7,)."""
+        edges = np.array([self.workspace[name] for name in _MOVES], np.float32)
+        # As far as float32 gets beyond pi: a rotation by pi is none too far.
+        pi = np.float32(math.pi) + np.float32(1e-5)
+        low = np.array([*edges[:, 0], -pi, -pi, -pi, 0], np.float32)
+        high = np.array([*edges[:, 1], pi, pi, pi, 1], np.float32)
+        return gym.spaces.Box(low, high, dtype=np.float32)
+
+    def begin(self, values: Mapping[str, float]) -> State:
+        """Starts at `x`, `y`, `z`, `rx`, `ry`, `rz` and `opening`; what is not named is home's.
+
+        Raises:
+            InvalidConfig: Another name, or a value out of the state space.
+        """
+        usual = dict(zip((*_MOVES, *_TURNS, "opening"), map(float, self.home), strict=True))
+        return begin_state(values, usual, self.state_space)
+
+    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
+        """Words how far the gripper gets, how it turns, and what it does.
+
+        Raises:
+            InvalidAction: Not float (7,), NaN, or out of bounds.
+        """
+        wanted = check_action(action, self.action_space)
+        before, space = observation.state, self.state_space
+        place = np.clip(before[:3] + wanted[:3], space.low[:3], space.high[:3])
+        turned = compose(wanted[3:6].astype(np.float64), before[3:6].astype(np.float64))
+        motion = [
+            self._said("move", _MOVES, place - before[:3]),
+            self._said("turn", _TURNS, wanted[3:6]),
+        ]
+        text = self._sentence.fill(
+            motion=" and ".join(filter(None, motion)) or str(self.wording["still"]),
+            gripper=self._gripper.say(float(before[6]), float(wanted[6])),
+        )
+        return text, np.array([*place, *turned, wanted[6]], np.float32)
+
+    def read(self, observation: Observation, text: str) -> Float32[np.ndarray, 7]:
+        """Gives the action that a text means.
+
+        Args:
+            observation: What it was said of.
+            text: The words.
+
+        Raises:
+            InvalidPrompt: The text is not of this wording.
+        """
+        said = self._sentence.read(text)
+        moves = [quantity.read(said["motion"]) or 0.0 for quantity in self._quantities.values()]
+        opening = self._gripper.read(float(observation.state[6]), said["gripper"])
+        space = self.action_space
+        action = np.clip(np.array([*moves, opening], np.float32), space.low, space.high)
+        if self(observation, action)[0] != text:
+            raise InvalidPrompt(f"{text!r} is not what this prompter says of any action here")
+        return action
+
+    def _said(self, what: str, names: Sequence[str], values: Float32[np.ndarray, 3]) -> str:
+        """What is said of a translation or a rotation; "" where it is too small to be told."""
+        parts = [
+            self._quantities[name].say(float(value))
+            for name, value in zip(names, values, strict=True)
+        ]
+        said = listed(list(filter(None, parts)))
+        return str(self.wording[what]).format(said) if said else ""

@@ -1,0 +1,1 @@
+"""Lists, explains and checks scenarios: where episodes begin, and what counts in them."""

@@ -1,0 +1,145 @@
+"""Finds scenarios and reads their files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from chronosim import config
+from chronosim.commands.choices import CONF
+from chronosim.commands.settings import compose_config
+from chronosim.errors import InvalidConfig
+
+__all__ = ["ScenarioFile", "compose_scenario", "find_scenario", "own_scenarios"]
+
+_GLOBAL = "# @package _global_"
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioFile:
+    """A scenario's file, read but not composed.
+
+    Attributes:
+        name: What `scenario=` calls it.
+        path: Where it is.
+        text: What is in it.
+        own: Whether it is the user's.
+    """
+
+    name: str
+    path: Path
+    text: str
+    own: bool
+
+    @property
+    def title(self) -> str:
+        """What its first comment says; "" without one."""
+        comments = [line[1:].strip() for line in self.text.splitlines() if line[:1] == "#"]
+        return next((line for line in comments if line and not line.startswith("@package")), "")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it says, as plain values; `${...}` stay as they are.
+
+        Raises:
+            InvalidConfig: It is no YAML of named settings.
+        """
+        try:
+            loaded = OmegaConf.create(self.text)
+        except YAMLError as error:
+            said = " ".join(str(error).split())
+            raise InvalidConfig(f"{self.path} is no YAML that can be read: {said}") from error
+        plain = OmegaConf.to_container(loaded) if isinstance(loaded, DictConfig) else None
+        if not isinstance(plain, dict) or not plain:
+            raise InvalidConfig(f"{self.path} must hold named settings of a scenario")
+        return {str(key): value for key, value in plain.items()}
+
+    @property
+    def is_world(self) -> bool:
+        """Whether it describes a scenario and what goes with it, each under its name."""
+        return "_target_" not in self.settings and "scenario" in self.settings
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it begins with the line that makes Hydra take it for a world."""
+        return re.match(rf"\s*{_GLOBAL}\s*$", self.text, re.MULTILINE) is not None
+
+    @property
+    def brings_frame(self) -> bool:
+        """Whether it begins with a frame of its own, rather than one that the user must bring."""
+        inside = self.settings["scenario"] if self.is_world else self.settings
+        return inside.get("frame", "") is not None and "???" not in inside.values()
+
+
+def find_scenario(name: str) -> ScenarioFile:
+    """Finds a scenario by its name, or a file of the user's by its path.
+
+    Raises:
+        InvalidConfig: There is neither.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        if name not in config.names("scenario"):
+            raise InvalidConfig(
+                f"there is no scenario {name!r}; there are: {', '.join(config.names('scenario'))}; "
+                "or name a .yaml of yours"
+            )
+        with as_file(CONF / "scenario" / f"{name}.yaml") as path:
+            return ScenarioFile(name, path, path.read_text("utf-8"), own=False)
+    path = Path(name).expanduser()
+    try:
+        return ScenarioFile(path.stem, path, path.read_text("utf-8"), own=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path} cannot be read: {error}") from error
+
+
+def own_scenarios(folder: str) -> list[ScenarioFile]:
+    """Reads the scenarios in a folder of the user's.
+
+    Raises:
+        InvalidConfig: There is none.
+    """
+    paths = sorted(Path(folder).expanduser().glob("*.yaml"))
+    if not paths:
+        raise InvalidConfig(f"there is no scenario (.yaml) in {folder}")
+    return [find_scenario(str(path)) for path in paths]
+
+
+def compose_scenario(file: ScenarioFile, frame: str | None = None) -> DictConfig:
+    """Composes the settings of a rollout in a scenario.
+
+    Args:
+        file: The scenario.
+        frame: The user's first frame; None: the scenario's own.
+
+    Raises:
+        InvalidConfig: As `compose_config`.
+    """
+    given = [f"scenario={file.name}"]
+    if frame is not None:
+        given.append(f"scenario.frame={frame}")
+    with _folder_of(file) as extra:
+        return compose_config("rollout", given, extra)
+
+
+@contextmanager
+def _folder_of(file: ScenarioFile) -> Iterator[Path | None]:
+    """The config folder that a scenario of the user's is in; or one made for it alone."""
+    if not file.own:
+        yield None
+    elif file.path.resolve().parent.name == "scenario" and file.path.suffix == ".yaml":
+        yield file.path.resolve().parent.parent
+    else:
+        with TemporaryDirectory() as folder:
+            (Path(folder) / "scenario").mkdir()
+            shutil.copy(file.path, Path(folder) / "scenario" / f"{file.name}.yaml")
+            yield Path(folder)

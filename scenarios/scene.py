@@ -1,0 +1,174 @@
+"""The generic scenario: first frames, a goal and a failure, put together in one YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chronosim.errors import InvalidConfig, InvalidFrame
+from chronosim.models.sizes import AREA, Sizing
+from chronosim.scenarios.beginning import Beginning, find_beginning
+from chronosim.scenarios.goals.criterion import Criterion, in_words
+from chronosim.scenarios.goals.words import Asks, InWords
+from chronosim.types import Frame, Observation, Prediction
+
+__all__ = ["Scene", "explain"]
+
+_DRAWS = 1000  # beginnings to look at before it is said that none fits
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Begins with frames of any kind; a goal and a failure say what counts.
+
+    The reward of a step is how nearly the goal is reached, 0 to 1; 0 where the episode failed. The
+    episode terminates where it failed, and, if `ends`, where the goal is reached.
+
+    Attributes:
+        frame: What it begins with: an image file; a folder of them; an .npz of first frames, or
+            the name of a shipped one; a recorded data set, or one of its episodes. None: the user
+            brings it.
+        goal: A `Criterion`, or a question for the judge ("Has the car stopped?"); None: every
+            reward is 0.
+        failure: The same; None: nothing fails.
+        ends: Whether reaching the goal ends the episode.
+        judge: Who answers questions, such as `chronosim.metrics.judge.Judge`; None: nobody does,
+            and what asks one never holds.
+        wants: What the frame must show, for the sentence that asks for one.
+        values: The initial values of image files, by name, in the prompter's units.
+        names: Of recordings: what the numbers of their commanded states are called, in order.
+        step: Of recordings: at which moment of an episode to begin; None: any.
+        size: "fit": a camera's frame is resized once to the model's area, its shape kept; (height,
+            width): its middle is cut out and resized; None: it is taken as it is.
+        area: Pixels for "fit".
+        mirrored: Rows, from the top, that are mirrored left to right; 0: none.
+        between: Bounds for initial values, by name: only beginnings within are taken.
+        where: Only beginnings of which this holds are taken.
+        horizon: Steps that an episode is meant to have; the commands ask for it.
+        plan: Actions that belong to the scenario; `policy=plan` takes them one by one.
+
+    Raises:
+        InvalidFrame: The frame is missing or cannot be used.
+        InvalidConfig: A setting that cannot be, or no beginning fits `between` and `where`.
+        ChronosimError: As the reading of `frame` raises.
+    """
+
+    frame: str | Path | None
+    goal: str | Criterion | None = None
+    failure: str | Criterion | None = None
+    ends: bool = True
+    judge: Asks | None = None
+    wants: str = "a picture"
+    values: Mapping[str, float] | None = None
+    names: Sequence[str] = ()
+    step: int | None = None
+    size: str | Sequence[int] | None = None
+    area: int = AREA
+    mirrored: int = 0
+    between: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    where: Criterion | None = None
+    horizon: int | None = None
+    plan: Sequence[Any] = ()
+    _beginning: Beginning = field(init=False, repr=False, compare=False)
+    _goal: Criterion | None = field(init=False, repr=False, compare=False)
+    _failure: Criterion | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.frame is None:
+            raise InvalidFrame(
+                f"this scenario begins with a frame of yours, {self.wants}: "
+                "give scenario.frame=photo.jpg"
+            )
+        if self.horizon is not None and self.horizon < 1:
+            raise InvalidConfig(f"horizon must be 1 step or more, not {self.horizon}")
+        if self.mirrored < 0:
+            raise InvalidConfig(f"mirrored must be 0 rows or more, not {self.mirrored}")
+        object.__setattr__(self, "_goal", _criterion(self.goal, self.judge))
+        object.__setattr__(self, "_failure", _criterion(self.failure, self.judge))
+        found = find_beginning(
+            self.frame,
+            sizing=_sizing(self.size, self.area),
+            values=self.values,
+            names=self.names,
+            step=self.step,
+        )
+        object.__setattr__(self, "_beginning", found)
+        self.begin(np.random.default_rng(0))  # raises where no beginning fits
+
+    def begin(self, rng: np.random.Generator) -> tuple[Frame, Mapping[str, float]]:
+        """Draws a first frame that fits, and its initial values.
+
+        Raises:
+            InvalidConfig: None of a thousand drawn fits.
+        """
+        for _ in range(_DRAWS):
+            frame, values = self._beginning.draw(rng)
+            if self._fits(frame, values):
+                return _mirror(frame, self.mirrored), values
+        bounds = {name: list(within) for name, within in self.between.items()}
+        wanted = [f"between={bounds}"] * bool(bounds)
+        wanted += [] if self.where is None else [f"where {in_words(self.where)}"]
+        raise InvalidConfig(f"{self.frame} has no beginning with {' and '.join(wanted)}")
+
+    def score(
+        self, before: Observation, action: Any, prediction: Prediction, after: Observation
+    ) -> tuple[float, bool]:
+        """Judges one step: how nearly the goal is reached, 0 to 1, and whether that is the end."""
+        if self._failure is not None and self._failure(before, prediction, after) >= 1:
+            return 0.0, True
+        if self._goal is None:
+            return 0.0, False
+        reward = float(self._goal(before, prediction, after))
+        return reward, self.ends and reward >= 1
+
+    def _fits(self, frame: Frame, values: Mapping[str, float]) -> bool:
+        for name, (low, high) in self.between.items():
+            if name not in values:
+                raise InvalidConfig(
+                    f"between names {name!r}, but {self.frame} begins with: "
+                    f"{', '.join(values) or 'no values'}"
+                )
+            if not low <= values[name] <= high:
+                return False
+        if self.where is None:
+            return True
+        seen = Observation(frame)
+        return self.where(seen, Prediction(frame[None]), seen) >= 1
+
+
+def explain(
+    goal: str | Criterion | None,
+    failure: str | Criterion | None,
+    *,
+    ends: bool = True,
+    judge: Asks | None = None,
+) -> dict[str, str]:
+    """Says in plain words what is worth something (`goal`) and what fails (`failure`)."""
+    wanted, unwanted = _criterion(goal, judge), _criterion(failure, judge)
+    said = "nothing: every reward is 0" if wanted is None else in_words(wanted)
+    end = "; reached, the episode ends" if wanted is not None and ends else ""
+    return {"goal": said + end, "failure": "nothing" if unwanted is None else in_words(unwanted)}
+
+
+def _criterion(given: str | Criterion | None, judge: Asks | None) -> Criterion | None:
+    return InWords(given, judge) if isinstance(given, str) else given
+
+
+def _sizing(size: str | Sequence[int] | None, area: int) -> Sizing:
+    if size is None:
+        return Sizing()
+    if size == "fit":
+        return Sizing("fit", area=area)
+    if isinstance(size, str) or len(size) != 2:
+        raise InvalidConfig(f"size must be fit, or [height, width] in pixels, not {size}")
+    return Sizing("crop", (int(size[0]), int(size[1])))
+
+
+def _mirror(frame: Frame, rows: int) -> Frame:
+    mirrored = frame.copy()
+    mirrored[:rows] = mirrored[:rows, ::-1].copy()
+    return mirrored
