@@ -15,6 +15,8 @@ leaf is also the builtin that a caller would expect::
     ├── EpisodeWriteError (OSError)          the disk refused a step; what was committed is whole
     ├── EpisodeExists (FileExistsError)      an episode would be overwritten
     ├── EnhancementFailed (RuntimeError)     an edit could not be worded out
+    ├── JudgementFailed (RuntimeError)       a judge gave no answer, or none that can be read
+    ├── RemoteFailed (RuntimeError)          a model behind a URL is not reached, or speaks wrongly
     ├── ResetNeeded (RuntimeError)           step, render or fork before reset, or after the end
     └── MissingDependency (ImportError)      an optional package is needed; the sentence names it
 """
@@ -31,8 +33,10 @@ __all__ = [
     "InvalidFrame",
     "InvalidModel",
     "InvalidPrompt",
+    "JudgementFailed",
     "MissingDependency",
     "ModelNotFound",
+    "RemoteFailed",
     "ResetNeeded",
 ]
 
@@ -83,6 +87,14 @@ class EpisodeExists(ChronosimError, FileExistsError):
 
 class EnhancementFailed(ChronosimError, RuntimeError):
     """Raised when a prompt enhancer gives no words in time, or words that are no prompt."""
+
+
+class JudgementFailed(ChronosimError, RuntimeError):
+    """Raised when a judge gives no answer in time, or none that its question allows."""
+
+
+class RemoteFailed(ChronosimError, RuntimeError):
+    """Raised when a world model behind a URL is not reached, is late, or breaks the protocol."""
 
 
 class ResetNeeded(ChronosimError, RuntimeError):

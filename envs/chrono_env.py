@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -15,23 +16,35 @@ from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["ChronoEnv", "DictObservation", "truncation"]
+__all__ = ["ChronoEnv", "DictObservation", "Guard", "truncation"]
 
 DictObservation = dict[str, np.ndarray]
 """`image`, uint8 (height, width, 3), and `state`, float32 (n,), where the prompter keeps one."""
 
+Guard = Callable[[Frame], str | None]
+"""Tells of an imagined frame why an episode must not go on from it; None: it may."""
+
 _OPTIONS = ("frame", "values")
 
 
-def truncation(observation: Observation, terminated: bool, horizon: int | None) -> str | None:
-    """Tells why an episode is cut off at an observation: `"horizon"`, or None if it is not.
+def truncation(
+    observation: Observation, terminated: bool, horizon: int | None, guard: Guard | None = None
+) -> str | None:
+    """Tells why an episode is cut off at an observation; None if it is not.
 
     The only place that decides it, for `ChronoEnv` and the rows of `ChronoVectorEnv` alike. It
     counts by `Observation.step`, so a fork carries its elapsed steps along.
+
+    Returns:
+        The guard's reason if it has one, for an end at the horizon says nothing of the frame; else
+        `"horizon"` where that is reached.
     """
-    if not terminated and horizon is not None and observation.step >= horizon:
+    if terminated:
+        return None
+    reason = None if guard is None else guard(observation.frame)
+    if reason is None and horizon is not None and observation.step >= horizon:
         return "horizon"
-    return None
+    return reason
 
 
 class ChronoEnv(gym.Env[DictObservation, Any]):
@@ -63,8 +76,9 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
     of one's own, what is not named starts at the prompter's default).
 
     ## Episode End
-    It terminates where the scenario says so, and is truncated after `horizon` steps;
-    `info["truncation_reason"]` is then `"horizon"`.
+    It terminates where the scenario says so, and is truncated after `horizon` steps, or where the
+    `guard` says so; `info["truncation_reason"]` is then `"horizon"`, or the guard's reason
+    (`"drift"`).
 
     `info` holds of each step the words it was predicted from (`text`), the `seed` of its noise, and
     its `trajectory`, uint8 (time, H, W, 3): the frames after the observed one, the outcome last.
@@ -77,6 +91,8 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
     * `frame_size`: (height, width) that first frames are fitted to, once, at reset: what a camera
       saw is cut to the shape and resized. None takes frames of the scenario's own size only.
     * `render_mode`: `"rgb_array"` renders the observed frame; None renders nothing.
+    * `guard`: looks at each outcome, and may give a reason to truncate the episode there: a
+      `DriftGuard`, or any callable; None lets every frame pass.
 
     A step's noise is seeded by `noise_seed(noise, step)`, where `noise` is drawn from `np_random`
     at reset. A refused action therefore changes nothing, and the same seed gives the same episode
@@ -97,6 +113,7 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         horizon: int | None = 100,
         frame_size: tuple[int, int] | None = None,
         render_mode: str | None = None,
+        guard: Guard | None = None,
     ) -> None:
         if horizon is not None and horizon < 1:
             raise InvalidConfig(f"horizon must be 1 step or more, or None for endless: {horizon}")
@@ -106,6 +123,7 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         self.scenario = scenario
         self.horizon = horizon
         self.render_mode = render_mode
+        self.guard = guard
         self.metadata = {**type(self).metadata, "render_fps": 1 / (prompter.seconds_per_step or 1)}
         self.action_space = prompter.action_space
         self._frame_size = frame_size
@@ -181,7 +199,7 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         """
         before, seed = self.asked()
         reward, terminated = self.scenario.score(before, action, prediction, after)
-        reason = truncation(after, terminated, self.horizon)
+        reason = truncation(after, terminated, self.horizon, self.guard)
         self._observation, self._ended = after, terminated or reason is not None
         info = {"text": prediction.text, "seed": seed, "trajectory": prediction.trajectory.copy()}
         if reason is not None:

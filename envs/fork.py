@@ -17,8 +17,8 @@ _Env = TypeVar("_Env", bound=gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, 
 def fork(env: _Env, seed: int | None = None) -> _Env:
     """Copies a chronosim environment in the middle of an episode, with all its wrappers.
 
-    The copy shares the world model, the prompter and the scenario, and has its own of everything
-    else: the observation, the random numbers, the wrappers' counters.
+    The copy shares the world model, the prompter, the scenario and the guard, and has its own of
+    everything else: the observation, the random numbers, the wrappers' counters.
 
     Args:
         env: The environment, wrapped or not.
@@ -38,7 +38,7 @@ def fork(env: _Env, seed: int | None = None) -> _Env:
     for row in getattr(base, "rows", [base]):
         _ = row.observation  # raises ResetNeeded
     # Gymnasium's specs may hold the model as an argument: they are shared as well.
-    shared = [base.simulator, base.scenario, base.spec, *_cached_specs(env)]
+    shared = [base.simulator, base.scenario, base.guard, base.spec, *_cached_specs(env)]
     copied = copy.deepcopy(env, {id(thing): thing for thing in shared})
     if seed is not None:
         copied.unwrapped.reseed(seed)  # type: ignore[union-attr]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from chronosim import config
-from chronosim.envs.chrono_env import ChronoEnv
+from chronosim.envs.chrono_env import ChronoEnv, Guard
+from chronosim.envs.guard import load_guard
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.errors import InvalidConfig
 from chronosim.models.loading import load
@@ -23,6 +24,7 @@ def make_env(
     horizon: int | None = 100,
     frame_size: tuple[int, int] | None = None,
     render_mode: str | None = None,
+    guard: str | Path | Guard | None = None,
     **settings: Any,
 ) -> ChronoEnv:
     """Makes an environment.
@@ -36,6 +38,8 @@ def make_env(
         horizon: Steps after which an episode is truncated; None for endless.
         frame_size: (height, width) that first frames are fitted to; None takes them as they are.
         render_mode: `"rgb_array"` or None.
+        guard: Truncates an episode whose frame has left the world: a guard; or the name of one that
+            comes with chronosim, or the file of one; None lets every frame pass.
         **settings: Of the model, where it is named: `device="cuda"`, `denoising_steps=4` ...
 
     Raises:
@@ -50,6 +54,7 @@ def make_env(
         horizon=horizon,
         frame_size=frame_size,
         render_mode=render_mode,
+        guard=load_guard(guard) if isinstance(guard, str | Path) else guard,
     )
 
 
@@ -63,6 +68,7 @@ def make_vector_env(
     max_episode_steps: int | None = None,
     frame_size: tuple[int, int] | None = None,
     render_mode: str | None = None,
+    guard: str | Path | Guard | None = None,
     **settings: Any,
 ) -> ChronoVectorEnv:
     """Makes a vector environment.
@@ -76,6 +82,7 @@ def make_vector_env(
         max_episode_steps: Gymnasium's word for the horizon; the smaller of the two counts.
         frame_size: As for `make_env`.
         render_mode: `"rgb_array"` or None.
+        guard: As for `make_env`.
         **settings: As for `make_env`.
 
     Raises:
@@ -90,6 +97,7 @@ def make_vector_env(
         horizon=min(limits, default=None),
         frame_size=frame_size,
         render_mode=render_mode,
+        guard=load_guard(guard) if isinstance(guard, str | Path) else guard,
     )
 
 

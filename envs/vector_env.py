@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from jaxtyping import Bool, Float64
 
-from chronosim.envs.chrono_env import ChronoEnv, DictObservation
+from chronosim.envs.chrono_env import ChronoEnv, DictObservation, Guard
 from chronosim.errors import InvalidAction, InvalidConfig
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.types import Frame
@@ -33,6 +33,7 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
         horizon: Steps after which a row's episode is truncated; None for endless.
         frame_size: (height, width) that first frames are fitted to; None takes them as they are.
         render_mode: `"rgb_array"` renders the observed frames; None renders nothing.
+        guard: Looks at each outcome, and may give a reason to truncate a row's episode there.
 
     Raises:
         InvalidConfig: `num_envs`, `horizon` or `render_mode` cannot be.
@@ -48,6 +49,7 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
         horizon: int | None = 100,
         frame_size: tuple[int, int] | None = None,
         render_mode: str | None = None,
+        guard: Guard | None = None,
     ) -> None:
         if num_envs < 1:
             raise InvalidConfig(f"a vector environment needs 1 row or more, not {num_envs}")
@@ -59,11 +61,12 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
                 horizon=horizon,
                 frame_size=frame_size,
                 render_mode=render_mode,
+                guard=guard,
             )
             for _ in range(num_envs)
         ]
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.simulator, self.scenario = self.rows[0].simulator, scenario
+        self.simulator, self.scenario, self.guard = self.rows[0].simulator, scenario, guard
         self.metadata = {**self.rows[0].metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space = self.rows[0].observation_space
         self.single_action_space = self.rows[0].action_space

@@ -15,13 +15,14 @@ from PIL import Image
 from torch import Tensor
 
 from chronosim.errors import InvalidFrame, InvalidPrompt
+from chronosim.metrics.sharpness import sharpness
 from chronosim.models.attention import TEXT_TOKENS
 from chronosim.models.denoising import build_scheduler
 from chronosim.models.encoding import clean_text
 from chronosim.models.rivals.dropout import kept_latents, latent_dropout
 from chronosim.models.rivals.pipelines import Origin, pipeline_identity
 from chronosim.models.rivals.settings import IfEditSettings
-from chronosim.models.rivals.sharpness import sharpest, sharpness
+from chronosim.models.rivals.sharpness import sharpest
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
 __all__ = ["STILL", "IfEdit"]

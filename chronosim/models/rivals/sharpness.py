@@ -1,38 +1,11 @@
-"""How sharp a frame is."""
+"""The sharpest of several frames."""
 
 from __future__ import annotations
 
-import numpy as np
-
+from chronosim.metrics.sharpness import sharpness
 from chronosim.types import Frame, Trajectory
 
-__all__ = ["sharpest", "sharpness"]
-
-_GREY = np.array([0.299, 0.587, 0.114])
-"""Weights of red, green and blue in brightness; source: ITU-R BT.601."""
-
-
-def sharpness(frame: Frame) -> float:
-    """Measures a frame's sharpness: the variance of the Laplacian of its brightness.
-
-    The Laplacian is that of four neighbours, inside the frame. Reviews of IF-Edit write the measure
-    as a mean of signed Laplacians; but those sum to little more than the frame's edge, near zero
-    for any frame, sharp or not. The variance is what the measure is known as.
-
-    Args:
-        frame: RGB uint8 (height, width, 3), at least 3 pixels a side; below that it is 0.
-
-    Returns:
-        Grey levels squared, >= 0.
-
-    Source: the role in arXiv 2511.19435 (self-consistent post-refinement); the measure from
-        Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
-    """
-    if min(frame.shape[:2]) < 3:
-        return 0.0
-    grey = frame @ _GREY
-    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return float((around - 4 * grey[1:-1, 1:-1]).var())
+__all__ = ["sharpest"]
 
 
 def sharpest(frames: Trajectory) -> Frame:

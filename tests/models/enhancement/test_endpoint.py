@@ -247,7 +247,7 @@ def test_the_key_is_sent_and_told_to_nobody_else(
         ("http://localhost/v1", {"key_variable": "BAD_KEY"}, "BAD_KEY holds .* strange"),
         ("http://localhost/v1", {"timeout": 0}, "timeout must be"),
         ("http://localhost/v1", {"retries": -1}, "retries must be at least 0"),
-        ("http://localhost/v1", {"concurrency": 0}, "concurrency at least 1"),
+        ("http://localhost/v1", {"concurrency": 0}, "concurrency must be at least 1"),
     ],
 )
 def test_bad_settings(

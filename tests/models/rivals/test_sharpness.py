@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from chronosim.models.rivals.sharpness import sharpest, sharpness
+from chronosim.metrics.sharpness import sharpness
+from chronosim.models.rivals.sharpness import sharpest
 
 
 def test_it_is_the_variance_of_the_laplacian(kit: SimpleNamespace) -> None:

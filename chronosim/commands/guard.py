@@ -1,0 +1,102 @@
+"""Calibrates a drift guard: what tells an environment that a frame has left the world.
+
+It learns from half of a data set's true episodes what frames of this world look like (colours, and
+how rough they are at three scales), sets its limit on a quarter of them, and is judged on the last
+quarter: how often it calls a true frame lost, and how often it misses frames that are broken on
+purpose, or are of another world. An environment takes the file as guard=...; it then truncates an
+episode once a frame is lost, with "drift" as the reason. The guard of CarRacing is in the box
+(guard="carracing"): it was made so.
+
+Examples:
+    chronosim guard datasets/carracing output=carracing.npz
+    chronosim guard datasets/mine strangers=datasets/carracing false_alarms=0.05
+    chronosim guard datasets/mine episodes=1000 output=mine.npz --force
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from chronosim.commands.output import check_free, output_path
+from chronosim.commands.settings import whole_number
+from chronosim.envs.guard import DriftGuard
+from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation.alarms import Alarms, count_alarms
+from chronosim.evaluation.section import Table
+
+__all__ = ["run"]
+
+_STRANGERS = 20  # episodes of another world
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command.
+
+    Raises:
+        ChronosimError: A data set that is none or too small, or a setting that cannot work.
+    """
+    limit, false_alarms = whole_number(config, "episodes", 4), _share(config)
+    output = Path("guard.npz") if config.output is None else output_path(config)
+    check_free(output, config.force)
+    episodes = _read(str(config.path), limit)
+    quarter = len(episodes) // 4
+    learnt, held_out = episodes[: -2 * quarter], episodes[-2 * quarter : -quarter]
+    about = (
+        f"true frames of {config.path}: {len(learnt)} episodes to learn from, {len(held_out)} for "
+        f"the limit ({false_alarms:.1%} of them)"
+    )
+    guard = DriftGuard.fit(learnt, held_out, false_alarms=false_alarms, about=about)
+    others = [] if config.strangers is None else _read(str(config.strangers), _STRANGERS)
+    strangers = [frame for episode in others for frame in episode if frame.shape[:2] == guard.size]
+    found = count_alarms(guard, episodes[-quarter:], strangers)
+    guard.save(output)
+    values = {"limit": guard.limit, "about": about, "alarms": [_values(each) for each in found]}
+    output.with_suffix(".json").write_text(json.dumps(values, indent=2) + "\n")
+    print(f"{_table(found, quarter).markdown()}\n\nguard   {output}, what it is worth beside it")
+
+
+def _read(path: str, most: int) -> list[UInt8[np.ndarray, "_ _ _ 3"]]:
+    places = list_episodes(path)
+    if len(places) < 4:
+        raise InvalidConfig(f"a guard needs at least 4 episodes of {path}, not {len(places)}")
+    spread = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
+    return [
+        np.asarray(EpisodeReader(places[index]).frames[:])
+        for index in tqdm(spread, f"reading {path}", unit="episode")
+    ]
+
+
+def _share(config: DictConfig) -> float:
+    share: Any = config.false_alarms
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise InvalidConfig(f"false_alarms must lie between 0 and 1, not {share!r}")
+    return float(share)
+
+
+def _values(each: Alarms) -> dict[str, Any]:
+    return {"kind": each.kind, "alarms": each.alarms, "frames": each.frames, "share": each.share}
+
+
+def _table(found: Sequence[Alarms], episodes: int) -> Table:
+    rows = tuple(
+        (
+            each.kind,
+            f"{each.alarms} of {each.frames}",
+            f"{each.share:.1%} ({each.interval[0]:.1%} to {each.interval[1]:.1%})",
+        )
+        for each in found
+    )
+    caption = (
+        f"Frames called lost, of {episodes} episodes that the guard never saw: alarms on true "
+        "frames are false, and what is missing to 100% below them are misses."
+    )
+    return Table(("frames", "called lost", "share (95%)"), rows, caption)

@@ -1,0 +1,98 @@
+"""Grades edits: frames before and after, and the words between them, in the figures of the papers.
+
+A folder holds NAME.before.png, NAME.txt and NAME.after.png for each edit; or a CSV lists them in
+the columns before, prompt and after. PSNR, SSIM and sharpness need nothing. CLIP-I and CLIP-T need
+a CLIP by name or folder, LPIPS torchvision's AlexNet by path; what is not given is left out. A
+vision-language model behind any OpenAI-compatible endpoint gives marks from 1 to 5 on PBench-Edit's
+three axes: whether what was asked for was done, whether all else stayed itself, whether the outcome
+looks real. Every edit's grades are kept as they come: a run that was broken off goes on.
+
+Examples:
+    chronosim judge edits/
+    chronosim judge edits.csv clip=openai/clip-vit-large-patch14 lpips=alexnet-owt-7be5be79.pth
+    chronosim judge edits/ judge.url=http://localhost:8000/v1 judge.model=Qwen/Qwen3-VL-8B-Instruct
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
+from chronosim.commands.settings import whole_number
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation.editing import Graders, editing_section, grade
+from chronosim.evaluation.edits import find_edits
+from chronosim.evaluation.machine import list_versions
+from chronosim.metrics.clip import load_clip
+from chronosim.metrics.judge import Judge
+from chronosim.metrics.perceptual import load_alexnet
+
+__all__ = ["run"]
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command.
+
+    Raises:
+        ChronosimError: Edits that are not whole, weights that are not to be had, or a judge that
+            gives no marks.
+    """
+    edits = find_edits(str(config.path))
+    graders = _graders(config)
+    folder = _folder(config)
+    kept = folder / "grades.jsonl"
+    known = _load(kept)
+    with kept.open("a", encoding="utf-8") as file:
+        for edit in tqdm(edits, "judging", unit="edit"):
+            if edit.name not in known:
+                known[edit.name] = grade(edit, graders)
+                file.write(json.dumps({"name": edit.name, "grades": known[edit.name]}) + "\n")
+                file.flush()
+    section = editing_section(edits, [known[edit.name] for edit in edits], graders)
+    results = {**section.values, "versions": list_versions()}
+    (folder / "results.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+    text = "\n\n".join(table.markdown() for table in section.tables)
+    (folder / "results.md").write_text(f"{text}\n", encoding="utf-8")
+    print(f"\n{section.tables[0].markdown()}\n\nresults.md and results.json in {folder}")
+
+
+def _graders(config: DictConfig) -> Graders:
+    """What was named."""
+    device: Any = config.device
+    clip = lpips = judge = None
+    if config.judge.url is not None:
+        if config.judge.model is None:
+            raise InvalidConfig("a judge at judge.url needs judge.model: the model's name there")
+        settings = {str(name): value for name, value in config.judge.items()}
+        options = {"max_tokens": 512, "temperature": 0, "seed": whole_number(config, "seed", 0)}
+        judge = Judge(**settings, options=options)
+    if config.lpips is not None:
+        lpips = load_alexnet(str(config.lpips), device=device or "cpu")
+    if config.clip is not None:
+        clip = load_clip(str(config.clip), device=device)
+    return Graders(clip=clip, lpips=lpips, judge=judge)
+
+
+def _folder(config: DictConfig) -> Path:
+    """A new folder, or that of a run to go on with."""
+    if config.output is None:
+        return new_folder(config, "judge")
+    folder = output_path(config)
+    same_settings(config, folder, ("output",))
+    make_folder(config, folder)
+    return folder
+
+
+def _load(path: Path) -> dict[str, Mapping[str, Any]]:
+    """The grades of an earlier run; a line that it was killed at is made anew."""
+    if not path.is_file():
+        return {}
+    whole = [line for line in path.read_text(encoding="utf-8").splitlines(True) if line[-1] == "\n"]
+    path.write_text("".join(whole), encoding="utf-8")
+    return {each["name"]: each["grades"] for each in map(json.loads, whole)}
