@@ -1,6 +1,7 @@
 # make demo    a world model answers actions, on the CPU, nothing to download
 # make setup   the environment alone, in .venv
 # make test    every test
+# make test-browser   the studio in Chromium;  make screenshots   its pictures for the README
 # make lint    ruff and mypy
 
 VENV := .venv
@@ -13,7 +14,7 @@ PYTHON := $(shell for python in python3.11 python3 python3.12 python3.13; do \
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo setup setup-dev test lint
+.PHONY: demo setup setup-dev test test-browser screenshots lint
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -25,6 +26,15 @@ setup-dev: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# Both need Chromium (Debian: apt-get install chromium), or CHRONOSIM_CHROMIUM=/path/to/it.
+test-browser: $(VENV)/.dev
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser tests/studio
+
+screenshots: $(VENV)/.dev
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[browser]'
+	$(BIN)/python -m tests.studio.screenshots
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,0 +1,165 @@
+"""What answers the studio's addresses: requests in, JSON, lines of JSON and frames out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+
+from chronosim.errors import InvalidConfig
+from chronosim.studio.bodies import read_body, read_upload
+from chronosim.studio.job import Job
+from chronosim.studio.replies import as_png, state_of
+from chronosim.studio.sessions import Desk, SessionBusy
+from chronosim.studio.studio import Studio
+
+__all__ = ["STATIC", "Pages"]
+
+STATIC = str(files("chronosim.studio") / "static")
+"""The folder of what the browser is given as it is."""
+
+_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+
+class Pages:
+    """Answers requests; errors are turned into answers by the application.
+
+    Args:
+        studio: What they are about.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def index(self, request: Request) -> Response:
+        """The page itself."""
+        return FileResponse(f"{STATIC}/index.html", headers={"Cache-Control": "no-cache"})
+
+    async def choices(self, request: Request) -> Response:
+        """What worlds and models there are."""
+        root = str(self._studio.library.root)
+        return JSONResponse({**self._studio.worlds.choices(), "folder": root})
+
+    async def library(self, request: Request) -> Response:
+        """Lists a folder of the library."""
+        path = request.query_params.get("path", "")
+        return JSONResponse(await run_in_threadpool(self._studio.library.entries, path))
+
+    async def library_frame(self, request: Request) -> Response:
+        """An episode's last frame."""
+        path = request.query_params.get("path", "")
+        frame = await run_in_threadpool(self._studio.library.last_frame, path)
+        return _png(await run_in_threadpool(as_png, frame))
+
+    async def begin(self, request: Request) -> Response:
+        """Begins a session."""
+        return self._new(self._studio.begin(await read_body(request)))
+
+    async def begin_with_frame(self, request: Request) -> Response:
+        """Begins a session from an image file."""
+        frame = await read_upload(request)
+        try:
+            asked = json.loads(request.query_params.get("asked", "{}"))
+        except ValueError as error:
+            raise InvalidConfig("what is asked for is no JSON") from error
+        return self._new(self._studio.begin(asked if isinstance(asked, dict) else {}, frame))
+
+    async def open(self, request: Request) -> Response:
+        """Opens an episode or a tree in a new session."""
+        return self._new(self._studio.open(await read_body(request)))
+
+    async def state(self, request: Request) -> Response:
+        """Where a session is."""
+        known = request.query_params.get("known", "0")
+        desk = self._desk(request)
+        return JSONResponse(state_of(desk, int(known) if known.isdecimal() else 0))
+
+    async def step(self, request: Request) -> Response:
+        """Takes an action."""
+        desk, asked = self._desk(request), await read_body(request)
+        session = desk.opened()
+        job = self._studio.work(desk, asked, "a step", lambda: session.step(asked.get("action")))
+        return self._followed(desk, job, asked)
+
+    async def futures(self, request: Request) -> Response:
+        """Takes several actions side by side."""
+        desk, asked = self._desk(request), await read_body(request)
+        session, actions, steps = desk.opened(), asked.get("actions"), asked.get("steps", 1)
+        if not isinstance(actions, list) or type(steps) is not int:
+            raise InvalidConfig("futures need a list of actions, and a whole number of steps")
+        redraw = bool(asked.get("redraw"))
+        job = self._studio.work(
+            desk,
+            asked,
+            f"{len(actions)} futures",
+            lambda: session.futures(actions, steps, redraw=redraw),
+        )
+        return self._followed(desk, job, asked)
+
+    async def go(self, request: Request) -> Response:
+        """Looks at another moment."""
+        desk, asked = self._desk(request), await read_body(request)
+        number = asked.get("node")
+        self._check_free(desk, asked)
+        if type(number) is not int:
+            raise InvalidConfig(f"a moment is a whole number, not {number!r}")
+        desk.opened().go(number)
+        return JSONResponse({"state": state_of(desk, _known(asked))})
+
+    async def redraw(self, request: Request) -> Response:
+        """Draws new noise."""
+        desk, asked = self._desk(request), await read_body(request)
+        self._check_free(desk, asked)
+        desk.opened().redraw()
+        return JSONResponse({"state": state_of(desk, _known(asked))})
+
+    async def save(self, request: Request) -> Response:
+        """Saves episodes."""
+        desk, asked = self._desk(request), await read_body(request)
+        session = desk.opened()
+        job = self._studio.work(
+            desk, asked, "saving", lambda: {"path": self._studio.save(session, asked)}
+        )
+        return self._followed(desk, job, asked)
+
+    async def frame(self, request: Request) -> Response:
+        """One frame of a moment's trajectory; it never changes."""
+        node = self._desk(request).opened().tree[request.path_params["number"]]
+        index = request.path_params["index"]
+        if index >= len(node.frames):
+            raise InvalidConfig(f"that moment has {len(node.frames)} frames, not {index + 1}")
+        return _png(await run_in_threadpool(as_png, node.frames[index]), _FOREVER)
+
+    def _desk(self, request: Request) -> Desk:
+        return self._studio.sessions.get(request.path_params["key"])
+
+    def _check_free(self, desk: Desk, asked: dict[str, Any]) -> None:
+        self._studio.check_version(desk, asked)
+        if desk.busy:
+            assert desk.job is not None
+            raise SessionBusy(f"this session is still at something: {desk.job.doing}")
+
+    def _new(self, desk: Desk) -> Response:
+        assert desk.job is not None
+        return self._followed(desk, desk.job, {})
+
+    def _followed(self, desk: Desk, job: Job, asked: dict[str, Any]) -> Response:
+        async def lines() -> AsyncIterator[bytes]:
+            async for told in self._studio.follow(desk, job, _known(asked)):
+                yield json.dumps(told, allow_nan=False).encode() + b"\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+def _png(data: bytes, headers: dict[str, str] | None = None) -> Response:
+    return Response(data, media_type="image/png", headers=headers)
+
+
+def _known(asked: dict[str, Any]) -> int:
+    known = asked.get("known")
+    return known if type(known) is int and known >= 0 else 0

@@ -1,0 +1,125 @@
+"""A tree of moments: where a world stood, and every way it was taken from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from chronosim.episodes import Step
+from chronosim.errors import InvalidConfig
+from chronosim.types import Observation
+
+__all__ = ["Node", "Tree"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One moment, and the step that led to it.
+
+    Attributes:
+        number: Its place in `Tree.nodes`, >= 0.
+        parent: Number of the moment before; None: the beginning.
+        observation: Where the world stands; its `step` is the moment's depth.
+        step: What led here; None at the beginning.
+        noise: The seed that the noise of steps from here on follows from.
+    """
+
+    number: int
+    parent: int | None
+    observation: Observation
+    step: Step | None
+    noise: int
+
+    @property
+    def frames(self) -> UInt8[np.ndarray, "time height width 3"]:
+        """The trajectory that led here, the outcome last; the first frame at the beginning."""
+        if self.step is None:
+            return self.observation.frame[None]
+        return self.step.prediction.trajectory
+
+    @property
+    def ended(self) -> bool:
+        """Whether the episode ends here."""
+        return self.step is not None and (self.step.terminated or self.step.truncated)
+
+
+class Tree:
+    """Moments that grew from one beginning; nothing in it changes, it only grows.
+
+    Args:
+        first: Where the world begins.
+        noise: The seed that the noise of every step follows from, as long as nobody changes it.
+        most: Bytes of frames that it may hold.
+
+    Attributes:
+        nodes: Every moment, in the order they came about.
+        size: Bytes of frames that it holds.
+    """
+
+    def __init__(self, first: Observation, noise: int, *, most: int = 2**30) -> None:
+        self.nodes = [Node(0, None, first, None, noise)]
+        self.size = first.frame.nbytes
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, number: int) -> Node:
+        """Gives a moment by its number.
+
+        Raises:
+            InvalidConfig: There is none of that number.
+        """
+        if not 0 <= number < len(self.nodes):
+            raise InvalidConfig(f"there is no moment {number}: there are {len(self.nodes)}")
+        return self.nodes[number]
+
+    def check_room(self, size: int) -> None:
+        """Checks that so many bytes of frames find room.
+
+        Raises:
+            InvalidConfig: They do not.
+        """
+        if self.size + size > self._most:
+            raise InvalidConfig(
+                f"a session holds up to {self._most / 2**20:,.0f} MB of frames, and "
+                f"{(self.size + size) / 2**20:,.0f} MB are too many: save it and begin anew"
+            )
+
+    def add(self, parent: int, step: Step, noise: int) -> Node:
+        """Lets a moment grow from another.
+
+        Raises:
+            InvalidConfig: The tree holds as many frames as it may.
+        """
+        self.check_room(step.prediction.trajectory.nbytes)
+        node = Node(len(self.nodes), self[parent].number, step.after, step, noise)
+        self.nodes.append(node)
+        self.size += step.prediction.trajectory.nbytes
+        return node
+
+    def children(self, number: int) -> list[Node]:
+        """What grew from a moment, in the order it came about."""
+        return [node for node in self.nodes if node.parent == number]
+
+    def same(self, parent: int, action: Any, noise: int) -> Node | None:
+        """What an action led to under the same noise, if it was taken already: it would again."""
+        for node in self.children(parent):
+            step = node.step
+            if step is not None and node.noise == noise and np.array_equal(step.action, action):
+                return node
+        return None
+
+    def path(self, number: int) -> list[Node]:
+        """The moments from the beginning to one, both included."""
+        return list(self._up(number))[::-1]
+
+    def _up(self, number: int) -> Iterator[Node]:
+        node: Node | None = self[number]
+        while node is not None:
+            yield node
+            node = None if node.parent is None else self[node.parent]

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from chronosim.envs.chrono_env import ChronoEnv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.studio.conftest import Served
+
+
+def frames(served: Served, state: Any, number: int) -> np.ndarray:
+    path = f"/api/sessions/{state['session']}/nodes/{number}"
+    count = state["nodes"][number]["frames"]
+    return np.stack([served.ask(f"{path}/{index}.png").frame for index in range(count)])
+
+
+def test_it_is_the_environment_step_by_step(served: Served, left: list[float]) -> None:
+    state = served.begin(seed=5)
+    world = served.studio.sessions.get(state["session"]).opened().world
+    env = ChronoEnv(world.simulator.model, world.simulator.prompter, world.scenario)
+    env.reset(seed=5)
+    assert np.array_equal(frames(served, state, 0)[0], env.observation.frame)
+    for action in (left, [0.0, 1.0, 0.0]):
+        state = served.change(state, "step", action=action)
+        _, reward, _, _, info = env.step(np.array(action, np.float32))
+        node = state["nodes"][state["at"]]
+        assert np.array_equal(frames(served, state, state["at"]), info["trajectory"])
+        assert node["text"] == info["text"]
+        assert node["reward"] == reward
+        assert node["state"] == pytest.approx(env.observation.state.tolist())
+
+
+def test_the_past_stays_and_other_actions_branch(
+    served: Served, left: list[float], right: list[float]
+) -> None:
+    begun = served.begin()
+    one = served.change(begun, "step", action=left)
+    back = served.change(one, "go", node=0)
+    other = served.change(back, "step", action=right)
+    assert [node["parent"] for node in other["nodes"]] == [None, 0, 0]
+    assert not np.array_equal(frames(served, other, 1), frames(served, other, 2))
+    again = served.change(served.change(other, "go", node=0), "step", action=left)
+    assert again["at"] == 1
+    assert served.model.asked == 2, "what is known is not predicted again"
+
+
+def test_new_noise_leads_elsewhere(served: Served, left: list[float]) -> None:
+    one = served.change(served.begin(), "step", action=left)
+    redrawn = served.change(served.change(one, "go", node=0), "redraw")
+    assert redrawn["noise"] != redrawn["nodes"][0]["noise"]
+    other = served.change(redrawn, "step", action=left)
+    assert other["at"] == 2
+    assert not np.array_equal(frames(served, other, 1), frames(served, other, 2))
+
+
+def test_futures_meet_the_same_noise_unless_it_is_redrawn(
+    served: Served, left: list[float], right: list[float]
+) -> None:
+    begun = served.begin()
+    asked = {"version": 1, "actions": [left, right], "steps": 2}
+    told = served.ask(f"/api/sessions/{begun['session']}/futures", asked).lines[-1]
+    state = told["state"]
+    assert [state["nodes"][leaf]["depth"] for leaf in told["result"]] == [2, 2]
+    assert len({node["noise"] for node in state["nodes"]}) == 1
+    back = served.change(state, "go", node=0)
+    path = f"/api/sessions/{begun['session']}/futures"
+    asked = {"version": back["version"], "actions": [left] * 3, "steps": 1, "redraw": True}
+    told = served.ask(path, asked).lines[-1]
+    assert len({told["state"]["nodes"][leaf]["noise"] for leaf in told["result"]}) == 3
+    assert served.model.asked == 4 + 2, "the first of them was known"
+
+
+def test_two_people_have_two_worlds(served: Served, left: list[float], right: list[float]) -> None:
+    mine, yours = served.begin(seed=1), served.begin(seed=2)
+    assert mine["session"] != yours["session"]
+    mine = served.change(mine, "step", action=left)
+    yours = served.change(yours, "step", action=right)
+    assert "left" in mine["nodes"][1]["text"]
+    assert "right" in yours["nodes"][1]["text"]
+    assert len(served.state(mine)["nodes"]) == len(served.state(yours)["nodes"]) == 2
+
+
+def test_a_second_window_learns_that_the_first_moved_on(served: Served, left: list[float]) -> None:
+    first = served.begin()
+    moved = served.change(first, "step", action=left)
+    path = f"/api/sessions/{first['session']}"
+    late = served.ask(f"{path}/step", {"version": first["version"], "action": left})
+    assert late.status == 409
+    assert "moved on in another window" in late.json["error"]
+    assert late.json["state"]["at"] == moved["at"]
+    assert len(served.state(first)["nodes"]) == 2, "nothing was done"
+
+
+def test_a_session_does_one_thing_at_a_time_and_says_how_far_it_is(
+    served: Served, left: list[float], right: list[float]
+) -> None:
+    state = served.begin()
+    served.model.gate.clear()
+    with walk_away(served, state, left):
+        busy = served.until(state, lambda now: now["busy"] and now["busy"]["total"] == 2)
+    assert busy["busy"]["done"] == 1
+    assert busy["nodes"][0]["number"] == 0, "what there is can be looked at meanwhile"
+    for what, asked in (("step", {"action": right}), ("go", {"node": 0}), ("save", {})):
+        refused = served.ask(f"/api/sessions/{state['session']}/{what}", {"version": 1, **asked})
+        assert refused.status == 409
+        assert refused.json["error"] == "this session is still at something: a step"
+
+
+def test_a_browser_closed_in_the_middle_of_a_step_loses_nothing(
+    served: Served, left: list[float]
+) -> None:
+    state = served.begin()
+    served.model.gate.clear()
+    with walk_away(served, state, left):
+        served.until(state, lambda now: now["busy"] is not None)
+    served.model.gate.set()
+    after = served.until(state, lambda now: now["busy"] is None)
+    assert after["at"] == 1
+    assert after["problem"] is None
+
+
+def test_the_first_come_are_the_first_served(
+    served: Served, left: list[float], right: list[float]
+) -> None:
+    mine, yours = served.begin(), served.begin()
+    served.model.gate.clear()
+    with walk_away(served, mine, left), walk_away(served, yours, right):
+        waiting = served.until(yours, lambda now: now["busy"] is not None)
+        served.until(mine, lambda now: now["busy"] and not now["busy"]["waiting"])
+    assert waiting["busy"]["waiting"]
+    served.model.gate.set()
+    for one, way in ((mine, "left"), (yours, "right")):
+        assert way in served.until(one, lambda now: now["at"] == 1)["nodes"][1]["text"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory\nlong story"), KeyError(3)])
+def test_a_model_that_fails_is_one_sentence_and_the_world_goes_on(
+    failure: Exception, served: Served, left: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    state = served.change(served.begin(), "step", action=left)
+    served.model.failure = failure
+    failed = served.change(state, "step", action=left)
+    assert failed["problem"].startswith("a step failed: ")
+    assert type(failure).__name__ in failed["problem"]
+    assert "long story" not in failed["problem"]
+    assert "Traceback" not in failed["problem"]
+    assert "Traceback" in caplog.text, "the terminal has all of it"
+    assert failed["at"] == 1
+    served.model.failure = None
+    assert served.change(failed, "step", action=left)["at"] == 2
+
+
+def test_the_end_is_the_end(serve: Callable[..., Served], left: list[float]) -> None:
+    served = serve()
+    state = served.begin()
+    session = served.studio.sessions.get(state["session"]).opened()
+    object.__setattr__(session.world, "scenario", _Over())
+    ended = served.change(state, "step", action=left)
+    assert ended["nodes"][1]["ended"]
+    refused = served.change(ended, "step", action=left)
+    assert "the episode ended at step 1: step back" in refused["problem"]
+    assert served.change(served.change(refused, "go", node=0), "step", action=[0, 0, 0])["at"] == 2
+
+
+class _Over:
+    def begin(self, rng: np.random.Generator) -> Any:
+        raise AssertionError("it has begun")
+
+    def score(self, *step: Any) -> tuple[float, bool]:
+        return 0.0, True
+
+
+class walk_away:  # noqa: N801 - read as a sentence
+    """Asks for a step and hangs up without waiting for the answer."""
+
+    def __init__(self, served: Served, state: Any, action: list[float]) -> None:
+        self._line = socket.create_connection(("127.0.0.1", served.port))
+        body = f'{{"version": {state["version"]}, "action": {action}}}'
+        self._line.sendall(
+            f"POST /api/sessions/{state['session']}/step HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        self._line.close()
