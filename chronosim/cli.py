@@ -22,9 +22,18 @@ COMMANDS = (
     "demo",
     "predict",
     "rollout",
+    "whatif",
+    "studio",
     "record",
     "train",
     "evaluate",
+    "judge",
+    "guard",
+    "check",
+    "serve",
+    "scenarios ls",
+    "scenarios show",
+    "scenarios check",
     "episodes ls",
     "episodes show",
     "episodes stats",
@@ -51,6 +60,7 @@ commands:
 
   chronosim <command> --help     what it does, its settings, three examples
   --config-dir DIR               a folder with config groups of your own (model/, scenario/ ...)
+  -m, --multirun                 one run for each combination: policy=a,b seed=range(0,3)
   --force                        short for force=true, where a command may overwrite
   --traceback                    show where an error came from (or set CHRONOSIM_TRACEBACK=1)
   --version                      the version"""
@@ -79,7 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.help:
             print(_command_help(command))
         else:
-            return _run(command, [*rest, *["force=true"] * given.force], given.config_dir)
+            settings = [*rest, *["force=true"] * given.force]
+            run = _sweep if given.multirun else _run
+            return run(command, settings, given.config_dir)
     except ChronosimError as error:
         if given.traceback or os.environ.get("CHRONOSIM_TRACEBACK"):
             raise
@@ -123,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.usage = "chronosim <command> [key=value ...]"
     parser.add_argument("words", nargs="*")
     parser.add_argument("--config-dir", type=Path)
+    parser.add_argument("-m", "--multirun", action="store_true")
     for flag in ("--force", "--traceback", "--version"):
         parser.add_argument(flag, action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
@@ -136,6 +149,12 @@ def _run(command: str, given: Sequence[str], extra: Path | None) -> int:
     config = compose_config(command, given, extra)
     status = import_module(".".join(("chronosim.commands", *_parts(command)))).run(config)
     return int(status or 0)
+
+
+def _sweep(command: str, given: Sequence[str], extra: Path | None) -> int:
+    from chronosim.commands.sweep import jobs, sweep
+
+    return sweep(jobs(command, given), lambda settings: _run(command, settings, extra))
 
 
 def _parts(command: str) -> list[str]:

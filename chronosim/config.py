@@ -92,6 +92,9 @@ def companion(group: str, name: str, other: str) -> str | None:
     """
     if _is_path(name):
         return name if other in _read_world(name) else None
+    if _is_world(whole := _read_whole(group, name)) and other in whole:
+        with as_file(_GROUPS / group / f"{name}.yaml") as path:
+            return str(path)  # a world of the library's own
     for entry in _read(group, name).get("defaults", ()):
         for key, value in dict(entry).items() if entry != "_self_" else ():
             if str(key).partition("@")[0] == f"/{other}":
@@ -105,10 +108,20 @@ def _read(group: str, name: str) -> Any:
         if group not in world:
             raise InvalidConfig(f"{name} describes no {group}, only: {', '.join(map(str, world))}")
         return world[group]
+    whole = _read_whole(group, name)
+    return whole[group] if _is_world(whole) else whole
+
+
+def _read_whole(group: str, name: str) -> Any:
+    """A file of the library's own: of what it is named after, or of a world that has it."""
     if name not in names(group):
         raise InvalidConfig(f"there is no {group} {name!r}; there are: {', '.join(names(group))}")
     with as_file(_GROUPS / group / f"{name}.yaml") as path:
         return OmegaConf.load(path)
+
+
+def _is_world(whole: Any) -> bool:
+    return "_target_" not in whole
 
 
 def _is_path(name: str) -> bool:

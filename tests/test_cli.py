@@ -37,7 +37,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == out
 
 
-@pytest.mark.parametrize("group", ["episodes", "bench"])
+@pytest.mark.parametrize("group", ["scenarios", "episodes", "bench"])
 def test_a_group_lists_its_commands(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([group, "--help"]) == 0
     out = capsys.readouterr().out

@@ -15,11 +15,11 @@ LAYERS = (
     ("errors",),
     ("types",),
     ("protocols", "frames"),
-    ("simulator", "episodes", "models", "testing", "config"),
+    ("simulator", "episodes", "models", "metrics", "testing", "config"),
     ("scenarios",),
     ("envs", "adapters"),
-    ("training", "evaluation"),
-    ("commands", "cli"),
+    ("training", "evaluation", "whatif"),
+    ("commands", "studio", "cli"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 STRANGERS = {("envs", "adapters"), ("adapters", "envs")}  # side by side, and never meeting

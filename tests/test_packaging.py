@@ -97,6 +97,8 @@ def test_the_wheel_holds_the_data(wheel: set[str]) -> None:
         for path in nano.rglob("*")
         if path.is_file()
     }
+    static = ROOT / "chronosim" / "studio" / "static"
+    data |= {f"chronosim/studio/static/{path.name}" for path in static.iterdir()}
     assert data | {"chronosim/py.typed"} <= wheel
     assert {"chronosim/models/nano/model_index.json", "chronosim/scenarios/conf/demo.yaml"} <= data
     assert any(name.endswith(".npz") for name in data)

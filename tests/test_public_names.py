@@ -36,8 +36,10 @@ PUBLIC = {
         "InvalidFrame",
         "InvalidModel",
         "InvalidPrompt",
+        "JudgementFailed",
         "MissingDependency",
         "ModelNotFound",
+        "RemoteFailed",
         "ResetNeeded",
     ],
     "chronosim.episodes": [
@@ -59,6 +61,21 @@ PUBLIC = {
         "check_prompter",
         "check_scenario",
         "check_world_model",
+    ],
+    "chronosim.whatif": [
+        "Branch",
+        "Divergence",
+        "Grower",
+        "Plan",
+        "Search",
+        "Tree",
+        "contrasts",
+        "draw_tree",
+        "grow",
+        "load_tree",
+        "measure",
+        "open_store",
+        "read_plans",
     ],
 }
 

@@ -31,11 +31,12 @@ __all__ = [
     "roll",
 ]
 
-_LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "seed")  # what shapes an episode
+# What shapes an episode.
+_LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "guard", "seed")
 
 
 def make_rows(config: DictConfig, num_envs: int, horizon: int) -> ChronoVectorEnv:
-    """Makes the vector environment of the settings' model, prompter and scenario.
+    """Makes the vector environment of the settings' model, prompter, scenario and guard.
 
     Args:
         config: The command's settings.
@@ -46,8 +47,9 @@ def make_rows(config: DictConfig, num_envs: int, horizon: int) -> ChronoVectorEn
         ChronosimError: A part, the policy among them, cannot be made.
     """
     make_part(config, "policy")
-    parts = {name: make_part(config, name) for name in ("model", "prompter", "scenario")}
-    return make_vector_env(num_envs, **parts, horizon=horizon)
+    # The model last: what is missing elsewhere is said before a large one is loaded.
+    parts = {name: make_part(config, name) for name in ("scenario", "prompter", "model")}
+    return make_vector_env(num_envs, **parts, horizon=horizon, guard=config.get("guard"))
 
 
 def episode_name(seed: int) -> str:
@@ -135,7 +137,7 @@ def logged_settings(config: DictConfig) -> dict[str, Any]:
     """Gives those settings that an episode follows from, for its log and for running it again."""
     settings = OmegaConf.to_container(config, resolve=True)
     assert isinstance(settings, dict)
-    return {name: settings[name] for name in _LOGGED}
+    return {name: settings[name] for name in _LOGGED if name in settings}
 
 
 def policy_name(policy: object) -> str:

@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 
 from chronosim.adapters.simulators.reference import branch
 from chronosim.evaluation.drawing import draw_each
-from chronosim.evaluation.fidelity import squared_error
 from chronosim.evaluation.recordings import record
 from chronosim.evaluation.reference import Reference, Region
+from chronosim.metrics.pixels import squared_error
 from chronosim.types import Frame, Observation, Trajectory
 
 __all__ = ["Moment", "draw_moments"]

@@ -1,59 +1,76 @@
-"""An evaluation's pictures: moments side by side, and how rollouts drift."""
+"""An evaluation's pictures, as bytes of PNG files that suit light paper and dark."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from PIL import Image, ImageDraw
 
-from chronosim.errors import MissingDependency
+from chronosim.episodes.lettering import font_of
 from chronosim.evaluation.moments import Moment
-from chronosim.evaluation.rollouts import Drift
 from chronosim.types import Frame
 
-__all__ = ["draw_drift", "moments_sheet"]
+__all__ = ["difference", "filmstrip", "moments_picture"]
 
-_GAP = ((1, 1), (1, 1), (0, 0))  # pixels around each frame
+_GREY = (136, 136, 136, 255)  # legible on white and on black
+_CELL, _GAP, _TYPE = 144, 4, 15  # pixels
 
 
-def moments_sheet(
-    moments: Sequence[Moment], outcomes: Sequence[Frame]
-) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Lays out one row a moment: observed, true, predicted, and how far the last two differ.
+def filmstrip(rows: Mapping[str, Sequence[Frame]], columns: Sequence[str]) -> bytes:
+    """Lays frames out in named rows and columns.
+
+    Args:
+        rows: Frames from left to right, by what they are; all of one size.
+        columns: What stands above each.
+
+    Returns:
+        A PNG with a transparent ground.
+    """
+    font = font_of(_TYPE)
+    height, width = next(iter(rows.values()))[0].shape[:2]
+    cell = (_CELL * width // height if height else _CELL, _CELL)
+    left = max(int(font.getlength(name)) for name in rows) + 2 * _GAP
+    top = _TYPE + 2 * _GAP
+    size = (left + len(columns) * (cell[0] + _GAP), top + len(rows) * (cell[1] + _GAP))
+    sheet = Image.new("RGBA", size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(sheet)
+    for column, name in enumerate(columns):
+        middle = left + column * (cell[0] + _GAP) + cell[0] // 2
+        pen.text((middle, _GAP), name, fill=_GREY, font=font, anchor="mt")
+    for row, (name, frames) in enumerate(rows.items()):
+        y = top + row * (cell[1] + _GAP)
+        pen.text((left - 2 * _GAP, y + cell[1] // 2), name, fill=_GREY, font=font, anchor="rm")
+        for column, frame in enumerate(frames):
+            x = left + column * (cell[0] + _GAP)
+            sheet.paste(Image.fromarray(frame).resize(cell, Image.Resampling.BICUBIC), (x, y))
+    return _png(sheet)
+
+
+def moments_picture(moments: Sequence[Moment], outcomes: Sequence[Frame]) -> bytes:
+    """Lays moments out side by side: observed, real, predicted, and how far the two differ.
 
     Args:
         moments: At least one.
         outcomes: The predicted outcome of each.
     """
-    rows = []
-    for moment, frame in zip(moments, outcomes, strict=True):
-        true = moment.trajectory[-1]
-        difference = np.abs(frame.astype(np.int16) - true.astype(np.int16)).astype(np.uint8)
-        cells = (moment.observation.frame, true, frame, difference)
-        rows.append(np.concatenate([np.pad(cell, _GAP) for cell in cells], axis=1))
-    return np.concatenate(rows).repeat(2, axis=0).repeat(2, axis=1)
+    true = [moment.trajectory[-1] for moment in moments]
+    rows = {
+        "seen": [moment.observation.frame for moment in moments],
+        "real": true,
+        "predicted": list(outcomes),
+        "difference": [difference(a, b) for a, b in zip(true, outcomes, strict=True)],
+    }
+    return filmstrip(rows, [f"moment {number}" for number in range(1, len(moments) + 1)])
 
 
-def draw_drift(drift: Drift, path: Path) -> None:
-    """Draws PSNR against the step: model, first frame, mean frame.
+def difference(a: Frame, b: Frame) -> Frame:
+    """By how much two frames differ, channel by channel."""
+    return np.abs(a.astype(np.int16) - b.astype(np.int16)).astype(np.uint8)
 
-    Raises:
-        MissingDependency: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure  # here: only who draws needs it
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise MissingDependency("curves need matplotlib: pip install 'chronosim[train]'") from error
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    steps = range(1, len(drift.model) + 1)
-    axes.plot(steps, drift.model, "o-", label="model")
-    axes.plot(steps, drift.first_frame, "s--", label="copy-last-frame (the first)")
-    axes.plot(steps, drift.mean_frame, ":", label="mean frame of other episodes")
-    axes.set(xlabel="step", ylabel="PSNR, dB", title=f"Free-running, {drift.episodes} episodes")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
-    figure.savefig(path, dpi=120)
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

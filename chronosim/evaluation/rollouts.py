@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.evaluation.fidelity import psnr, squared_error
 from chronosim.evaluation.recordings import Recording
+from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Frame
 

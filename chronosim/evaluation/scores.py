@@ -9,9 +9,9 @@ from math import sqrt
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from chronosim.evaluation.fidelity import psnr, squared_error
 from chronosim.evaluation.moments import Moment
 from chronosim.evaluation.reference import Region
+from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.types import Frame, Trajectory
 
 __all__ = ["Closeness", "Scores", "Share", "score", "wilson_interval"]

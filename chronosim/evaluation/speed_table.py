@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from chronosim.evaluation.fidelity import psnr, squared_error
 from chronosim.evaluation.speed import Contender, Timed
+from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.models.sampling import Sampling
 from chronosim.types import Trajectory
 

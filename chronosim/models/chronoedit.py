@@ -154,6 +154,7 @@ class ChronoEdit:
             frame_size=self.frame_size,
             micro_batch=self.micro_batch,
             batched_guidance=self.batched_guidance,
+            progress=self._progress,
         )
 
     def latents(self, prompts: Sequence[EditPrompt]) -> list[Latents]:

@@ -2,60 +2,112 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from chronosim.adapters.policies.random import RandomPolicy
 from chronosim.cli import main
-from chronosim.commands import evaluate
+from chronosim.commands.evidence import make_reference
+from chronosim.commands.parts import NAMES, make_parts
 from chronosim.commands.settings import compose_config, make_part
+from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
 from chronosim.evaluation import Region
-from chronosim.frames import read_frame
 from chronosim.scenarios.road import DASHBOARD_ROW
+from chronosim.testing import EchoModel
+from chronosim.types import Observation, Prediction
 
 SMALL = ["windows=2", "others=1", "first_seed=8000000", "rollouts=2", "rollout_steps=2"]
+PARTS = "parts=[defects,fidelity,outcomes]"
 
 
-def test_copying_scores_as_copy_last_frame(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_copying_scores_as_copy_last_frame_and_is_called_still(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     # A trajectory as long as the simulator's, so that the frames on the way are judged, too.
     model = ["model=echo", "model.time=2", "simulator.stride=9", "workers=1"]
-    assert main(["evaluate", *model, *SMALL, f"output={out}"]) == 0
+    command = ["evaluate", *model, *SMALL, PARTS, f"output={out}"]
+    assert main(command) == 0
     report = json.loads((out / "results.json").read_text())
-    assert report["scores"]["model"] == report["scores"]["copy-last-frame"]
-    assert set(report["scores"]) == {"model", "copy-last-frame"}, "an echo has no autoencoder"
-    assert len(report["scores"]["model"]["between"]) == 1
-    assert report["scores"]["model"]["without"] is not None
-    assert report["drift"]["model"] == report["drift"]["first_frame"]
-    assert len(report["drift"]["mean_frame"]) == 2
+    scores = report["outcomes"]["scores"]
+    assert scores["model"] == scores["copy-last-frame"]
+    assert set(scores) == {"model", "copy-last-frame"}, "an echo has no autoencoder"
+    assert len(scores["model"]["between"]) == 1
+    assert scores["model"]["without"] is not None
+    assert report["outcomes"]["seconds"] > 0
+    assert {"the picture stands still", "actions are ignored"} <= set(report["warnings"])
     assert report["settings"]["first_seed"] == 8000000
     assert report["model"]["name"] == "echo"
     assert report["machine"]["cpus"] >= 1
-    assert report["seconds"] > 0
-    assert read_frame(out / "moments.png").shape == (2 * 2 * 98, 4 * 2 * 98, 3)
-    assert (out / "rollouts.png").is_file()
     printed = capsys.readouterr().out
     assert (out / "results.md").read_text().strip() in printed
     assert "copy-last-frame, no dashboard" in printed
     assert "guessing follows 50%" in printed
+    assert "<li>the picture stands still</li>" in (out / "report.html").read_text()
+    for name, imagined in (("true", False), ("imagined", True)):
+        episodes = list_episodes(out / "episodes" / name)
+        assert [EpisodeReader(path).about["synthetic"] for path in episodes] == [imagined] * 2
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("what was finished is computed again")
+
+    monkeypatch.setattr(EchoModel, "predict", refuse)
+    assert main([*command[:-2], "parts=[outcomes,fidelity]", command[-1]]) == 0, "it goes on"
+    assert json.loads((out / "results.json").read_text())["outcomes"] == report["outcomes"]
+    (out / "model.json").write_text('{"name": "echo", "time": 3}')
+    assert main(command) == 2
+    assert "was made with other weights or settings of echo" in capsys.readouterr().err
+    assert main([*command, "first_seed=8000001"]) == 2
+    assert "was made with first_seed=8000000" in capsys.readouterr().err
 
 
 def test_the_second_world_is_measured_alike(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert (
-        main(["evaluate", "simulator=pusht", "model=echo", "workers=1", *SMALL, f"output={out}"])
-        == 0
-    )
+    model = ["simulator=pusht", "model=echo", "workers=1"]
+    assert main(["evaluate", *model, *SMALL, "parts=outcomes", f"output={out}"]) == 0
     report = json.loads((out / "results.json").read_text())
-    assert report["source"] == "gym_pusht/PushT-v0"
-    assert report["left_out"] is None
+    assert report["outcomes"]["setting"]["source"] == "gym_pusht/PushT-v0"
+    assert report["outcomes"]["setting"]["left_out"] is None
     assert report["settings"]["alternatives"]["_target_"].endswith("AnyPush")
     printed = capsys.readouterr().out
     assert "dashboard" not in printed
-    assert "another length than the simulator's: only the outcomes were judged" in printed
+    assert "another length than the recorded ones: only the outcomes were judged" in printed
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """A bar that goes right when it is told so; two episodes of four steps."""
+    for number in range(2):
+        frames = np.zeros((5, 32, 32, 3), np.uint8)
+        for step in range(5):
+            frames[step, :, 4 * step + number : 4 * step + number + 4] = 200
+        first = Observation(frames[0])
+        with EpisodeWriter(tmp_path / "mine" / str(number), first, {"seed": number}) as writer:
+            for step in range(4):
+                after = Observation(frames[step + 1], step=step + 1)
+                prediction = Prediction(frames[step + 1][None])
+                writer.append(Step("go", "go right", 0, prediction, after, 0.0, False, step == 3))
+    return tmp_path / "mine"
+
+
+def test_recorded_episodes_need_no_simulator(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["evaluate", f"episodes={dataset}", "model=echo", "rollout_steps=4"]
+    assert main([*command, f"output={out}"]) == 0
+    report = json.loads((out / "results.json").read_text())
+    assert {"outcomes", "fidelity", "following", "defects"} <= set(report)
+    assert "ranking" not in report
+    assert "8 moments, and 2 episodes of 4 actions" in report["tested"]
+    assert str(dataset) in report["tested"]
+    assert report["outcomes"]["setting"]["others"] == 0
+    assert "actions are ignored" in report["warnings"]
+    assert main([*command, "parts=ranking"]) == 2
+    assert "ranking needs a reference simulator" in capsys.readouterr().err
 
 
 def test_what_judges_a_world_comes_with_it(tmp_path: Path) -> None:
@@ -70,19 +122,37 @@ def test_what_judges_a_world_comes_with_it(tmp_path: Path) -> None:
     (tmp_path / "simulator" / "mine.yaml").write_text("_target_: my.Simulator\n")
     mine = compose_config("evaluate", ["simulator=mine"], tmp_path)
     assert mine.alternatives is None, "a world of one's own needs only its simulator"
+    assert list(make_parts(mine)) == ["outcomes", "fidelity", "defects"]
+
+
+@pytest.mark.parametrize("simulator", ["carracing", "pusht"])
+def test_a_world_of_ours_has_all_parts(simulator: str) -> None:
+    config = compose_config("evaluate", [f"simulator={simulator}", "parts=all"])
+    parts = make_parts(config)
+    assert tuple(parts) == NAMES
+    ranking = parts["ranking"].keywords  # type: ignore[attr-defined]
+    assert len(ranking["contestants"]) >= 16
+    assert len({contestant.make for contestant in ranking["contestants"]}) >= 5
+    idle = parts["following"].keywords["idle"]  # type: ignore[attr-defined]
+    prompter = make_part(config, "prompter")
+    space = prompter.action_space
+    frame = np.zeros((96, 96, 3), np.uint8)
+    assert idle(Observation(frame, prompter.begin({}))) in space
+    assert len(config.numbers) == space.shape[0]
+    assert OmegaConf.to_container(config, resolve=True)
 
 
 @pytest.mark.parametrize("simulator", ["carracing", "pusht"])
 def test_other_processes_can_make_every_part(simulator: str) -> None:
     config = compose_config("evaluate", [f"simulator={simulator}"])
-    reference = pickle.loads(pickle.dumps(evaluate._reference(config)))
+    reference = pickle.loads(pickle.dumps(make_reference(config)))
     assert reference.policy(5).seed == reference.alternatives(5).seed == 5
     assert reference.simulator().seconds_per_step == reference.prompter.seconds_per_step
 
 
 def test_a_world_without_alternatives_of_its_own_draws_from_all_actions() -> None:
     config = compose_config("evaluate", ["alternatives=null"])
-    alternatives = evaluate._reference(config).alternatives(5)
+    alternatives = make_reference(config).alternatives(5)
     assert isinstance(alternatives, RandomPolicy)
     assert alternatives.seed == 5
 
@@ -95,6 +165,11 @@ def test_a_world_without_alternatives_of_its_own_draws_from_all_actions() -> Non
         ("apart=far", "apart must be a number of grey levels, 0 or more, not 'far'"),
         ("apart=-1", "apart must be a number of grey levels, 0 or more, not -1"),
         ("simulator.hold=36", "add prompter.seconds_per_step=0.72"),
+        ("parts=beauty", "there is no part 'beauty'; there are: outcomes"),
+        ("parts=[]", "parts must name some of outcomes"),
+        ("parts=3", "parts must name some of outcomes"),
+        ("episodes=nowhere", "there is no data set at nowhere"),
+        ("fid=nowhere.pt", "nowhere.pt"),
     ],
 )
 def test_settings_that_cannot_work_leave_nothing(

@@ -129,3 +129,38 @@ def noise() -> Callable[..., list[Moment]]:
 @pytest.fixture
 def dashboard() -> Region:
     return Region("dashboard", 84)
+
+
+class Broken:
+    """The world itself as a model that never looks at its frame, spoilt in one way by name."""
+
+    def __init__(self, how: str = "") -> None:
+        self.how, self.calls = how, 0
+        self.identity = {"name": f"broken: {how}" if how else "whole"}
+
+    def predict(self, prompts: Any) -> list[Prediction]:
+        self.calls += 1
+        return [self._answer(prompt) for prompt in prompts]
+
+    def _answer(self, prompt: Any) -> Prediction:
+        place, moved = map(int, prompt.text.split())
+        if self.how == "ignores actions":
+            moved = 4
+        frames = [draw_bar(place + moved // 2), draw_bar(place + moved)]
+        if self.how == "runs backwards":
+            frames = frames[::-1]
+        if self.how == "stands still":
+            frames = [prompt.frame.copy(), prompt.frame.copy()]
+        if self.how == "drifts":
+            redder = np.array([int(prompt.frame.min(axis=(0, 1))[0]) - 20 + 6, 0, 0])
+            frames = [np.clip(frame + redder, 0, 255).astype(np.uint8) for frame in frames]
+        if self.how == "changes its mind":
+            frames = [frame + np.uint8(self.calls % 7) for frame in frames]
+        if self.how == "reads seeds":
+            frames = [frame + np.uint8(prompt.seed % 9) for frame in frames]
+        return Prediction(np.stack(frames))
+
+
+@pytest.fixture
+def broken() -> type[Broken]:
+    return Broken

@@ -16,8 +16,8 @@ from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.adapters.simulators.carracing import CarRacingSimulator
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference, Region, draw_moments
-from chronosim.evaluation.fidelity import squared_error
 from chronosim.evaluation.recordings import record
+from chronosim.metrics.pixels import squared_error
 
 
 def test_outcomes_are_apart(slider: Reference) -> None:

@@ -1,82 +1,109 @@
-from __future__ import annotations
-
 import json
-import math
-from dataclasses import replace
-from pathlib import Path
+import re
+from html.parser import HTMLParser
 
 import pytest
 
-from chronosim.evaluation import Closeness, Drift, Region, Scores, Share
+from chronosim.evaluation.html import render
 from chronosim.evaluation.machine import describe_machine, list_versions
-from chronosim.evaluation.pictures import draw_drift
 from chronosim.evaluation.report import Report
+from chronosim.evaluation.section import Gauge, Picture, Section, Table
+
+STRIP = Picture(b"\x89PNG strip", "A held-out episode.")
+
+
+def section(name: str, **given: object) -> Section:
+    values: dict[str, object] = {"findings": {"colours drift": {"found": False}}, "psnr": 23.5}
+    settings = {"title": f"About {name}", "verdict": f"{name} < good & well.", "values": values}
+    return Section(name=name, **{**settings, **given})  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def report() -> Report:
-    near = Closeness(24.04, 23.04, Share(0.8, 0.74, 0.85))
-    far = Closeness(18.0, 16.0, Share(0.2, 0.15, 0.26))
-    best = Closeness(math.inf, 33.0, Share(1.0, 0.98, 1.0))
+    gauge = Gauge("follows", 0.72, 0.63, 0.8, 0.2, "guessing", 0.0, 1.0, "%")
+    table = Table(("outcome", "all"), (("model", "23.5"),), "At <many> moments.")
     return Report(
-        source="Slider",
-        first_seed=1_000_000,
-        moments=200,
-        others=4,
-        apart=10.0,
-        left_out=Region("dashboard", 84),
-        scores={
-            "model": Scores(near, far, (25.0, 24.0)),
-            "copy-last-frame": Scores(far, far, (20.0, 19.0)),
-            "oracle": Scores(best, best, (34.0, 33.0)),
-        },
-        drift=Drift(40, (20.0, 18.0), (19.0, 18.5), (17.0, 17.0)),
-        seconds=0.27,
+        model="nano",
+        tested="Tested against Slider: 200 moments.",
+        sections=(
+            section("outcomes", gauge=gauge, tables=(table,)),
+            section("fidelity", pictures=(Picture(b"\x89PNG curve", "Curves."), STRIP)),
+        ),
+        settings={"windows": 200},
+        identity={"name": "nano"},
+        versions=list_versions(),
+        machine=describe_machine(),
+        made="today",
     )
 
 
-def test_the_tables_say_it_all(report: Report) -> None:
-    text = report.markdown()
-    lines = text.splitlines()
-    assert "200 moments of Slider (seeds from 1,000,000 on)" in text
-    assert (
-        "at least 10 grey levels (RMS) apart, the dashboard left out: guessing follows 20%" in text
+class Page(HTMLParser):
+    """What a browser would fetch, and whether tags close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.fetched += [v for k, v in attrs if k in ("src", "href") and v is not None]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_else(report: Report) -> None:
+    text = render(report)
+    page = Page(text)
+    assert not page.open, "every tag is closed"
+    assert page.fetched
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.fetched)
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_the_first_screen_says_what_was_found(report: Report) -> None:
+    first = render(report).split('<section class="part"')[0]
+    assert "How far can nano be believed?" in first
+    assert "200 moments" in first
+    assert "outcomes &lt; good &amp; well." in first, "and what a part says is no markup"
+    assert "follows: 72% (95%: 63% to 80%)" in first
+    assert "guessing 20%" in first
+    assert "left:20.0%" in first
+    assert "A held-out episode." in first, "the filmstrip, not the curves"
+    assert "No defect was found." in first
+    assert "Looked for: colours drift" in first
+
+
+def test_defects_are_alarming(report: Report) -> None:
+    broken = section("fidelity", warnings=("colours drift", "actions are ignored"))
+    twice = section("defects", warnings=("actions are ignored",))
+    spoilt = Report(
+        **{
+            **{name: getattr(report, name) for name in Report.__slots__},
+            "sections": (report.sections[0], broken, twice),
+        }
     )
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
-    assert ["model", "24.0", "23.0", "80% (74% to 85%)"] in rows
-    assert ["model, no dashboard", "18.0", "16.0", "20% (15% to 26%)"] in rows
-    assert ["copy-last-frame", "20.0", "19.0"] in rows
-    assert ["step", "1", "2"] in rows
-    assert "above copy-last-frame for 1 steps from the beginning" in text
-    assert "above the mean frame for 2" in text
-
-
-def test_a_world_without_a_region_has_no_rows_of_it(report: Report) -> None:
-    scores = {name: replace(row, without=None) for name, row in report.scores.items()}
-    assert "dashboard" not in replace(report, left_out=None, scores=scores).markdown()
-
-
-def test_trajectories_of_another_length_are_told(report: Report) -> None:
-    scores = dict(report.scores) | {"model": replace(report.scores["model"], between=None)}
-    text = replace(report, scores=scores).markdown()
-    assert "only the outcomes were judged" in text
-    assert "on the way" not in text
+    first = render(spoilt).split('<section class="part"')[0]
+    assert first.count("<li>actions are ignored</li>") == 1
+    assert "No defect was found" not in first
+    assert '<a class="card warned" href="#fidelity">' in first
+    assert spoilt.values()["warnings"] == ["colours drift", "actions are ignored"]
+    assert "- **Warning: colours drift**" in spoilt.markdown()
 
 
 def test_every_figure_is_json(report: Report) -> None:
     values = report.values()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
-    assert values["scores"]["oracle"]["whole"]["psnr"] is None, "infinite"
-    assert values["scores"]["model"]["between"] == [25.0, 24.0]
-    assert values["drift"]["model"] == [20.0, 18.0]
+    assert values["outcomes"]["psnr"] == 23.5
+    assert values["settings"] == {"windows": 200}
+    assert {"chronosim", "torch"} <= set(values["versions"])
+    assert values["machine"]["processor"]
 
 
-def test_the_curves_are_drawn(report: Report, tmp_path: Path) -> None:
-    draw_drift(report.drift, tmp_path / "rollouts.png")
-    assert (tmp_path / "rollouts.png").stat().st_size > 5000
-
-
-def test_the_machine_is_json() -> None:
-    assert json.loads(json.dumps(describe_machine())) == describe_machine()
-    assert describe_machine()["processor"]
-    assert {"chronosim", "torch"} <= set(list_versions())
+def test_the_tables_are_markdown(report: Report) -> None:
+    text = report.markdown()
+    assert "## About outcomes\n\noutcomes < good & well.\n\nAt <many> moments." in text
+    assert "| model   | 23.5 |" in text

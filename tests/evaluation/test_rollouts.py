@@ -14,7 +14,7 @@ from chronosim.evaluation import (
     roll_out,
     score_rollouts,
 )
-from chronosim.evaluation.fidelity import psnr, squared_error
+from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
 from chronosim.types import Observation

@@ -1,0 +1,66 @@
+"""Serves a world model over HTTP, for model=remote on another machine or in another program.
+
+The protocol is two addresses and JSON with PNG frames (chronosim.models.wire has it in ten lines),
+so that other languages can ask, and a model of another language can be asked. It listens at
+loopback alone unless there is a token; over a network, put a TLS proxy or an ssh tunnel before it.
+
+Examples:
+    chronosim serve
+    chronosim serve model=chronoedit-14b-turbo port=9000
+    chronosim serve model=echo host=0.0.0.0 token_variable=WORLD_TOKEN
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+from omegaconf import DictConfig
+
+from chronosim.commands.settings import make_part, whole_number
+from chronosim.errors import InvalidConfig
+from chronosim.models.service import Service
+
+__all__ = ["run"]
+
+
+def run(config: DictConfig) -> None:
+    """Runs the command until it is interrupted.
+
+    Raises:
+        ChronosimError: A setting that cannot work, or a model that cannot be had.
+    """
+    port, most = whole_number(config, "port", 0), whole_number(config, "most_prompts", 1)
+    timeout, token = whole_number(config, "timeout", 1), _token(config)
+    service = Service(
+        make_part(config, "model"),
+        host=str(config.host),
+        port=port,
+        token=token,
+        most_prompts=most,
+        timeout=timeout,
+    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+    name = service.model.identity["name"]
+    print(f"{name} at {service.url}: chronosim rollout model=remote model.url={service.url}")
+    print("Ctrl-C ends it.", flush=True)
+    with service:
+        try:
+            service.serve_forever()
+        except KeyboardInterrupt:
+            print("ended")
+
+
+def _token(config: DictConfig) -> str | None:
+    variable: Any = config.token_variable
+    if variable is None:
+        return None
+    token = os.environ.get(str(variable), "").strip()
+    if len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidConfig(
+            f"the environment variable {variable} must hold a token of 16 characters or more, "
+            "without spaces: openssl rand -hex 16 makes one"
+        )
+    return token

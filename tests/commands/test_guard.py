@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronosim.cli import main
+from chronosim.envs.guard import load_guard
+from chronosim.episodes import EpisodeWriter, Step
+from chronosim.types import Observation, Prediction
+
+
+def write_world(folder: Path, episodes: int, tint: Any) -> None:
+    """Episodes of the same coloured blocks, each time elsewhere, that move."""
+    for number in range(episodes):
+        rng = np.random.default_rng(number)
+        blocks = rng.permutation(np.arange(40, 200, 10)).reshape(4, 4, 1) * np.array(tint)
+        film = [np.roll(blocks.repeat(6, 0).repeat(6, 1), t, axis=1) for t in range(21)]
+        frames = [(each + rng.normal(0, 2, each.shape)).astype(np.uint8) for each in film]
+        first = Observation(frames[0])
+        with EpisodeWriter(folder / f"{number:07d}", first, {"seed": number}) as writer:
+            for step, frame in enumerate(frames[1:]):
+                after = Observation(frame, step=step + 1)
+                prediction = Prediction(frame[None])
+                writer.append(Step(0, "go", 0, prediction, after, 0.0, False, step == 19))
+
+
+def test_a_guard_is_made_and_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_world(tmp_path / "world", 20, [1, 0.6, 0.3])
+    write_world(tmp_path / "other", 4, [0.3, 0.6, 1])
+    out = tmp_path / "mine.npz"
+    command = ["guard", str(tmp_path / "world"), f"output={out}", "false_alarms=0.2"]
+    assert main([*command, f"strangers={tmp_path / 'other'}"]) == 0
+    guard = load_guard(out)
+    assert guard.size == (24, 24)
+    assert "10 episodes to learn from, 5 for the limit" in guard.about
+    found = {
+        each["kind"]: each for each in json.loads((tmp_path / "mine.json").read_text())["alarms"]
+    }
+    assert found["true frames"]["frames"] == 105
+    assert found["true frames"]["share"] < 0.1
+    assert found["another world"] == found["another world"] | {"share": 1.0, "frames": 84}
+    assert found["blank"]["share"] == 1.0
+    assert "noise of 20 grey levels" in capsys.readouterr().out
+    assert main(command) == 2
+    assert "mine.npz exists already" in capsys.readouterr().err
+
+
+def test_too_little_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_world(tmp_path / "world", 3, [1, 1, 1])
+    assert main(["guard", str(tmp_path / "world"), f"output={tmp_path / 'mine.npz'}"]) == 2
+    assert "a guard needs at least 4 episodes" in capsys.readouterr().err
+    assert not (tmp_path / "mine.npz").exists()

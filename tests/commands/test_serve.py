@@ -1,0 +1,53 @@
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from chronosim.cli import main
+from chronosim.models.remote import RemoteModel
+from chronosim.types import EditPrompt
+
+
+def test_a_model_is_served_until_it_is_ended() -> None:
+    run = (
+        "from chronosim.cli import main; raise SystemExit(main(['serve', 'model=echo', 'port=0']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", run], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        found = re.search(
+            r"echo at (http://127\.0\.0\.1:\d+): chronosim rollout model=remote", said
+        )
+        assert found is not None, said
+        model = RemoteModel(found[1])
+        frame = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+        [prediction] = model.predict([EditPrompt(frame, "stay", 0)])
+        np.testing.assert_array_equal(prediction.frame, frame)
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert out.endswith("ended\n")
+    assert "POST /predict" in err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["host=0.0.0.0"], "set a token, or host=127.0.0.1 and a tunnel"),
+        (["token_variable=NOT_THERE"], "a token of 16 characters or more"),
+        (["port=99999"], "cannot be listened at"),
+        (["timeout=0"], "timeout must be a whole number of at least 1"),
+    ],
+)
+def test_settings_that_cannot_work(
+    settings: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "model=echo", *settings]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,113 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation import Reference
+from chronosim.evaluation.evidence import Evidence
+from chronosim.evaluation.outcomes import Setting
+from chronosim.evaluation.sources import AsLogged, Recorded, Simulated
+from chronosim.simulator import Simulator, noise_seed
+
+
+class Nothing:
+    """A model or a simulator that must not be asked."""
+
+    identity: Mapping[str, Any] = {"name": "nothing"}
+
+    def predict(self, prompts: Any) -> Any:
+        raise AssertionError("what was kept is computed again")
+
+
+class Silent(Simulated):
+    def moments(self) -> Any:
+        raise AssertionError("what was kept is drawn again")
+
+    recordings = moments
+
+
+def source(slider: Reference, kind: type[Simulated] = Simulated) -> Simulated:
+    return kind(slider, Setting("Slider", 1, 2, 10.0), windows=5, rollouts=3, steps=3)
+
+
+def test_what_was_computed_is_not_computed_again(
+    slider: Reference, broken: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    first = Evidence(tmp_path / "run", Simulator(broken(), slider.prompter), source(slider), seed=0)
+    known = first.moments, first.predicted, first.recordings, first.imagined, first.taught
+    again = Evidence(
+        tmp_path / "run", Simulator(Nothing(), slider.prompter), source(slider, Silent), seed=0
+    )
+    for ours, theirs in zip(known[0], again.moments, strict=True):
+        assert (ours.seed, ours.observation.step) == (theirs.seed, theirs.observation.step)
+        np.testing.assert_array_equal(ours.observation.state, theirs.observation.state)
+        np.testing.assert_array_equal(ours.outcomes, theirs.outcomes)
+        np.testing.assert_array_equal(ours.actions, theirs.actions)
+        assert theirs.actions[0].dtype == np.float32
+    np.testing.assert_array_equal(known[1], again.predicted)
+    assert again.seconds == first.seconds
+    for mine, yours in zip(known[2], again.recordings, strict=True):
+        assert mine.seed == yours.seed
+        np.testing.assert_array_equal(mine.actions, yours.actions)
+        for a, b in zip(mine.observations, yours.observations, strict=True):
+            np.testing.assert_array_equal(a.frame, b.frame)
+            np.testing.assert_array_equal(a.state, b.state)
+            assert a.step == b.step
+    np.testing.assert_array_equal(known[3], again.imagined)
+    np.testing.assert_array_equal(known[4], again.taught)
+
+
+def test_the_episodes_are_in_the_log(slider: Reference, broken: Any, tmp_path: Path) -> None:
+    evidence = Evidence(tmp_path, Simulator(broken(), slider.prompter), source(slider), seed=7)
+    imagined = evidence.imagined
+    true, ours = (list_episodes(tmp_path / "episodes" / name) for name in ("true", "imagined"))
+    assert [path.name for path in true] == [path.name for path in ours]
+    for index, (one, other) in enumerate(
+        zip(map(EpisodeReader, true), map(EpisodeReader, ours), strict=True)
+    ):
+        assert one.about["synthetic"] is False
+        assert other.about["synthetic"] is True
+        assert other.about["model"]["name"] == "whole"
+        assert one.finished
+        assert other.steps == 3
+        np.testing.assert_array_equal(other.frames[1:], np.stack(imagined)[:, index])
+        assert other.step(2).seed == noise_seed(7 + index, 2)
+        assert other.step(2).text == one.step(2).text
+
+
+def test_what_is_spoilt_is_said(slider: Reference, broken: Any, tmp_path: Path) -> None:
+    (tmp_path / "moments.npz").write_bytes(b"no archive")
+    evidence = Evidence(tmp_path, Simulator(broken(), slider.prompter), source(slider), seed=0)
+    with pytest.raises(InvalidConfig, match="remove the file, and it is computed anew"):
+        _ = evidence.moments
+
+
+def test_recorded_episodes_are_judged_by_their_words(
+    slider: Reference, broken: Any, tmp_path: Path
+) -> None:
+    made = Evidence(tmp_path, Simulator(broken(), slider.prompter), source(slider), seed=0)
+    assert len(made.recordings) == 3
+    episodes = list_episodes(tmp_path / "episodes" / "true")
+    recorded = Recorded("mine", episodes, windows=100, rollouts=10, steps=3)
+    assert (recorded.windows, recorded.rollouts) == (9, 3)
+    assert recorded.tested == (
+        "Tested against the episodes in mine: 9 moments, and 3 episodes of 3 actions."
+    )
+    assert made.imagined
+    dreams = list_episodes(tmp_path / "episodes" / "imagined")
+    assert "Beware" in Recorded("mine", dreams, windows=2, rollouts=2, steps=3).tested
+    (tmp_path / "run").mkdir()
+    evidence = Evidence(tmp_path / "run", Simulator(broken(), AsLogged()), recorded, seed=0)
+    assert len(evidence.moments) == 9
+    for moment, ours in zip(evidence.moments, evidence.predicted, strict=True):
+        np.testing.assert_array_equal(moment.trajectory[-1], ours[-1])
+        assert len(moment.others) == 0
+    last = np.stack([recording.observations[-1].frame for recording in evidence.recordings])
+    np.testing.assert_array_equal(evidence.imagined[-1], last)
+    with pytest.raises(InvalidConfig, match="rollout_steps=9 steps; the longest has 3"):
+        Recorded("mine", episodes, windows=100, rollouts=10, steps=9)
