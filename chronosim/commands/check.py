@@ -26,8 +26,8 @@ from chronosim.commands.output import new_folder
 from chronosim.commands.settings import make_part, whole_number
 from chronosim.commands.terminal import faint
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.conformance import Conformance, check_conformance
-from chronosim.evaluation.machine import describe_machine, list_versions
+from chronosim.evaluation.conformance.suite import Conformance, check_conformance
+from chronosim.evaluation.speed.machine import describe_machine, list_versions
 from chronosim.protocols import Prompter, Scenario
 from chronosim.types import EditPrompt, Observation
 

@@ -34,11 +34,11 @@ from chronosim.commands.parts import Part, make_parts
 from chronosim.commands.terminal import faint
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.html import render
-from chronosim.evaluation.keeping import load_section, save_section
-from chronosim.evaluation.machine import describe_machine, list_versions
-from chronosim.evaluation.report import Report
-from chronosim.evaluation.section import Section
+from chronosim.evaluation.reporting.html import render
+from chronosim.evaluation.reporting.keeping import load_section, save_section
+from chronosim.evaluation.reporting.report import Report
+from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.speed.machine import describe_machine, list_versions
 
 __all__ = ["run"]
 

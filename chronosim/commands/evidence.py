@@ -16,9 +16,9 @@ from chronosim.commands.settings import make_part, whole_number, with_seed
 from chronosim.episodes import list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.outcomes import Setting
-from chronosim.evaluation.reference import Reference
-from chronosim.evaluation.sources import AsLogged, Recorded, Simulated
+from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.truth.reference import Reference
+from chronosim.evaluation.truth.sources import AsLogged, Recorded, Simulated
 from chronosim.simulator import Simulator
 
 __all__ = ["make_evidence", "make_reference"]

@@ -31,7 +31,7 @@ from chronosim.envs.guard import DriftGuard
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.alarms import Alarms, count_alarms
-from chronosim.evaluation.section import Table
+from chronosim.evaluation.reporting.section import Table
 
 __all__ = ["run"]
 

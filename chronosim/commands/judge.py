@@ -26,9 +26,9 @@ from tqdm import tqdm
 from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
 from chronosim.commands.settings import whole_number
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.editing import Graders, editing_section, grade
-from chronosim.evaluation.edits import find_edits
-from chronosim.evaluation.machine import list_versions
+from chronosim.evaluation.editing.edits import find_edits
+from chronosim.evaluation.editing.grades import Graders, editing_section, grade
+from chronosim.evaluation.speed.machine import list_versions
 from chronosim.metrics.clip import load_clip
 from chronosim.metrics.judge import Judge
 from chronosim.metrics.perceptual import load_alexnet

@@ -12,9 +12,9 @@ from chronosim.commands.settings import make_part, whole_number
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import parts
 from chronosim.evaluation.evidence import Evidence
+from chronosim.evaluation.fidelity.sets import Networks
 from chronosim.evaluation.ranking import read_contestants
-from chronosim.evaluation.section import Section
-from chronosim.evaluation.sets import Networks
+from chronosim.evaluation.reporting.section import Section
 from chronosim.metrics.distribution import load_i3d, load_inception
 from chronosim.metrics.perceptual import load_alexnet
 

@@ -13,14 +13,11 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from chronosim.evaluation.arrays import load_arrays, save_arrays
-from chronosim.evaluation.moments import Moment
-from chronosim.evaluation.predictions import predict
-from chronosim.evaluation.recordings import Recording
-from chronosim.evaluation.rollouts import roll_out
-from chronosim.evaluation.sources import Source
-from chronosim.evaluation.taught import teach
-from chronosim.evaluation.truth import (
+from chronosim.evaluation.fidelity.rollouts import roll_out
+from chronosim.evaluation.fidelity.taught import teach
+from chronosim.evaluation.outcomes.predictions import predict
+from chronosim.evaluation.reporting.arrays import load_arrays, save_arrays
+from chronosim.evaluation.truth.kept import (
     load_imagined,
     load_moments,
     load_predictions,
@@ -29,6 +26,9 @@ from chronosim.evaluation.truth import (
     save_moments,
     save_predictions,
 )
+from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.recordings import Recording
+from chronosim.evaluation.truth.sources import Source
 from chronosim.models.chronoedit import ChronoEdit
 from chronosim.simulator import Simulator
 from chronosim.types import Trajectory

@@ -7,18 +7,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from chronosim.evaluation.defects import defects_section, find_defects
-from chronosim.evaluation.diagnosis import diagnose
+from chronosim.evaluation.diagnosis.diagnose import diagnose
 from chronosim.evaluation.evidence import Evidence
+from chronosim.evaluation.fidelity.horizon import horizon_section
+from chronosim.evaluation.fidelity.sets import Networks
 from chronosim.evaluation.following import following, following_recorded
-from chronosim.evaluation.horizon import horizon_section
-from chronosim.evaluation.outcomes import outcomes_section
-from chronosim.evaluation.predictions import Autoencoding, copy_frame, reconstruct
+from chronosim.evaluation.outcomes.defects import defects_section, find_defects
+from chronosim.evaluation.outcomes.outcomes import outcomes_section
+from chronosim.evaluation.outcomes.predictions import Autoencoding, copy_frame, reconstruct
 from chronosim.evaluation.ranking import Contestant, rank
-from chronosim.evaluation.reference import Policy
-from chronosim.evaluation.section import Section
-from chronosim.evaluation.sets import Networks
-from chronosim.evaluation.sources import Simulated
+from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.truth.reference import Policy
+from chronosim.evaluation.truth.sources import Simulated
 from chronosim.protocols import Scenario
 
 __all__ = ["defects", "diagnosis", "fidelity", "followed", "outcomes", "ranked"]

@@ -9,8 +9,8 @@ from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.outcomes import Setting
-from chronosim.evaluation.sources import AsLogged, Recorded, Simulated
+from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.truth.sources import AsLogged, Recorded, Simulated
 from chronosim.simulator import Simulator, noise_seed
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from chronosim.evaluation import Reference, parts
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.outcomes import Setting
-from chronosim.evaluation.section import Section
-from chronosim.evaluation.sources import Simulated
+from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.truth.sources import Simulated
 from chronosim.simulator import Simulator
 
 

@@ -20,7 +20,7 @@ from chronosim.commands.settings import whole_number
 from chronosim.commands.terminal import faint
 from chronosim.episodes.bench import bench_episodes, table
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.machine import describe_machine
+from chronosim.evaluation.speed.machine import describe_machine
 
 __all__ = ["run"]
 

@@ -30,11 +30,11 @@ from chronosim.commands.output import new_folder
 from chronosim.commands.settings import make_part, whole_number
 from chronosim.commands.terminal import faint
 from chronosim.errors import InvalidConfig, MissingDependency
-from chronosim.evaluation.drives import draw_drive, random_frames
-from chronosim.evaluation.machine import describe_machine, list_versions
-from chronosim.evaluation.speed import matmul_rate, measure
-from chronosim.evaluation.speed_table import explain, figures, markdown
-from chronosim.evaluation.stock import pit
+from chronosim.evaluation.speed.drives import draw_drive, random_frames
+from chronosim.evaluation.speed.machine import describe_machine, list_versions
+from chronosim.evaluation.speed.stock import pit
+from chronosim.evaluation.speed.table import explain, figures, markdown
+from chronosim.evaluation.speed.timing import matmul_rate, measure
 from chronosim.models.chronoedit import ChronoEdit
 from chronosim.models.encoding import encode_text
 from chronosim.models.places import find_device

@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.moments import Moment
-from chronosim.evaluation.reference import Policy
+from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.reference import Policy
 from chronosim.simulator import Simulator
 
 __all__ = ["Answers", "answer_all"]

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.evaluation.finite import finite
 from chronosim.evaluation.following.answers import Answers, answer_all
 from chronosim.evaluation.following.controls import Controls, control
 from chronosim.evaluation.following.pictures import draw_probe, draw_retrieval
@@ -18,9 +17,10 @@ from chronosim.evaluation.following.probing import probe_moments
 from chronosim.evaluation.following.recovery import Recovery
 from chronosim.evaluation.following.retrieval import Retrieval, distances, retrieve
 from chronosim.evaluation.following.tables import controls_table, probe_table, retrieval_table
-from chronosim.evaluation.moments import Moment
-from chronosim.evaluation.reference import Policy, Reference
-from chronosim.evaluation.section import Gauge, Picture, Section
+from chronosim.evaluation.reporting.finite import finite
+from chronosim.evaluation.reporting.section import Gauge, Picture, Section
+from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.reference import Policy, Reference
 from chronosim.simulator import Simulator
 
 __all__ = ["following", "warn"]

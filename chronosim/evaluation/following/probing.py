@@ -11,10 +11,10 @@ from tqdm import tqdm
 from chronosim.evaluation.following.answers import Answers
 from chronosim.evaluation.following.probe import learn_probe
 from chronosim.evaluation.following.recovery import Recovery, recover
-from chronosim.evaluation.moments import Moment
-from chronosim.evaluation.outcomes_only import outcomes_only
-from chronosim.evaluation.recordings import Recording, draw_recordings
-from chronosim.evaluation.reference import Reference
+from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.outcomes_only import outcomes_only
+from chronosim.evaluation.truth.recordings import Recording, draw_recordings
+from chronosim.evaluation.truth.reference import Reference
 
 __all__ = ["pairs_of", "probe_moments"]
 

@@ -11,16 +11,16 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.finite import finite
 from chronosim.evaluation.following.controls import control
 from chronosim.evaluation.following.following import warn
 from chronosim.evaluation.following.probe import learn_probe, probes_for
 from chronosim.evaluation.following.probing import pairs_of
 from chronosim.evaluation.following.recovery import Recovery, recover
 from chronosim.evaluation.following.tables import controls_table, probe_table
-from chronosim.evaluation.recordings import Recording
-from chronosim.evaluation.reference import Policy
-from chronosim.evaluation.section import Gauge, Section
+from chronosim.evaluation.reporting.finite import finite
+from chronosim.evaluation.reporting.section import Gauge, Section
+from chronosim.evaluation.truth.recordings import Recording
+from chronosim.evaluation.truth.reference import Policy
 from chronosim.simulator import Simulator
 from chronosim.types import Frame, Observation
 

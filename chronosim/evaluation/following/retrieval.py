@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from chronosim.evaluation.following.bootstrap import Figure, resample
-from chronosim.evaluation.scores import Share, wilson_interval
+from chronosim.evaluation.outcomes.scores import Share, wilson_interval
 
 __all__ = ["Retrieval", "Step", "distances", "retrieve"]
 

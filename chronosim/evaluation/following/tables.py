@@ -6,7 +6,7 @@ from chronosim.evaluation.following.bootstrap import Figure
 from chronosim.evaluation.following.controls import Controls
 from chronosim.evaluation.following.recovery import Recovery
 from chronosim.evaluation.following.retrieval import Retrieval
-from chronosim.evaluation.section import Table
+from chronosim.evaluation.reporting.section import Table
 
 __all__ = ["controls_table", "probe_table", "retrieval_table"]
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from chronosim.adapters.policies.cloned import ClonedPolicy, clone
 from chronosim.evaluation.ranking.contestants import Contestant
-from chronosim.evaluation.recordings import Recording, draw_recordings
-from chronosim.evaluation.reference import Policy, Reference
+from chronosim.evaluation.truth.recordings import Recording, draw_recordings
+from chronosim.evaluation.truth.reference import Policy, Reference
 
 __all__ = ["learn"]
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from chronosim.config import find_own
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.reference import Policy
+from chronosim.evaluation.truth.reference import Policy
 
 __all__ = ["Cloning", "Contestant", "check_contestants", "read_contestants"]
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from chronosim.adapters.simulators.reference import ReferenceSimulator
 from chronosim.evaluation.ranking.starts import Start
-from chronosim.evaluation.reference import Policy
+from chronosim.evaluation.truth.reference import Policy
 from chronosim.protocols import Prompter, Scenario
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Observation

@@ -12,8 +12,6 @@ import numpy as np
 from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.finite import finite
-from chronosim.evaluation.outcomes_only import outcomes_only
 from chronosim.evaluation.ranking.agreement import Agreement, agree
 from chronosim.evaluation.ranking.claim import Claim, judge
 from chronosim.evaluation.ranking.cloning import learn
@@ -25,8 +23,10 @@ from chronosim.evaluation.ranking.starts import Start, draw_starts
 from chronosim.evaluation.ranking.statistics import pearson
 from chronosim.evaluation.ranking.tables import agreement_table, policies_table
 from chronosim.evaluation.ranking.tournament import Scoreboard, hold
-from chronosim.evaluation.reference import Policy, Reference
-from chronosim.evaluation.section import Gauge, Picture, Section
+from chronosim.evaluation.reporting.finite import finite
+from chronosim.evaluation.reporting.section import Gauge, Picture, Section
+from chronosim.evaluation.truth.outcomes_only import outcomes_only
+from chronosim.evaluation.truth.reference import Policy, Reference
 from chronosim.protocols import Scenario
 from chronosim.simulator import Simulator
 

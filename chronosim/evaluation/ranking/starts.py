@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from chronosim.evaluation.drawing import draw_each
-from chronosim.evaluation.recordings import record
-from chronosim.evaluation.reference import Policy, Reference
+from chronosim.evaluation.truth.drawing import draw_each
+from chronosim.evaluation.truth.recordings import record
+from chronosim.evaluation.truth.reference import Policy, Reference
 from chronosim.types import Observation
 
 __all__ = ["Start", "draw_starts"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from chronosim.evaluation.ranking.agreement import Agreement
 from chronosim.evaluation.ranking.tournament import Scoreboard
-from chronosim.evaluation.section import Table
+from chronosim.evaluation.reporting.section import Table
 
 __all__ = ["agreement_table", "policies_table"]
 

@@ -17,7 +17,7 @@ from chronosim.evaluation import Reference
 from chronosim.evaluation.ranking import Cloning, Contestant, rank, read_contestants
 from chronosim.evaluation.ranking.playing import Game, play
 from chronosim.evaluation.ranking.starts import draw_starts
-from chronosim.evaluation.section import Section
+from chronosim.evaluation.reporting.section import Section
 from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
 from chronosim.types import Observation, Prediction

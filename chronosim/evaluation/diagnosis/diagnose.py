@@ -1,0 +1,194 @@
+"""What limits a model, by experiment: each thing changed alone, and how far the drift moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from chronosim.evaluation.diagnosis.coverage import Coverage, cover
+from chronosim.evaluation.diagnosis.experiments import experiments, round_trips, step_errors
+from chronosim.evaluation.outcomes.predictions import Autoencoding
+from chronosim.evaluation.reporting.finite import finite
+from chronosim.evaluation.reporting.section import Section, Table
+from chronosim.evaluation.truth.recordings import Recording
+from chronosim.simulator import Simulator
+
+__all__ = ["diagnose"]
+
+_RESAMPLES = 1000
+
+Frames = UInt8[np.ndarray, "episodes height width 3"]
+Errors = Float64[np.ndarray, "steps episodes"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """By how much one change moves the PSNR, dB, with its 95% interval over episodes."""
+
+    changed: str
+    against: str
+    psnr: float
+    gain: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of the squared error of free-running rollouts, as a share with its 95% interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+def diagnose(
+    recordings: Sequence[Recording],
+    simulator: Simulator,
+    imagined: Sequence[Frames],
+    taught: Sequence[Frames],
+    *,
+    seed: int,
+    progress: Callable[[Iterable[Frames], str], Iterable[Frames]] = lambda steps, name: steps,
+) -> Section:
+    """Runs every experiment that the model and its prompter allow.
+
+    Args:
+        recordings: What truly happened in at least two episodes, all of one length.
+        simulator: The model, and the prompter that the recordings were made with.
+        imagined: The model's frames after each step, fed on its own, as `roll_out` gives them.
+        taught: The same, shown the truth before each step, as `teach` gives them.
+        seed: Of the noise of both.
+        progress: Wraps the steps of each experiment, told its name.
+
+    Returns:
+        The squared error taken apart, and a table of changes ordered by effect.
+    """
+    errors = {
+        "free-running": step_errors(recordings, imagined),
+        "teacher-forced": step_errors(recordings, taught),
+    }
+    model = simulator.model
+    if isinstance(model, Autoencoding):
+        trips = progress(round_trips(recordings, model), "autoencoder alone")
+        errors["autoencoder"] = step_errors(recordings, list(trips))
+    effects = {
+        "error fed back": _effect(
+            "shown the true frame before each step: no error is fed back",
+            errors["teacher-forced"], errors["free-running"], "free-running",
+        )
+    }  # fmt: skip
+    for experiment in experiments(recordings, simulator, seed=seed):
+        steps = list(progress(experiment.run(), experiment.name))
+        changed = step_errors(recordings, steps)
+        effects[experiment.name] = _effect(
+            experiment.changed, changed, errors[experiment.against], experiment.against
+        )
+    coverage = cover(recordings, errors["teacher-forced"])
+    return _section(_take_apart(errors), effects, coverage, errors["free-running"].shape)
+
+
+def _take_apart(errors: Mapping[str, Errors]) -> dict[str, _Part]:
+    """Shares of the free-running squared error, the largest first; they add up to one."""
+    free, taught = _resampled(errors["free-running"]), _resampled(errors["teacher-forced"])
+    parts = {"error fed back": free - taught}
+    if "autoencoder" in errors:
+        codec = _resampled(errors["autoencoder"])
+        parts["error of one step"] = taught - codec
+        parts["reconstruction by the autoencoder"] = codec
+    else:
+        parts["error of one step"] = taught
+    found = {}
+    for name, part in parts.items():
+        shares = part / np.maximum(free, 1e-12)
+        low, high = np.percentile(shares[1:], (2.5, 97.5))
+        found[name] = _Part(float(shares[0]), float(low), float(high))
+    return dict(sorted(found.items(), key=lambda item: -item[1].share))
+
+
+def _effect(changed: str, errors: Errors, unchanged: Errors, against: str) -> _Effect:
+    ours, theirs = _decibels(_resampled(errors)), _decibels(_resampled(unchanged))
+    gains = ours - theirs
+    low, high = np.percentile(gains[1:], (2.5, 97.5))
+    return _Effect(changed, against, float(ours[0]), float(gains[0]), float(low), float(high))
+
+
+def _section(
+    parts: Mapping[str, _Part],
+    effects: Mapping[str, _Effect],
+    coverage: Coverage | None,
+    shape: tuple[int, ...],
+) -> Section:
+    (worst, most), *_ = parts.items()
+    fed_back = effects["error fed back"]
+    verdict = (
+        f"What limits it most is the {worst}: {_percent(most)} of the squared error of rollouts. "
+        f"Shown the truth before each step it gains {fed_back.gain:.1f} dB "
+        f"({fed_back.low:.1f} to {fed_back.high:.1f})."
+    )
+    if worst == "reconstruction by the autoencoder":
+        verdict += " A better autoencoder comes first."
+    rollouts = f"{shape[1]} episodes of {shape[0]} steps, 95% intervals over episodes."
+    shares = Table(
+        ("part", "share of the squared error (95%)"),
+        tuple((name, _percent(part)) for name, part in parts.items()),
+        f"The squared error of free-running rollouts taken apart: {rollouts}",
+    )
+    rows = [
+        (
+            name,
+            e.changed,
+            e.against,
+            f"{e.psnr:.1f}",
+            f"{e.gain:+.1f} ({e.low:+.1f} to {e.high:+.1f})",
+        )
+        for name, e in effects.items()
+    ]
+    if coverage is not None:
+        gap = coverage.near - coverage.far
+        rows.append(
+            (
+                "rare states and actions",
+                "the rarer half of the steps, among steps that change alike",
+                "the usual half",
+                f"{coverage.far:.1f}",
+                f"{-gap:+.1f} ({-coverage.high:+.1f} to {-coverage.low:+.1f})",
+            )
+        )
+    rows.sort(key=lambda row: -abs(float(row[4].split()[0])))
+    changes = Table(
+        ("experiment", "what was changed, alone", "against", "PSNR, dB", "moves it by, dB (95%)"),
+        tuple(rows),
+        f"Ordered by effect; a gain says what would be won, a loss what it relies on: {rollouts}",
+    )
+    values = {
+        "parts": {name: asdict(part) for name, part in parts.items()},
+        "effects": {name: asdict(effect) for name, effect in effects.items()},
+        "coverage": None if coverage is None else asdict(coverage),
+    }
+    return Section(
+        name="diagnosis",
+        title="What limits it",
+        verdict=verdict,
+        tables=(shares, changes),
+        values=finite(values),
+    )
+
+
+def _percent(part: _Part) -> str:
+    return f"{part.share:.0%} ({part.low:.0%} to {part.high:.0%})"
+
+
+def _resampled(errors: Errors) -> Float64[np.ndarray, " draws"]:
+    """The mean error, and then that over episodes drawn with replacement, the same every time."""
+    each = errors.mean(axis=0)
+    draws = np.random.default_rng(0).integers(0, len(each), (_RESAMPLES, len(each)))
+    return np.concatenate([[each.mean()], each[draws].mean(axis=1)])
+
+
+def _decibels(error: Float64[np.ndarray, " draws"]) -> Float64[np.ndarray, " draws"]:
+    """PSNR; of a perfect model 108 dB, not infinity."""
+    return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-6)))

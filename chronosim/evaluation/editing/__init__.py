@@ -1,0 +1,1 @@
+"""The metrics of papers on editing, of edits on disk."""

@@ -1,0 +1,1 @@
+"""Many actions: how near rollouts stay to the truth, and what wears out."""

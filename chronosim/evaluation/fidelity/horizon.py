@@ -1,0 +1,218 @@
+"""Fidelity against the horizon: how near to the truth, step after step, as a section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from chronosim.errors import MissingDependency
+from chronosim.evaluation.fidelity.curves import Curve, draw_curves, resample
+from chronosim.evaluation.fidelity.leaving import find_leaving, leaving_table, shares_lost
+from chronosim.evaluation.fidelity.measures import Measure, applicable
+from chronosim.evaluation.fidelity.rollouts import score_rollouts
+from chronosim.evaluation.fidelity.sets import Networks, compare_sets, sets_table
+from chronosim.evaluation.fidelity.wear import find_wear, sharpness_curve
+from chronosim.evaluation.reporting.finite import finite
+from chronosim.evaluation.reporting.pictures import difference, filmstrip
+from chronosim.evaluation.reporting.section import Gauge, Picture, Section, Table
+from chronosim.evaluation.truth.recordings import Recording
+
+__all__ = ["horizon_section"]
+
+_SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)  # steps that a table has room for
+_PICTURED = 8  # frames of a filmstrip
+_MODEL, _FIRST, _BEFORE = "model", "copy-last-frame (the first)", "copy-last-frame"
+
+Frames = UInt8[np.ndarray, "episodes height width 3"]
+Steps = Sequence[Frames]
+"""After each step, a frame of each episode."""
+
+
+def horizon_section(
+    recordings: Sequence[Recording],
+    imagined: Steps,
+    taught: Steps,
+    networks: Networks | None = None,
+) -> Section:
+    """Judges a model step by step: fed on its own frames, and shown the true one each time.
+
+    Args:
+        recordings: What truly happened in at least two episodes, all of one length.
+        imagined: What the model made of their actions alone, as `roll_out` gives it.
+        taught: What it made of each true observation, as `teach` gives it.
+        networks: For LPIPS, FID and FVD.
+    """
+    networks = networks or Networks()
+    true = _true(recordings)
+    measures = applicable(true[0].shape[1:3], networks.lpips)
+    free = _measure(measures, true[1:], {_MODEL: imagined, _FIRST: [true[0]] * len(imagined)})
+    led = _measure(measures, true[1:], {_MODEL: taught, _BEFORE: true[:-1]})
+    sharp = {"free-running": sharpness_curve(imagined, true[1:])}
+    sharp["teacher-forced"] = sharpness_curve(taught, true[1:])
+    lost = shares_lost(imagined, true)
+    findings = [*find_wear(imagined, true), *([find_leaving(lost)] if lost else [])]
+    drift = score_rollouts(recordings, imagined)
+    sets = compare_sets(networks, imagined, true[1:])
+    captions = (
+        f"Fed on its own frames: {len(recordings)} episodes of {len(imagined)} steps.",
+        "Shown the true frame before each step: the error of one step, none of it fed back.",
+    )
+    return Section(
+        name="fidelity",
+        title="Many actions: on its own frames",
+        verdict=_verdict(free["psnr"], led["psnr"], drift.steps_above_first, len(recordings)),
+        warnings=tuple(finding.name for finding in findings if finding.found),
+        tables=(
+            _table(measures, free, captions[0]),
+            _table(measures, led, captions[1]),
+            _sharpness_table(sharp),
+            *([leaving_table(lost, _shown(len(lost)))] if lost else []),
+            *sets_table(sets),
+        ),
+        pictures=(
+            *_curves(measures, free, captions[0]),
+            _rollout_picture(recordings, imagined, free["psnr"]),
+            *_curves(measures, led, captions[1]),
+        ),
+        values=finite(
+            {
+                "episodes": len(recordings),
+                "steps": len(imagined),
+                "free_running": _plain(free),
+                "teacher_forced": _plain(led),
+                "mean_frame_psnr": drift.mean_frame,
+                "steps_above_first": drift.steps_above_first,
+                "steps_above_mean": drift.steps_above_mean,
+                "sharpness": {name: asdict(curve) for name, curve in sharp.items()},
+                "lost": lost,
+                "sets": sets,
+                "findings": {each.name: asdict(each) | {"found": each.found} for each in findings},
+            }
+        ),
+        gauge=_gauge(free["psnr"], len(imagined)),
+    )
+
+
+def _true(recordings: Sequence[Recording]) -> list[Frames]:
+    """The true frames: the first ones, then after each step."""
+    times = range(len(recordings[0].observations))
+    return [np.stack([each.observations[time].frame for each in recordings]) for time in times]
+
+
+def _measure(
+    measures: Sequence[Measure], true: Steps, ways: Mapping[str, Steps]
+) -> dict[str, dict[str, Curve]]:
+    """For each measure, the curve of each way of predicting."""
+    return {
+        measure.key: {
+            name: resample(
+                np.stack([measure.compare(a, b) for a, b in zip(steps, true, strict=True)]),
+                of=measure.figure,
+            )
+            for name, steps in ways.items()
+        }
+        for measure in measures
+    }
+
+
+def _verdict(free: Mapping[str, Curve], led: Mapping[str, Curve], above: int, episodes: int) -> str:
+    alone, first, shown, before = free[_MODEL], free[_FIRST], led[_MODEL], led[_BEFORE]
+    return (
+        f"Fed on its own frames for {len(alone.values)} steps, the model reaches {_told(alone)} on "
+        f"average, a copy of the first frame {first.mean:.1f} dB, and stays above it for the first "
+        f"{above} steps; shown the true frame before each step it reaches {_told(shown)}, a copy "
+        f"of that frame {before.mean:.1f} dB ({episodes} episodes)."
+    )
+
+
+def _told(curve: Curve) -> str:
+    return f"{curve.mean:.1f} dB ({curve.mean_low:.1f} to {curve.mean_high:.1f})"
+
+
+def _gauge(free: Mapping[str, Curve], steps: int) -> Gauge:
+    ours = free[_MODEL]
+    return Gauge(
+        label=f"PSNR, mean over {steps} steps alone",
+        value=ours.mean,
+        low=ours.mean_low,
+        high=ours.mean_high,
+        baseline=free[_FIRST].mean,
+        baseline_label="copy-last-frame",
+        least=8.0,
+        most=30.0,
+        unit="dB",
+    )
+
+
+def _table(
+    measures: Sequence[Measure], curves: Mapping[str, Mapping[str, Curve]], caption: str
+) -> Table:
+    some = next(iter(curves.values()))[_MODEL]
+    steps = _shown(len(some.values))
+    rows = tuple(
+        (f"{measure.title}: {name}", *(f"{curve.values[s - 1]:.{measure.digits}f}" for s in steps))
+        for measure in measures
+        for name, curve in curves[measure.key].items()
+    )
+    return Table(("step", *map(str, steps)), rows, caption)
+
+
+def _sharpness_table(sharp: Mapping[str, Curve]) -> Table:
+    steps = _shown(len(sharp["free-running"].values))
+    rows = tuple(
+        (name, *(f"{curve.values[s - 1]:.2f}" for s in steps)) for name, curve in sharp.items()
+    )
+    caption = (
+        "Sharpness (variance of the Laplacian) of predicted frames over that of the true ones: "
+        "below 1 they are blurred, above 1 they are grainy."
+    )
+    return Table(("step", *map(str, steps)), rows, caption)
+
+
+def _shown(steps: int) -> list[int]:
+    """The steps that a table has room for, the last one among them."""
+    return [*(step for step in _SHOWN if step < steps), steps]
+
+
+def _curves(
+    measures: Sequence[Measure], curves: Mapping[str, Mapping[str, Curve]], caption: str
+) -> tuple[Picture, ...]:
+    try:
+        drawn = draw_curves({measure.title: curves[measure.key] for measure in measures})
+    except MissingDependency:
+        return ()  # the table says the same
+    return (Picture(drawn, f"{caption} Bands: 95%, by resampling the episodes."),)
+
+
+def _rollout_picture(
+    recordings: Sequence[Recording], imagined: Steps, free: Mapping[str, Curve]
+) -> Picture:
+    """The episode whose error at the end is the middle one: neither the best nor the worst."""
+    last = np.stack([recording.observations[-1].frame for recording in recordings])
+    errors = np.mean((imagined[-1].astype(float) - last) ** 2, (1, 2, 3))
+    episode = int(np.argsort(errors)[len(errors) // 2])
+    spread = np.geomspace(1, len(imagined), min(_PICTURED, len(imagined)))
+    steps = sorted({round(step) for step in spread})
+    true = [recordings[episode].observations[step].frame for step in steps]
+    ours = [imagined[step - 1][episode] for step in steps]
+    rows = {
+        "real": true,
+        "predicted": ours,
+        "difference": [difference(a, b) for a, b in zip(true, ours, strict=True)],
+    }
+    return Picture(
+        filmstrip(rows, [f"step {step}" for step in steps]),
+        f"A held-out episode (seed {recordings[episode].seed}), the middle one by its error at the "
+        "end: both begin with the same frame and take the same actions; the model never sees a "
+        "real frame again.",
+    )
+
+
+def _plain(curves: Mapping[str, Mapping[str, Curve]]) -> dict[str, Any]:
+    return {
+        key: {name: asdict(curve) for name, curve in ways.items()} for key, ways in curves.items()
+    }

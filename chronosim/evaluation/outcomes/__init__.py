@@ -1,0 +1,1 @@
+"""One held action: how near predicted outcomes come to the true ones; defects by name."""

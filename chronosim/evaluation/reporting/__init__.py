@@ -1,0 +1,1 @@
+"""Sections, and the page that they make."""

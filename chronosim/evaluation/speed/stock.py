@@ -1,0 +1,163 @@
+"""diffusers' own ChronoEdit pipeline as a world model: what ours is measured against."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import chain
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+from diffusers.models.transformers.transformer_chronoedit import WanAttnProcessor
+from PIL import Image
+from torch import nn
+from transformers.utils import logging as transformers_logging
+
+from chronosim.evaluation.speed.timing import Contender
+from chronosim.models.chronoedit import ChronoEdit
+from chronosim.models.components import Components
+from chronosim.models.denoising import build_scheduler
+from chronosim.models.sampling import Sampling
+from chronosim.types import EditPrompt, Prediction
+
+__all__ = ["StockChronoEdit", "pit", "twin"]
+
+_hf: Any = diffusers  # untyped
+
+
+class StockChronoEdit:
+    """`ChronoEditPipeline` on the weights of an engine, as diffusers ships it.
+
+    It takes one frame at a time: different frames in one call raise in diffusers 0.42. It gives
+    frames in between only where every denoising step reasons.
+
+    Args:
+        components: Whose weights it shares; its modules are copies, as diffusers made them.
+        sampling: Steps, guidance, flow shift and scheduler; reasoning is all or none.
+
+    Attributes:
+        transformer: Its own copy.
+    """
+
+    def __init__(self, components: Components, sampling: Sampling) -> None:
+        self.sampling = sampling
+        self._latents = components.latents
+        self.transformer = twin(components.transformer)
+        with _quiet():
+            pipeline = _hf.ChronoEditPipeline  # imported only now
+        self._pipeline: Any = pipeline(
+            components.tokenizer,
+            twin(components.text_encoder),
+            twin(components.image_encoder),
+            components.image_processor,
+            self.transformer,
+            twin(components.vae),
+            build_scheduler(components.scheduler.config, sampling),
+        )
+        self._pipeline.set_progress_bar_config(disable=True)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Names the pipeline and its version."""
+        return {"name": "diffusers' ChronoEditPipeline", "version": version("diffusers")}
+
+    def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+        """Answers each prompt, one after the other."""
+        return [self._predict(prompt) for prompt in prompts]
+
+    def _predict(self, prompt: EditPrompt) -> Prediction:
+        reasons = self.sampling.reasoned_steps > 0
+        [frames] = self._pipeline(
+            image=Image.fromarray(prompt.frame),
+            prompt=prompt.text,
+            height=prompt.frame.shape[0],
+            width=prompt.frame.shape[1],
+            num_frames=4 * (self._latents - 1) + 1,
+            num_inference_steps=self.sampling.denoising_steps,
+            guidance_scale=self.sampling.guidance,
+            generator=torch.Generator().manual_seed(prompt.seed),
+            enable_temporal_reasoning=reasons,
+            num_temporal_reasoning_steps=self.sampling.reasoned_steps,
+        ).frames
+        video = (frames * 255).round().astype(np.uint8)
+        # The observed frame again, the frames in between, and the outcome four times.
+        return Prediction(np.concatenate([video[1:-4], video[-1:]]) if reasons else video[-1:])
+
+
+def twin(network: Any) -> Any:
+    """Copies a network without its weights, which both share, and as the libraries made it.
+
+    Args:
+        network: Perhaps with our attention, our convolutions, or compiled.
+    """
+    tensors = chain(network.parameters(), network.buffers())
+    copied = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+    processor: Any = WanAttnProcessor  # untyped
+    for block in getattr(copied, "blocks", ()):
+        for attention in (block.attn1, block.attn2):
+            attention.unfuse_projections()
+            attention.set_processor(processor())
+    for module in copied.modules():
+        module._compiled_call_impl = None
+        if isinstance(module, WanCausalConv3d):
+            module.__class__ = WanCausalConv3d
+    assert isinstance(copied, nn.Module)
+    return copied
+
+
+def pit(model: ChronoEdit, few: int, *, stock: bool = True) -> list[Contender]:
+    """Pits an engine's ways to an outcome, and to a preview, against the stock pipeline's.
+
+    Args:
+        model: The engine; the others share its weights and sample as it does.
+        few: Reasoning steps of the quick preview, at most the denoising steps.
+        stock: Whether the stock pipeline takes part.
+
+    Returns:
+        For each kind the engine's ways, then the stock pipeline.
+
+    Raises:
+        InvalidConfig: `few` is out of range.
+    """
+    parts = model.components
+
+    def forget() -> None:  # the stock pipeline remembers nothing, so ours must not either
+        for memo in (parts.texts, parts.frames, parts.conditions):
+            memo.clear()
+
+    alone = replace(model.sampling, reasoning_steps=0)
+    full = replace(model.sampling, reasoning_steps="all", decode_trajectory=True)
+    early = replace(full, reasoning_steps=few)
+    drop = f"{few} of {full.denoising_steps} steps reason"
+    ours = [
+        ("outcome: chronosim", "outcome", alone),
+        ("preview: chronosim, full reasoning", "preview", full),
+        (f"preview: chronosim, {drop}", "preview", early),
+    ]
+    own = parts.transformer
+    found = [Contender(n, model.resampled(s), kind, s, own, forget=forget) for n, kind, s in ours]
+    if stock:
+        for at, kind, sampling in ((1, "outcome", alone), (4, "preview", full)):
+            name = f"{kind}: stock" + (", full reasoning" if kind == "preview" else "")
+            theirs = StockChronoEdit(parts, sampling)
+            one = Contender(name, theirs, kind, sampling, theirs.transformer, stock=True)
+            found.insert(at, one)
+    return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences transformers, which tells of another image processor than the one we give."""
+    log: Any = transformers_logging  # untyped
+    level = log.get_verbosity()
+    log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)

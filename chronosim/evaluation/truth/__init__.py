@@ -1,0 +1,1 @@
+"""What truly happens: moments and recordings, of a reference simulator or recorded by others."""

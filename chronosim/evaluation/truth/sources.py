@@ -1,0 +1,240 @@
+"""Where the truth comes from: a reference simulator, or episodes that somebody recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+import numpy as np
+
+from chronosim.episodes import EpisodeReader
+from chronosim.episodes.place import Place
+from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.truth.moments import Moment, draw_moments
+from chronosim.evaluation.truth.recordings import Recording, draw_recordings
+from chronosim.evaluation.truth.reference import Reference
+from chronosim.types import Observation, State
+
+__all__ = ["AsLogged", "Recorded", "Simulated", "Source"]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Gives what truly happens, the same every time."""
+
+    @property
+    def windows(self) -> int:
+        """How many moments it gives."""
+        ...
+
+    @property
+    def rollouts(self) -> int:
+        """How many episodes it gives."""
+        ...
+
+    @property
+    def setting(self) -> Setting:
+        """What is given, for tables."""
+        ...
+
+    @property
+    def tested(self) -> str:
+        """What a model is tested on, in a sentence or two."""
+        ...
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the log of an episode says of it."""
+        ...
+
+    def moments(self) -> Iterator[Moment]:
+        """Draws moments."""
+        ...
+
+    def recordings(self) -> Iterator[Recording]:
+        """Gives episodes, all of one length."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """A reference simulator, which also tells what other actions would have led to.
+
+    Attributes:
+        reference: The simulator and who acts in it.
+        setting: What it is called, where its seeds begin, how moments are drawn.
+        windows: Moments.
+        rollouts: Episodes.
+        steps: Held actions in each episode.
+        workers: Processes that simulate.
+    """
+
+    reference: Reference
+    setting: Setting
+    windows: int
+    rollouts: int
+    steps: int
+    workers: int = 1
+
+    @property
+    def tested(self) -> str:
+        """The simulator, the seeds, and how much of it."""
+        return (
+            f"Tested against the real {self.setting.source} on seeds from "
+            f"{self.setting.first_seed or 0:,} on: {self.windows} moments, and {self.rollouts} "
+            f"episodes of {self.steps} actions."
+        )
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """The simulator's name and how long it holds an action."""
+        return {
+            "source": self.setting.source,
+            "seconds_per_step": self.reference.prompter.seconds_per_step,
+            "prompter": repr(self.reference.prompter),
+        }
+
+    def moments(self) -> Iterator[Moment]:
+        """Draws moments from fresh episodes.
+
+        Raises:
+            InvalidConfig: 100 episodes in a row have no such moment.
+        """
+        return draw_moments(
+            self.windows,
+            reference=self.reference,
+            first_seed=self.setting.first_seed or 0,
+            others=self.setting.others,
+            apart=self.setting.apart,
+            workers=self.workers,
+        )
+
+    def recordings(self) -> Iterator[Recording]:
+        """Records fresh episodes.
+
+        Raises:
+            InvalidConfig: 100 episodes in a row end too early.
+        """
+        return draw_recordings(
+            self.rollouts,
+            reference=self.reference,
+            steps=self.steps,
+            first_seed=self.setting.first_seed or 0,
+            workers=self.workers,
+        )
+
+
+class AsLogged:
+    """A prompter whose actions are words already: those that a step was logged with."""
+
+    seconds_per_step = None
+    action_space = gym.spaces.Text(1_000_000)
+    state_space = gym.spaces.Box(-np.inf, np.inf, (0,), np.float32)
+
+    def begin(self, values: Mapping[str, float]) -> State:
+        """Keeps no state."""
+        return np.zeros(0, np.float32)
+
+    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
+        """Passes the words on."""
+        return str(action), observation.state
+
+
+class Recorded:
+    """Episodes of a data set; what other actions would have led to, nobody knows.
+
+    Args:
+        name: What the data set is called.
+        episodes: At least two.
+        windows: Moments at most; they are spread over all steps by a draw that is always the same.
+        rollouts: Episodes at most whose beginnings are rolled out.
+        steps: Steps of each beginning; shorter episodes are left out.
+
+    Raises:
+        InvalidConfig: Too few episodes are that long.
+        InvalidEpisode: A step was logged without words.
+
+    Attributes:
+        windows: Moments that there are.
+        rollouts: Episodes that there are.
+        setting: What the data set is called.
+    """
+
+    def __init__(
+        self, name: str, episodes: list[Place], *, windows: int, rollouts: int, steps: int
+    ) -> None:
+        self._readers = [reader for reader in map(EpisodeReader, episodes) if reader.steps]
+        self._steps = steps
+        self._long = [reader for reader in self._readers if reader.steps >= steps][:rollouts]
+        if len(self._long) < 2:
+            longest = max((reader.steps for reader in self._readers), default=0)
+            raise InvalidConfig(
+                f"fewer than 2 of the {len(episodes)} episodes have rollout_steps={steps} steps; "
+                f"the longest has {longest}"
+            )
+        self._texts = [_texts(reader) for reader in self._readers]
+        self.windows = min(windows, sum(reader.steps for reader in self._readers))
+        self.rollouts = len(self._long)
+        self.setting = Setting(name)
+
+    @property
+    def tested(self) -> str:
+        """The data set and how much of it; also if it says that a model imagined it."""
+        text = (
+            f"Tested against the episodes in {self.setting.source}: {self.windows} moments, and "
+            f"{self.rollouts} episodes of {self._steps} actions."
+        )
+        if any(reader.about.get("synthetic") is True for reader in self._readers):
+            text += " Beware: a model imagined them; this is no test against the truth."
+        return text
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """The data set's name."""
+        return {"source": self.setting.source}
+
+    def moments(self) -> Iterator[Moment]:
+        """Gives steps of the episodes, in their order."""
+        places = [(r, s) for r, reader in enumerate(self._readers) for s in range(reader.steps)]
+        drawn = np.random.default_rng(0).choice(len(places), self.windows, replace=False)
+        lengths = {int(length) for reader in self._readers for length in reader.lengths}
+        for index in sorted(drawn.tolist()):
+            which, step = places[index]
+            reader = self._readers[which]
+            trajectory = reader.trajectory(step)
+            if len(lengths) > 1:  # of several: the outcomes can be compared
+                trajectory = trajectory[-1:]
+            others = np.zeros((0, *trajectory.shape[1:]), np.uint8)
+            text = self._texts[which][step]
+            yield Moment(_seed(reader), reader.observation(step), (text,), trajectory, others)
+
+    def recordings(self) -> Iterator[Recording]:
+        """Gives the beginnings of the episodes that are long enough."""
+        for number, reader in enumerate(self._long):
+            frames, states = reader.window(0, self._steps + 1), reader.states
+            yield Recording(
+                number,  # their own seeds need not differ
+                tuple(self._texts[self._readers.index(reader)][: self._steps]),
+                tuple(
+                    Observation(frames[step], states[step], step) for step in range(self._steps + 1)
+                ),
+            )
+
+
+def _texts(reader: EpisodeReader) -> list[str]:
+    texts = [str(text) for text in reader.column("text")]
+    for step, text in enumerate(texts):
+        if not text.strip():
+            raise InvalidEpisode(
+                f"step {step} of {reader.path} was logged without words, so a model cannot be "
+                "asked about it: import the data set with a prompter"
+            )
+    return texts
+
+
+def _seed(reader: EpisodeReader) -> int:
+    seed = reader.about.get("seed")
+    return seed if isinstance(seed, int) else 0

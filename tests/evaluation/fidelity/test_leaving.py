@@ -1,0 +1,50 @@
+"""Rollouts that leave a world of the same blocks, each time elsewhere."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronosim.evaluation.fidelity.leaving import find_leaving, leaving_table, shares_lost
+
+EPISODES, STEPS = 20, 20
+
+
+@pytest.fixture(scope="module")
+def true() -> list[Any]:
+    """After each step a frame (24, 24) of each episode, the first ones before."""
+    rng = np.random.default_rng(0)
+    greys = np.arange(40, 200, 10)
+    blocks = np.stack([rng.permutation(greys).reshape(4, 4) for _ in range(EPISODES)])
+    frames = blocks.repeat(6, axis=1).repeat(6, axis=2)[..., None] * np.array([1, 0.6, 0.3])
+    films = [np.roll(frames, step, axis=2) for step in range(STEPS + 1)]
+    return [(film + rng.normal(0, 2, film.shape)).astype(np.uint8) for film in films]
+
+
+def test_rollouts_that_stay_are_not_lost(true: list[Any]) -> None:
+    shares = shares_lost(true[1:], true)
+    assert shares is not None
+    assert max(shares) < 0.3
+    assert not find_leaving(shares).found
+
+
+def test_it_is_told_when_they_leave(true: list[Any]) -> None:
+    rng = np.random.default_rng(1)
+    drifting = [
+        (film + rng.normal(0, 4 * max(0, step - 9), film.shape)).clip(0, 255).astype(np.uint8)
+        for step, film in enumerate(true)
+    ]
+    shares = shares_lost(drifting[1:], true)
+    assert shares is not None
+    assert shares[8] < 0.3
+    assert shares[-1] == 1, "what was lost stays lost"
+    assert list(shares) == sorted(shares)
+    assert find_leaving(shares).found
+    table = leaving_table(shares, [1, STEPS])
+    assert table.rows[0][-1] == "100%"
+
+
+def test_few_frames_make_no_guard(true: list[Any]) -> None:
+    assert shares_lost(true[1:5], true[:5]) is None
+    few = [frames[:10] for frames in true]
+    assert shares_lost(few[1:], few) is None

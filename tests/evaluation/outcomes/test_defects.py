@@ -1,0 +1,75 @@
+"""A deliberately broken model is caught by name, and a whole one is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronosim.evaluation import Moment, Reference, parts
+from chronosim.evaluation.evidence import Evidence
+from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.truth.sources import Simulated
+from chronosim.simulator import Simulator
+
+
+@pytest.fixture
+def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Callable[[str], Evidence]:
+    def make(how: str) -> Evidence:
+        setting = Setting("Slider", 1, 2, 10.0)
+        source = Simulated(slider, setting, windows=8, rollouts=3, steps=6)
+        model = Simulator(broken(how), slider.prompter)
+        return Evidence(tmp_path / (how or "whole"), model, source, seed=0)
+
+    return make
+
+
+def found(*sections: Section) -> list[str]:
+    return sorted({warning for section in sections for warning in section.warnings})
+
+
+@pytest.mark.parametrize(
+    ("how", "names"),
+    [
+        ("", []),
+        ("ignores actions", ["actions are ignored"]),
+        ("stands still", ["actions are ignored", "the picture stands still"]),
+        ("runs backwards", ["the trajectory runs backwards"]),
+        ("changes its mind", ["the same question gets different answers"]),
+    ],
+)
+def test_single_steps_tell(how: str, names: list[str], evidence: Callable[[str], Evidence]) -> None:
+    section = parts.defects(evidence(how))
+    assert found(section) == names
+    known = section.values["findings"]
+    assert sorted(name for name, finding in known.items() if finding["found"]) == names
+    assert len(known) == len(section.tables[0].rows) >= 3
+    assert all(name in section.verdict for name in names)
+
+
+def test_long_rollouts_tell_of_colours(evidence: Callable[[str], Evidence]) -> None:
+    assert "colours drift" in parts.fidelity(evidence("drifts")).warnings
+
+
+def test_words_of_other_moments_are_tried_where_no_other_outcome_is_known(
+    evidence: Callable[[str], Evidence],
+) -> None:
+    for how in ("", "ignores actions"):
+        each = evidence(how)
+        alone = [
+            Moment(m.seed, m.observation, m.actions[:1], m.trajectory, m.others[:0])
+            for m in each.moments
+        ]
+        each.__dict__["moments"] = alone
+        assert ("actions are ignored" in found(parts.defects(each))) == bool(how)
+
+
+def test_an_outcome_without_a_way_cannot_run_backwards(
+    evidence: Callable[[str], Evidence],
+) -> None:
+    each = evidence("")
+    outcomes = [np.array(trajectory[-1:]) for trajectory in each.predicted]
+    each.__dict__["_predictions"] = (outcomes, 0.1)
+    assert "the trajectory runs backwards" not in parts.defects(each).values["findings"]

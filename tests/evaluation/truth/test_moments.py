@@ -1,0 +1,64 @@
+"""Moments of the reference simulator: the same state, other actions, truly other outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chronosim.adapters.policies.alternatives import AnyDrive
+from chronosim.adapters.policies.carracing import DriverMix
+from chronosim.adapters.prompters.driving import DrivingPrompter
+from chronosim.adapters.simulators.carracing import CarRacingSimulator
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation import Reference, Region, draw_moments
+from chronosim.evaluation.truth.recordings import record
+from chronosim.metrics.pixels import squared_error
+
+
+def test_outcomes_are_apart(slider: Reference) -> None:
+    moments = list(draw_moments(6, reference=slider, first_seed=5, others=2))
+    assert [moment.seed for moment in moments] == [5, 6, 7, 8, 9, 11], "10 ends too early"
+    for moment in moments:
+        assert len(moment.actions) == len(moment.outcomes) == 3
+        for a, b in combinations(moment.outcomes, 2):
+            assert squared_error(a, b) >= 10**2
+
+
+def test_what_came_of_the_taken_action_is_what_comes_without_branching(slider: Reference) -> None:
+    [moment] = draw_moments(1, reference=slider, first_seed=8, others=2)
+    simulator, policy = slider.simulator(), slider.policy(8)
+    way = record(simulator, slider.prompter, policy, 8, moment.observation.step)
+    assert way is not None
+    np.testing.assert_array_equal(moment.observation.frame, way.observations[-1].frame)
+    np.testing.assert_array_equal(moment.observation.state, way.observations[-1].state)
+    action = policy(way.observations[-1])
+    np.testing.assert_array_equal(action, moment.actions[0])
+    prediction, _, _ = simulator.step(action)
+    assert prediction is not None
+    np.testing.assert_array_equal(prediction.trajectory, moment.trajectory)
+    np.testing.assert_array_equal(moment.outcomes[0], moment.trajectory[-1])
+
+
+def test_what_differs_only_where_it_is_left_out_is_not_apart(slider: Reference) -> None:
+    make: Any = slider.simulator
+    low = replace(slider, simulator=partial(make, top=12))
+    hidden = replace(low, left_out=Region("floor", 12))
+    assert len(list(draw_moments(1, reference=low, first_seed=1, others=1))) == 1
+    with pytest.raises(InvalidConfig, match="too much alike"):
+        list(draw_moments(1, reference=hidden, first_seed=1, others=1))
+
+
+def test_processes_draw_the_same() -> None:
+    reference = Reference(
+        partial(CarRacingSimulator, 9, 9), DrivingPrompter(), DriverMix, AnyDrive, Region("", 84)
+    )
+    draw = partial(draw_moments, 2, reference=reference, first_seed=7_000_000, others=1, apart=3.0)
+    for ours, theirs in zip(draw(workers=1), draw(workers=2), strict=True):
+        assert ours.seed == theirs.seed
+        np.testing.assert_array_equal(ours.outcomes, theirs.outcomes)
+        np.testing.assert_array_equal(ours.actions, theirs.actions)
