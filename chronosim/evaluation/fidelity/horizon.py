@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def horizon_section(
         verdict=_verdict(free["psnr"], led["psnr"], drift.steps_above_first, len(recordings)),
         warnings=tuple(finding.name for finding in findings if finding.found),
         tables=(
-            _table(measures, free, captions[0]),
+            _with_mean_frame(_table(measures, free, captions[0]), drift.mean_frame),
             _table(measures, led, captions[1]),
             _sharpness_table(sharp),
             *([leaving_table(lost, _shown(len(lost)))] if lost else []),
@@ -159,6 +159,13 @@ def _table(
         for name, curve in curves[measure.key].items()
     )
     return Table(("step", *map(str, steps)), rows, caption)
+
+
+def _with_mean_frame(table: Table, mean: Sequence[float]) -> Table:
+    """The table with what one would reach who knows the world, but not the episode."""
+    shown = (f"{mean[step - 1]:.1f}" for step in _shown(len(mean)))
+    row = ("PSNR, dB: mean frame of the other episodes", *shown)
+    return replace(table, rows=(*table.rows, row))
 
 
 def _sharpness_table(sharp: Mapping[str, Curve]) -> Table:
