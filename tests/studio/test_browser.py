@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    with studio(f"folder={folder}", "seed=19") as started:
+    with studio(f"folder={folder}", "seed=2") as started:
         yield started
 
 
