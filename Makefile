@@ -1,4 +1,5 @@
 # make demo    a world model answers actions, on the CPU, nothing to download
+# make studio  drive, fork and compare in a browser
 # make setup   the environment alone, in .venv
 # make test    every test
 # make test-browser   the studio in Chromium;  make screenshots   its pictures for the README
@@ -14,11 +15,15 @@ PYTHON := $(shell for python in python3.11 python3 python3.12 python3.13; do \
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo setup setup-dev test test-browser screenshots lint
+.PHONY: demo studio setup setup-dev test test-browser screenshots lint
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
 	@$(BIN)/chronosim demo
+
+studio: $(VENV)/.base
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[studio]'
+	@$(BIN)/chronosim studio
 
 setup: $(VENV)/.base
 
