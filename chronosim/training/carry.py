@@ -24,11 +24,10 @@ from torch import Tensor, nn
 from chronosim.models.convolution import use_all_slices
 from chronosim.training.autoencoder import to_tensor
 from chronosim.training.encoder import EncoderTail, blank_features, features
+from chronosim.training.latents import normalize
 from chronosim.training.windows import Windows
 
 __all__ = ["CarryObjective", "place"]
-
-_Latents = Float[Tensor, "batch channels latents h w"]
 
 _FRAMES = 4  # of a latent
 
@@ -69,13 +68,8 @@ class CarryObjective:
     _tail: EncoderTail = field(init=False, repr=False)
     _before: EncoderTail = field(init=False, repr=False)
     _blank: Tensor = field(init=False, repr=False)
-    _mean: Tensor = field(init=False, repr=False)
-    _deviation: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        config = self.vae.config
-        self._mean = torch.tensor(config.latents_mean).view(1, -1, 1, 1, 1)
-        self._deviation = torch.tensor(config.latents_std).view(1, -1, 1, 1, 1)
         self._tail = EncoderTail(self.vae)
         self._before = deepcopy(self._tail).requires_grad_(False)
         use_all_slices(self._tail)
@@ -110,12 +104,11 @@ class CarryObjective:
         blank = self._blank.expand(len(found), -1, -1, -1, -1)
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
-                before = self._normal(self._before(found))
-            after = self._normal(self._tail(found))
-            carried = self._normal(self._tail(torch.cat([found[:, :, :1], blank], dim=2)))[:, :, 1:]
+                before = normalize(self.vae, self._before(found))
+            after = normalize(self.vae, self._tail(found))
+            carried = normalize(self.vae, self._tail(torch.cat([found[:, :, :1], blank], dim=2)))[
+                :, :, 1:
+            ]
         first = before[:, :, :1]
         aim = first + place(first.shape[1], *first.shape[3:])
         return (carried - aim).square().mean(), (after - before).square().mean()
-
-    def _normal(self, latents: _Latents) -> _Latents:
-        return (latents - self._mean) / self._deviation
