@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 from chronosim import errors
 from chronosim.errors import ChronosimError, InvalidConfig, RemoteFailed
+from chronosim.models.addresses import check_address, is_printable_word
 from chronosim.models.wire import PROTOCOL, Misread, read_predictions, write_prompts
 from chronosim.types import EditPrompt, Prediction
 
 __all__ = ["RemoteModel"]
-
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class RemoteModel:
@@ -159,20 +158,8 @@ def _split(url: str, token_variable: str | None) -> tuple[bool, str, int | None,
         port = parts.port
     except ValueError as error:
         raise InvalidConfig(f"the url {url!r} has a port that is none") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidConfig(
-            f"the url of a world model begins with http:// or https:// and a host, not {url!r}"
-        )
-    if parts.username or parts.password or parts.query:
-        raise InvalidConfig(
-            "the url of a world model is logged and must hold no password, token or query: name "
-            "the environment variable of the token by token_variable"
-        )
-    if token_variable and parts.scheme == "http" and parts.hostname not in _LOCAL:
-        raise InvalidConfig(
-            f"the token in {token_variable} would travel to {parts.hostname} in the clear: use "
-            "https, or a tunnel to localhost"
-        )
+    check_address(url, "a world model", "token", token_variable, "a tunnel to localhost")
+    assert parts.hostname is not None  # checked
     return parts.scheme == "https", parts.hostname, port, parts.path
 
 
@@ -180,7 +167,7 @@ def _token(variable: str | None) -> str | None:
     if variable is None:
         return None
     token = os.environ.get(variable, "").strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if not token or not is_printable_word(token):
         raise InvalidConfig(
             f"the environment variable {variable} holds no token, or one with spaces or strange "
             "characters"

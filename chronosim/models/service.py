@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 import logging
 import socket
@@ -13,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from chronosim.errors import ChronosimError, InvalidConfig
+from chronosim.models.addresses import is_loopback
 from chronosim.models.wire import PROTOCOL, read_prompts, write_predictions
 from chronosim.protocols import WorldModel
 
@@ -58,12 +58,12 @@ class Service(ThreadingHTTPServer):
         largest: int = 1 << 28,
         timeout: float = 30.0,
     ) -> None:
-        if token is None and not _is_loopback(host):
+        if token is None and not is_loopback(host):
             raise InvalidConfig(
                 f"at {host} anybody who reaches this machine could use the model: set a token, or "
                 "host=127.0.0.1 and a tunnel"
             )
-        self.model, self.token, self.loopback = model, token, _is_loopback(host)
+        self.model, self.token, self.loopback = model, token, is_loopback(host)
         self.most_prompts, self.largest, self.patience = most_prompts, largest, timeout
         self.turn = threading.Lock()
         if ":" in host:
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _check_sender(self) -> None:
-        if self.server.loopback and not _is_loopback(_host(self.headers.get("Host", ""))):
+        if self.server.loopback and not is_loopback(_host(self.headers.get("Host", ""))):
             # A page in a browser here may reach loopback under a name of its own.
             raise _Refused(403, f"this server is not called {self.headers.get('Host')!r:.80}")
         if self.server.token is None:
@@ -168,10 +168,3 @@ def _host(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0]
     return header.partition(":")[0]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hmac
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Guard", "is_loopback"]
+from chronosim.models.addresses import is_loopback
+
+__all__ = ["Guard"]
 
 _HEADERS = {
     # Nothing comes from elsewhere, and no other page may show or read this one.
@@ -81,16 +82,6 @@ class Guard:
         except CookieError:
             return False
         return found is not None and _same(found.value, self._token or "")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address is that of this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _hostname(host: str) -> str:

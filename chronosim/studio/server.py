@@ -12,8 +12,8 @@ from collections.abc import Callable
 import uvicorn
 
 from chronosim.errors import InvalidConfig
+from chronosim.models.addresses import is_loopback
 from chronosim.studio.app import make_app
-from chronosim.studio.guard import is_loopback
 from chronosim.studio.studio import Studio
 
 __all__ = ["open_browser", "serve"]

@@ -10,18 +10,17 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 
 from chronosim.errors import InvalidConfig
+from chronosim.models.addresses import check_address, is_printable_word
 from chronosim.models.enhancement.http import Refused, post_json
 from chronosim.types import Frame
 
 __all__ = ["Chat", "Refused", "frame_part", "text_part"]
 
 _log = logging.getLogger(__name__)
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 # The same words for the same question, as far as the service can promise it; 512 new tokens as
 # nv-tlabs/ChronoEdit, prompt_enhancer.py.
 _OPTIONS: Mapping[str, Any] = {"max_tokens": 512, "temperature": 0, "seed": 0}
@@ -61,7 +60,7 @@ class Chat:
             raise InvalidConfig(f"timeout must be a number of seconds above 0, not {timeout}")
         if retries < 0:
             raise InvalidConfig(f"retries must be at least 0, not {retries}")
-        _check_url(url, key_variable)
+        check_address(url, "an endpoint", "key", key_variable, "no key")
         self.url = url.rstrip("/")
         self.model = model
         self.timeout = timeout
@@ -120,31 +119,13 @@ def frame_part(frame: Frame) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
 
 
-def _check_url(url: str, key_variable: str | None) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidConfig(
-            f"the url of an endpoint begins with http:// or https:// and a host, not {url!r}"
-        )
-    if parts.username or parts.password or parts.query:
-        raise InvalidConfig(
-            "the url of an endpoint is logged and must hold no password, key or query: "
-            "name the environment variable of the key by key_variable"
-        )
-    if key_variable and parts.scheme == "http" and parts.hostname not in _LOCAL:
-        raise InvalidConfig(
-            f"the key in {key_variable} would travel to {parts.hostname} in the clear: "
-            "use https, or no key"
-        )
-
-
 def _read_key(variable: str | None) -> str | None:
     if variable is None:
         return None
     key = os.environ.get(variable, "").strip()
     if not key:
         raise InvalidConfig(f"the environment variable {variable}, for the API key, is not set")
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if not is_printable_word(key):
         # Said here, without the key: the HTTP client would show it in its own error.
         raise InvalidConfig(f"the API key in {variable} holds spaces or strange characters")
     return key
