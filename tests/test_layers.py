@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors",),
     ("types",),
-    ("protocols", "frames"),
+    ("protocols", "frames", "png"),
     ("simulator", "episodes", "models", "metrics", "testing", "config"),
     ("scenarios",),
     ("envs", "adapters"),

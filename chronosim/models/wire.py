@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from chronosim.png import encode_png
 from chronosim.types import EditPrompt, Frame, Prediction
 
 __all__ = [
@@ -138,9 +139,7 @@ def _field(value: Any, name: str, kind: type) -> Any:
 
 
 def _write_frame(frame: Frame) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, format="PNG", compress_level=1)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return base64.b64encode(encode_png(frame, compress_level=1)).decode("ascii")
 
 
 def _read_frame(text: Any) -> Frame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -12,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from chronosim.errors import InvalidConfig
+from chronosim.png import encode_png
 from chronosim.studio.bodies import read_body, read_upload
 from chronosim.studio.job import Job
-from chronosim.studio.replies import as_png, state_of
+from chronosim.studio.replies import state_of
 from chronosim.studio.sessions import Desk, SessionBusy
 from chronosim.studio.studio import Studio
 
@@ -23,6 +25,8 @@ __all__ = ["STATIC", "Pages"]
 STATIC = str(files("chronosim.studio") / "static")
 """The folder of what the browser is given as it is."""
 
+# Quickly rather than small: it goes no further than a cable.
+_encode = partial(encode_png, compress_level=1)
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
@@ -54,7 +58,7 @@ class Pages:
         """An episode's last frame."""
         path = request.query_params.get("path", "")
         frame = await run_in_threadpool(self._studio.library.last_frame, path)
-        return _png(await run_in_threadpool(as_png, frame))
+        return _png(await run_in_threadpool(_encode, frame))
 
     async def begin(self, request: Request) -> Response:
         """Begins a session."""
@@ -133,7 +137,7 @@ class Pages:
         index = request.path_params["index"]
         if index >= len(node.frames):
             raise InvalidConfig(f"that moment has {len(node.frames)} frames, not {index + 1}")
-        return _png(await run_in_threadpool(as_png, node.frames[index]), _FOREVER)
+        return _png(await run_in_threadpool(_encode, node.frames[index]), _FOREVER)
 
     def _desk(self, request: Request) -> Desk:
         return self._studio.sessions.get(request.path_params["key"])

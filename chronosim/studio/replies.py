@@ -1,20 +1,17 @@
-"""What a page is told: a session's state as JSON, and frames as PNG."""
+"""What a page is told of a session's state, as JSON."""
 
 from __future__ import annotations
 
-import io
 import math
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from chronosim.studio.session import Session
 from chronosim.studio.sessions import Desk
 from chronosim.studio.tree import Node
-from chronosim.types import Frame
 
-__all__ = ["as_png", "state_of"]
+__all__ = ["state_of"]
 
 
 def state_of(desk: Desk, known: int = 0) -> dict[str, Any]:
@@ -35,13 +32,6 @@ def state_of(desk: Desk, known: int = 0) -> dict[str, Any]:
         "world": None,
     }
     return state if desk.session is None else {**state, **_opened(desk.session, known)}
-
-
-def as_png(frame: Frame) -> bytes:
-    """Encodes a frame, nothing lost; quickly rather than small: it goes no further than a cable."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(frame)).save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _opened(session: Session, known: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import logging
 import math
 import os
@@ -11,11 +10,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PIL import Image
-
 from chronosim.errors import InvalidConfig
 from chronosim.models.addresses import check_address, is_printable_word
 from chronosim.models.enhancement.http import Refused, post_json
+from chronosim.png import encode_png
 from chronosim.types import Frame
 
 __all__ = ["Chat", "Refused", "frame_part", "text_part"]
@@ -113,9 +111,7 @@ def text_part(text: str) -> dict[str, Any]:
 
 def frame_part(frame: Frame) -> dict[str, Any]:
     """Gives a frame as a part of a message's content, as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, format="PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
+    data = base64.b64encode(encode_png(frame)).decode()
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
 
 
