@@ -12,8 +12,10 @@ from diffusers import (
     AutoencoderKLWan,
     ChronoEditPipeline,
     ChronoEditTransformer3DModel,
+    ModelMixin,
     UniPCMultistepScheduler,
 )
+from diffusers.configuration_utils import FrozenDict
 from torch import nn
 from transformers import (
     CLIPImageProcessorPil,
@@ -85,4 +87,9 @@ def save_pipeline(
 
 def _half(module: nn.Module) -> nn.Module:
     """A copy in half precision, every weight alike; `ModelMixin.to` would warn that it does so."""
-    return nn.Module.to(deepcopy(module), torch.float16)
+    copied = deepcopy(module)
+    if isinstance(copied, ModelMixin):  # it would tell in which folder training began
+        copied._internal_dict = FrozenDict(
+            {name: value for name, value in copied.config.items() if name != "_name_or_path"}
+        )
+    return nn.Module.to(copied, torch.float16)

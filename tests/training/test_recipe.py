@@ -89,6 +89,8 @@ def test_it_starts_from_shipped_half_precision_weights(
     a, b = load(first).components, load(second).components
     for x, y in zip(a.transformer.parameters(), b.transformer.parameters(), strict=True):
         torch.testing.assert_close(x, y, atol=1e-3, rtol=1e-2)
+    for config in second.rglob("*.json"):
+        assert str(tmp_path) not in config.read_text(), "nobody is told where training began"
 
 
 def test_from_a_start_it_learns_the_words_of_another_world_and_keeps_the_old(
