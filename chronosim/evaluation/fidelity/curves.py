@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from chronosim.errors import MissingDependency
+from chronosim.evaluation.reporting.plots import new_figure, to_png
 
 __all__ = ["Curve", "draw_curves", "resample"]
 
@@ -84,12 +83,9 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]]) -> bytes:
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure  # here: only who draws needs it
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise MissingDependency("curves need matplotlib: pip install 'chronosim[train]'") from error
-    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+    figure = new_figure(4.2 * len(panels), 3.4)  # first: it says so where matplotlib is missing
+    from matplotlib.ticker import MaxNLocator
+
     for axes, (title, curves) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
@@ -100,9 +96,7 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]]) -> bytes:
         axes.set(xlabel="step", title=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _suit_both_grounds(axes)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, transparent=True)
-    return buffer.getvalue()
+    return to_png(figure, transparent=True)
 
 
 def _ends(drawn: Float64[np.ndarray, "*steps draws"]) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any
 
-from chronosim.errors import MissingDependency
 from chronosim.evaluation.following.retrieval import Retrieval
+from chronosim.evaluation.reporting.plots import new_figure, to_png
 
 __all__ = ["draw_probe", "draw_retrieval"]
 
@@ -18,7 +16,7 @@ def draw_retrieval(retrieval: Retrieval) -> bytes:
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    figure = _figure((9.5, 4.2))
+    figure = new_figure(9.5, 4.2)
     left, right = figure.subplots(1, 2)
     number = len(retrieval.confusion)
     left.imshow(retrieval.confusion, cmap="Blues", vmin=0, vmax=1)
@@ -48,7 +46,7 @@ def draw_retrieval(retrieval: Retrieval) -> bytes:
     right.set(xlabel="nearest other truth, RMS grey levels", ylabel="finds its own", ylim=(0, 1.02))
     right.legend()
     right.grid(alpha=0.2)
-    return _png(figure)
+    return to_png(figure)
 
 
 def draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence[float]) -> bytes:
@@ -57,7 +55,7 @@ def draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence[
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    figure = _figure((1.6 + 1.4 * len(names), 3.4))
+    figure = new_figure(1.6 + 1.4 * len(names), 3.4)
     axes = figure.subplots()
     places = range(len(names))
     axes.bar([p - 0.2 for p in places], true, 0.4, label="true frames (ceiling)", color="grey")
@@ -66,18 +64,4 @@ def draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence[
     axes.set(xticks=places, xticklabels=names, ylabel="recovered", ylim=(max(low, -1.0), 1.02))
     axes.axhline(0, color="black", linewidth=0.8)
     axes.legend(fontsize=8)
-    return _png(figure)
-
-
-def _figure(size: tuple[float, float]) -> Any:
-    try:
-        from matplotlib.figure import Figure  # here: only who draws needs it
-    except ImportError as error:
-        raise MissingDependency("plots need matplotlib: pip install 'chronosim[train]'") from error
-    return Figure(figsize=size, layout="constrained")
-
-
-def _png(figure: Any) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    return to_png(figure)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 
-from chronosim.errors import MissingDependency
 from chronosim.evaluation.ranking.tournament import Scoreboard
+from chronosim.evaluation.reporting.plots import new_figure, to_png
 
 __all__ = ["draw_scores"]
 
@@ -28,11 +27,7 @@ def draw_scores(board: Scoreboard, *, source: str) -> bytes:
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure  # here: only who draws needs it
-    except ImportError as error:
-        raise MissingDependency("plots need matplotlib: pip install 'chronosim[train]'") from error
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    figure = new_figure(8, 6)
     axes = figure.add_subplot()
     half = 1.96 / math.sqrt(board.reference.shape[1])
     makes = list(dict.fromkeys(one.make for one in board.contestants))
@@ -62,6 +57,4 @@ def draw_scores(board: Scoreboard, *, source: str) -> bytes:
     axes.set(xlabel=f"score in {source}", ylabel="score in the world model")
     axes.grid(alpha=0.2)
     axes.legend(title="make", fontsize=8)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    return to_png(figure)
