@@ -28,7 +28,7 @@ class PushingPrompter:
     board can stop it, and it needs less than 0.9 s from edge to edge.
 
     The words give both, way and place, in percent of the board:
-    "The pusher moves 20% right and 5% up, to 55% across and 40% down."
+    "The pusher moves 20% right and 5% up, to x=55% y=40%."
 
     Attributes:
         seconds_per_step: How long one action is held, in seconds.
@@ -71,5 +71,5 @@ class PushingPrompter:
         from_x, from_y = (round(100 * float(part) / _BOARD) for part in observation.state)
         across = f"{abs(x - from_x)}% {'left' if x < from_x else 'right'}"
         along = f"{abs(y - from_y)}% {'up' if y < from_y else 'down'}"
-        text = f"The pusher moves {across} and {along}, to {x}% across and {y}% down."
+        text = f"The pusher moves {across} and {along}, to x={x}% y={y}%."
         return text, target

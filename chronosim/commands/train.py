@@ -27,7 +27,8 @@ from chronosim.training.trainer import Schedule
 
 __all__ = ["run"]
 
-_FLOW = ("reasoning", "reasoning_from", "drop", "shift", "disturb")  # of `FlowObjective`
+# Of `FlowObjective`:
+_FLOW = ["reasoning", "reasoning_from", "drop", "shift", "pure", "disturb", "stress", "point"]
 
 
 def run(config: DictConfig) -> None:

@@ -9,53 +9,20 @@ from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import T5TokenizerFast
 
-from chronosim.training.latents import LatentWindows, condition_on
-from chronosim.training.windows import Windows
+from chronosim.training.latents import condition_on
+from chronosim.training.pointing import Pointing
+from chronosim.training.training_set import TrainingSet
 from chronosim.training.world import World
 
-__all__ = ["FlowObjective", "TrainingSet"]
-
+__all__ = ["FlowObjective"]
 
 _DISTURBED = 0.6  # share of windows whose observed frame is disturbed
-_PIXELS = 0.3  # noise on pixels in [-1, 1], for each deviation of noise on latents
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingSet:
-    """Windows in latents, with what the encoders read.
-
-    Attributes:
-        latents: The windows' latents.
-        windows: Their frames.
-        tokens: Their words, padded with 0; one column more than the longest text.
-    """
-
-    latents: LatentWindows
-    windows: Windows
-    tokens: Int[Tensor, "n tokens"]
-
-    @property
-    def change(self) -> float:
-        """The mean squared difference between what was observed and what came of it."""
-        return float((self.latents.clip[:, :, -1] - self.latents.start).square().mean())
-
-    @property
-    def reasons(self) -> bool:
-        """Whether there are reasoning tokens in it, not only outcomes."""
-        return self.latents.clip.shape[2] > 1
-
-    @classmethod
-    def of(
-        cls, latents: LatentWindows, windows: Windows, tokenizer: T5TokenizerFast
-    ) -> TrainingSet:
-        """Reads the words with a tokenizer."""
-        ids = tokenizer(list(windows.text), padding=True, return_tensors="pt").input_ids
-        return cls(latents, windows, nn.functional.pad(ids, (0, 1)))
+_CHANGED = 0.3  # squared change of a latent, in its deviations, from which on its cell has changed
+_STRESSED = 0.75  # share of the training in which changed cells weigh more
 
 
 @dataclass(slots=True)
@@ -75,9 +42,13 @@ class FlowObjective:
         reasoning_from: Share of the training done on pairs alone.
         drop: Share of windows whose words are dropped.
         shift: Flow shift of the noise levels (Esser et al. 2024, section 5.3.2).
+        pure: Share of windows that are noise and nothing else: where things go is decided there.
         disturb: Largest noise on what is observed, in deviations of a latent: a model that goes on
             from frames of its own must not take their flaws for the world (GameNGen, Valevski et
             al. 2024, section 3.2.1).
+        stress: How many times as much as others cells weigh that change, and those beside them, in
+            the first three quarters of the training.
+        point: Weight of `Pointing`, for sets whose words name places.
     """
 
     world: World
@@ -89,34 +60,38 @@ class FlowObjective:
     reasoning_from: float = 0.3
     drop: float = 0.08
     shift: float = 3.0
+    pure: float = 0.2
     disturb: float = 0.4
+    stress: float = 5.0
+    point: float = 0.4
     _weights: np.ndarray = field(init=False, repr=False)
+    _networks: nn.ModuleDict = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         changes = np.maximum([one.change for one in self.sets], 1e-6)
         sizes = [len(one.windows) for one in self.sets]
         self._weights = np.minimum(np.average(changes, weights=sizes) / changes, 10.0)
+        pointing = Pointing(self.world.transformer)
+        self._networks = nn.ModuleDict({"world": self.world, "pointing": pointing})
 
     @property
     def module(self) -> nn.Module:
-        """The world."""
-        return self.world
+        """The world, and what only its training needs."""
+        return self._networks
 
     def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
         """The error of the velocity on one batch, at random noise levels."""
         may_think = any(one.reasons for one in self.sets) and progress >= self.reasoning_from
         think = may_think and rng.random() < self.reasoning
         chosen, weight = self._choose(think, rng)
-        rows = torch.from_numpy(rng.integers(len(chosen.windows), size=self.batch))
-        uniform = torch.rand(self.batch, generator=noise)
-        sigma = self.shift * uniform / (1 + (self.shift - 1) * uniform)
-        dropped = torch.rand(self.batch, generator=noise) < self.drop
-        levels = torch.rand(2, self.batch, generator=noise)
-        disturbed = self.disturb * levels[0] * (levels[1] < _DISTURBED)
-        loss, _ = self._loss(
-            chosen, rows, sigma, noise, think=think, dropped=dropped, disturbed=disturbed
-        )
-        return weight * loss
+        asked = self._ask(chosen, rng, noise)
+        pointing: Pointing = self._networks["pointing"]  # type: ignore[assignment]
+        with pointing.watch() as seen:
+            answer = self._answer(chosen, asked, noise, think=think)
+        places = chosen.places[asked.rows].masked_fill(asked.dropped[:, None], torch.nan)
+        pointed = pointing.error(seen, places, self._grid(answer))
+        stress = self.stress if progress < _STRESSED else 1.0
+        return weight * answer.error(stress) + self.point * pointed
 
     def _choose(self, think: bool, rng: np.random.Generator) -> tuple[TrainingSet, float]:
         """Draws a set, the larger ones more often, and gives the weight of its errors."""
@@ -124,77 +99,101 @@ class FlowObjective:
         index = int(rng.choice(len(sizes), p=np.array(sizes) / sum(sizes)))
         return self.sets[index], float(self._weights[index])
 
+    def _ask(
+        self, chosen: TrainingSet, rng: np.random.Generator, noise: torch.Generator
+    ) -> _Questions:
+        rows = torch.from_numpy(rng.integers(len(chosen.windows), size=self.batch))
+        uniform, pure, dropped, level, share = torch.rand(5, self.batch, generator=noise)
+        sigma = self.shift * uniform / (1 + (self.shift - 1) * uniform)
+        return _Questions(
+            rows=rows,
+            words=rows,
+            sigma=torch.where(pure < self.pure, 1.0, sigma),
+            dropped=dropped < self.drop,
+            disturbed=self.disturb * level * (share < _DISTURBED),
+        )
+
     @torch.no_grad()
     def evaluate(self) -> Mapping[str, float]:
         """One pass from pure noise, in latents, against copying the observed frame."""
         held = self.held_out
-        rows, sigma = torch.arange(len(held.windows)), torch.ones(len(held.windows))
-        loss, outcome = self._loss(held, rows, sigma, torch.Generator().manual_seed(0))
+        rows, none = torch.arange(len(held.windows)), torch.zeros(len(held.windows))
+        asked = _Questions(rows, rows, none + 1, none.bool(), none)
+        swapped = _Questions(rows, rows.roll(1), none + 1, none.bool(), none)
+        answers = [
+            self._answer(held, one, torch.Generator().manual_seed(0)) for one in (asked, swapped)
+        ]
         truth = held.latents.clip[:, :, -1]
         copied = (held.latents.start - truth).square().mean()
-        swapped = self._loss(
-            held, rows, sigma, torch.Generator().manual_seed(0), words=rows.roll(1)
-        )[1]
+        errors = [float((answer.outcome - truth).square().mean() / copied) for answer in answers]
         return {
-            "velocity_error": float(loss),
-            "error_of_copy": float((outcome - truth).square().mean() / copied),
-            "error_of_copy_swapped": float((swapped - truth).square().mean() / copied),
+            "velocity_error": float(answers[0].error()),
+            "error_of_copy": errors[0],
+            "error_of_copy_swapped": errors[1],
         }
 
-    def _loss(
-        self,
-        chosen: TrainingSet,
-        rows: Int[Tensor, " batch"],
-        sigma: Float[Tensor, " batch"],
-        noise: torch.Generator,
-        *,
-        think: bool = False,
-        dropped: Tensor | None = None,
-        words: Int[Tensor, " batch"] | None = None,
-        disturbed: Float[Tensor, " batch"] | None = None,
-    ) -> tuple[Tensor, Float[Tensor, "batch channels h w"]]:
-        """The loss, and the clean outcome it implies."""
-        clip = chosen.latents.clip[rows]
+    def _answer(
+        self, chosen: TrainingSet, asked: _Questions, noise: torch.Generator, *, think: bool = False
+    ) -> _Answer:
+        clip = chosen.latents.clip[asked.rows]
         clip = clip if think else clip[:, :, -1:]
-        start, blank, frames = _observe(chosen, rows, clip.shape[2], disturbed, noise)
+        slots = clip.shape[2]
+        start, blank, frames = chosen.observe(asked.rows, slots, asked.disturbed, noise)
         clean = torch.cat([start.unsqueeze(2), clip], dim=2)
         drawn = torch.randn(clean.shape, generator=noise)
-        level = sigma.view(-1, 1, 1, 1, 1)
+        level = asked.sigma.view(-1, 1, 1, 1, 1)
         noisy = (1 - level) * clean + level * drawn
-        condition = condition_on(start, blank, temporal=4)
-        tokens = chosen.tokens[rows if words is None else words]
-        if dropped is not None:
-            tokens = torch.where(dropped[:, None], self._empty(tokens.shape[1]), tokens)
+        latents = torch.cat([noisy, condition_on(start, blank, temporal=4)], dim=1)
+        tokens = chosen.tokens[asked.words]
+        empty = nn.functional.pad(self.empty, (0, tokens.shape[1] - len(self.empty)))
+        tokens = torch.where(asked.dropped[:, None], empty, tokens)
         with _mixed_precision():
-            velocity = self.world(torch.cat([noisy, condition], dim=1), sigma, tokens, frames)
+            velocity = self.world(latents, asked.sigma, tokens, frames)
+        seen = chosen.latents.start[asked.rows]
+        return _Answer(seen, clean, drawn, noisy - level * velocity, velocity)
+
+    def _grid(self, answer: _Answer) -> tuple[int, int]:
+        """Rows and columns of tokens in a latent frame."""
+        _, high, wide = self.world.transformer.config.patch_size
+        return answer.seen.shape[2] // high, answer.seen.shape[3] // wide
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Questions:
+    """What is asked about some windows: which, told whose words, at which noise, seen how well."""
+
+    rows: Int[Tensor, " batch"]
+    words: Int[Tensor, " batch"]
+    sigma: Float[Tensor, " batch"]
+    dropped: Bool[Tensor, " batch"]
+    disturbed: Float[Tensor, " batch"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """What was wanted (clean latents, the noise on them) and what was said."""
+
+    seen: Float[Tensor, "batch channels h w"]
+    clean: Float[Tensor, "batch channels slots h w"]
+    noise: Float[Tensor, "batch channels slots h w"]
+    implied: Float[Tensor, "batch channels slots h w"]
+    velocity: Float[Tensor, "batch channels slots h w"]
+
+    @property
+    def outcome(self) -> Float[Tensor, "batch channels h w"]:
+        """The clean outcome that the velocity implies."""
+        return self.implied[:, :, -1]
+
+    def error(self, stress: float = 1.0) -> Float[Tensor, ""]:
+        """Squared error of the velocity; cells that change weigh `stress` times as much."""
+        changed = (self.clean - self.seen.unsqueeze(2)).square().mean(1, keepdim=True) > _CHANGED
+        beside = nn.functional.max_pool3d(changed.float(), (1, 3, 3), 1, (0, 1, 1))
+        weight = 1 + (stress - 1) * beside
         # The observed slot is known already: a little weight keeps it right without costing others.
-        weight = torch.ones(clean.shape[2])
-        weight[0], weight[1:-1] = 0.1, 0.5
-        error = (velocity - (drawn - clean)).square().mean((0, 1, 3, 4))
-        outcome = noisy[:, :, -1] - level[:, :, 0] * velocity[:, :, -1]
-        return (error * weight).sum() / weight.sum(), outcome
-
-    def _empty(self, width: int) -> Int[Tensor, "1 tokens"]:
-        return nn.functional.pad(self.empty, (0, width - len(self.empty)))[None]
-
-
-def _observe(
-    chosen: TrainingSet,
-    rows: Int[Tensor, " batch"],
-    slots: int,
-    disturbed: Float[Tensor, " batch"] | None,
-    noise: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What is seen: latents of the observed frames and of blank ones behind them; the frames."""
-    start, blank = chosen.latents.start[rows], chosen.latents.blank[rows][:, :, :slots]
-    pixels = torch.from_numpy(chosen.windows.start[rows.numpy()]).permute(0, 3, 1, 2)
-    frames = pixels.float() / 127.5 - 1
-    if disturbed is None:
-        return start, blank, frames
-    level = disturbed.view(-1, 1, 1, 1)
-    spoilt = level * torch.randn(start.shape, generator=noise)
-    blurred = _PIXELS * level * torch.randn(frames.shape, generator=noise)
-    return start + spoilt, blank + spoilt.unsqueeze(2), frames + blurred
+        weight[:, :, 0] *= 0.1
+        weight[:, :, 1:-1] *= 0.5
+        error = (self.velocity - (self.noise - self.clean)).square().mean(1, keepdim=True)
+        return (error * weight).sum() / weight.sum()
 
 
 @contextmanager

@@ -23,10 +23,11 @@ from chronosim.errors import InvalidConfig
 from chronosim.models.components import Components
 from chronosim.training.autoencoder import new_autoencoder
 from chronosim.training.autoencoder_stages import another, train_autoencoder
-from chronosim.training.flow import FlowObjective, TrainingSet
+from chronosim.training.flow import FlowObjective
 from chronosim.training.latents import LatentWindows, encode_windows
 from chronosim.training.pipeline import new_world, save_pipeline
 from chronosim.training.trainer import Schedule, train
+from chronosim.training.training_set import TrainingSet
 from chronosim.training.windows import TrainingData, Windows, load_windows
 from chronosim.training.words import extend_embeddings, extend_tokenizer, new_tokenizer
 from chronosim.training.world import World

@@ -17,14 +17,16 @@ from chronosim.errors import InvalidConfig
 __all__ = ["extend_embeddings", "extend_tokenizer", "new_tokenizer", "place_numerals"]
 
 _SPACE = "\u2581"  # how SentencePiece writes the space before a word
-_NUMERAL = re.compile(rf"{_SPACE}([+-]?\d+)(\D*)")
+_NUMERAL = re.compile(rf"{_SPACE}(\D*?)([+-]?\d+)(\D*)")
+
+_Kind = tuple[str, str, str]  # what stands before the number, how its sign is written, its unit
 
 
 def new_tokenizer(texts: Iterable[str], length: int = 512) -> T5TokenizerFast:
     """Makes a tokenizer that knows the whitespace-separated words of `texts` and nothing else.
 
-    Between the smallest and the largest numeral of a kind ("20", "35%", "+5%") every step that two
-    of them are apart is known as well, so that no speed is missing by chance.
+    Between the smallest and the largest numeral of a kind ("20", "35%", "+5%", "x=40%") every step
+    that two of them are apart is known as well, so that no speed is missing by chance.
 
     Args:
         texts: All kinds of sentences that a world will be told.
@@ -69,29 +71,28 @@ def _words(texts: Iterable[str]) -> set[str]:
 
 
 def _between(words: set[str]) -> set[str]:
-    found: dict[tuple[str, str], list[int]] = {}
+    found: dict[_Kind, list[int]] = {}
     for kind, value in _numerals(words).values():
         found.setdefault(kind, []).append(value)
     filled = set()
-    for (sign, unit), values in found.items():
+    for (before, sign, unit), values in found.items():
         values.sort()
         gaps = [b - a for a, b in pairwise(values)]
         for value in range(values[0], values[-1] + 1, min(gaps, default=1)):
-            filled.add(f"{_SPACE}{value:{sign}d}{unit}")
+            filled.add(f"{_SPACE}{before}{value:{sign}d}{unit}")
     return filled
 
 
-def _numerals(words: Iterable[str]) -> dict[str, tuple[tuple[str, str], int]]:
-    """The numerals among words: kind and value. A kind is a unit, and how its sign is written."""
+def _numerals(words: Iterable[str]) -> dict[str, tuple[_Kind, int]]:
+    """The numerals among words: kind and value."""
     matches = {word: match for word in sorted(words) if (match := _NUMERAL.fullmatch(word))}
-    signed = {match[2] for match in matches.values() if match[1][0] == "+"}
-    return {
-        word: (
-            ("+" if match[2] in signed and match[1][0] in "+-" else "", match[2]),
-            int(match[1]),
-        )
-        for word, match in matches.items()
-    }
+    signed = {(match[1], match[3]) for match in matches.values() if match[2][0] == "+"}
+    found: dict[str, tuple[_Kind, int]] = {}
+    for word, match in matches.items():
+        before, number, unit = match.groups()
+        sign = "+" if (before, unit) in signed and number[0] in "+-" else ""
+        found[word] = (before, sign, unit), int(number)
+    return found
 
 
 @torch.no_grad()
@@ -104,7 +105,7 @@ def place_numerals(encoder: UMT5EncoderModel, tokenizer: T5TokenizerFast) -> Non
     table, vocabulary = encoder.get_input_embeddings().weight, tokenizer.get_vocab()
     generator = torch.Generator().manual_seed(0)
     curve = _curve(table.shape[1], generator)
-    units: dict[tuple[str, str], Tensor] = {}
+    units: dict[_Kind, Tensor] = {}
     for word, (kind, value) in _numerals(vocabulary).items():
         unit = units.setdefault(kind, torch.randn(table.shape[1], generator=generator))
         table[vocabulary[word]] = 0.5 * unit + curve(value)
@@ -132,7 +133,7 @@ def extend_embeddings(encoder: UMT5EncoderModel, tokenizer: T5TokenizerFast, kno
     spread = table[:known].std()
     table[known:] = spread * torch.randn(table[known:].shape, generator=generator)
     numerals = _numerals(vocabulary)
-    units: dict[tuple[str, str], Tensor] = {}
+    units: dict[_Kind, Tensor] = {}
     for word, (kind, value) in numerals.items():
         if vocabulary[word] < known:
             continue

@@ -73,6 +73,13 @@ def test_numerals_that_carry_their_sign_are_a_kind_of_their_own() -> None:
     assert unknown(falling, "-2 -1 0 1 2") == 0
 
 
+def test_numerals_behind_letters_are_kinds_of_their_own() -> None:
+    tokenizer = new_tokenizer(("to x=10% y=30%", "to x=12% y=34%", "to x=11% y=38%"))
+    assert unknown(tokenizer, "x=10% x=11% x=12% y=30% y=34% y=38%") == 0
+    for word in ("y=10%", "y=32%", "x=30%", "10%"):
+        assert unknown(tokenizer, word) > 0
+
+
 def test_a_tokenizer_learns_the_words_of_another_world() -> None:
     tokenizer: Any = new_tokenizer((*TEXTS, "Steer 15% left."))
     more: Any = extend_tokenizer(tokenizer, ["Push the pole with +20% force, 12% brake."])

@@ -18,9 +18,9 @@ def test_contract() -> None:
 @pytest.mark.parametrize(
     ("action", "words"),
     [
-        ([256, 256], "moves 0% right and 0% down, to 50% across and 50% down."),
-        ([358.4, 204.8], "moves 20% right and 10% up, to 70% across and 40% down."),
-        ([0, 512], "moves 50% left and 50% down, to 0% across and 100% down."),
+        ([256, 256], "moves 0% right and 0% down, to x=50% y=50%."),
+        ([358.4, 204.8], "moves 20% right and 10% up, to x=70% y=40%."),
+        ([0, 512], "moves 50% left and 50% down, to x=0% y=100%."),
     ],
 )
 def test_words(action: list[float], words: str) -> None:
