@@ -13,7 +13,7 @@ from chronosim.errors import InvalidConfig
 from chronosim.evaluation import parts
 from chronosim.evaluation.evidence import Evidence
 from chronosim.evaluation.fidelity.sets import Networks
-from chronosim.evaluation.ranking import read_contestants
+from chronosim.evaluation.ranking import Contest, read_contestants
 from chronosim.evaluation.reporting.section import Section
 from chronosim.metrics.distribution import load_i3d, load_inception
 from chronosim.metrics.perceptual import load_alexnet
@@ -42,7 +42,7 @@ def make_parts(config: DictConfig) -> dict[str, Part]:
         "following": _following,
         "ranking": _ranking,
         "defects": lambda config: parts.defects,
-        "diagnosis": lambda config: parts.diagnosis,
+        "diagnosis": _diagnosis,
     }
     return {name: makers[name](config) for name in _names(config)}
 
@@ -92,10 +92,20 @@ def _following(config: DictConfig) -> Part:
 
 
 def _ranking(config: DictConfig) -> Part:
+    return partial(parts.ranked, contest=_contest(config))
+
+
+def _diagnosis(config: DictConfig) -> Part:
+    """Rankings take long: they are looked into only where one is asked for."""
+    asked = "ranking" in _names(config)
+    return partial(parts.diagnosis, contest=_contest(config) if asked else None)
+
+
+def _contest(config: DictConfig) -> Callable[[Evidence], Contest]:
     settings: Any = OmegaConf.to_container(config.contestants, resolve=False)
     prompter = OmegaConf.to_container(config.prompter, resolve=True)
     return partial(
-        parts.ranked,
+        parts.contest,
         contestants=read_contestants(settings, prompter),
         scorer=make_part(config, "scorer"),
         starts=whole_number(config, "starts", 2),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -15,13 +15,13 @@ from chronosim.evaluation.following import following, following_recorded
 from chronosim.evaluation.outcomes.defects import defects_section, find_defects
 from chronosim.evaluation.outcomes.outcomes import outcomes_section
 from chronosim.evaluation.outcomes.predictions import Autoencoding, copy_frame, reconstruct
-from chronosim.evaluation.ranking import Contestant, rank
+from chronosim.evaluation.ranking import Contest, Contestant, rank
 from chronosim.evaluation.reporting.section import Section
 from chronosim.evaluation.truth.reference import Policy
 from chronosim.evaluation.truth.sources import Simulated
 from chronosim.protocols import Scenario
 
-__all__ = ["defects", "diagnosis", "fidelity", "followed", "outcomes", "ranked"]
+__all__ = ["contest", "defects", "diagnosis", "fidelity", "followed", "outcomes", "ranked"]
 
 # Seeds of the reference simulator, away from those of moments and episodes, and from each other.
 _PROBE_SEEDS, _RANKING_SEEDS = 500_000, 600_000
@@ -72,7 +72,7 @@ def followed(evidence: Evidence, idle: Policy | None, names: Sequence[str] = ())
     )
 
 
-def ranked(
+def contest(
     evidence: Evidence,
     contestants: Sequence[Contestant],
     scorer: Scenario,
@@ -81,28 +81,31 @@ def ranked(
     horizon: int,
     lead_in: Policy | None,
     longest: int,
-) -> Section:
-    """Are policies ranked as in the reference simulator?"""
+) -> Contest:
+    """Who is ranked, in the simulator that the truth comes from."""
     source = evidence.source
     assert isinstance(source, Simulated)  # the command has asked for it
-    return rank(
+    return Contest(
         contestants,
         reference=source.reference,
         scenario=scorer,
-        simulator=evidence.quick,
         folder=evidence.folder / "ranking",
+        first_seed=(source.setting.first_seed or 0) + _RANKING_SEEDS,
         starts=starts,
         horizon=horizon,
         lead_in=lead_in,
         longest=longest,
-        first_seed=(source.setting.first_seed or 0) + _RANKING_SEEDS,
         workers=source.workers,
-        seed=evidence.seed,
     )
 
 
-def diagnosis(evidence: Evidence) -> Section:
-    """What limits the model, by experiment."""
+def ranked(evidence: Evidence, contest: Callable[[Evidence], Contest]) -> Section:
+    """Are policies ranked as in the reference simulator?"""
+    return rank(contest(evidence), evidence.quick, seed=evidence.seed)
+
+
+def diagnosis(evidence: Evidence, contest: Callable[[Evidence], Contest] | None = None) -> Section:
+    """What limits the model, by experiment; what moves the ranking, if there is one."""
     count = min(_DIAGNOSED, len(evidence.recordings))
     steps = len(evidence.recordings[0].actions)
 
@@ -116,5 +119,6 @@ def diagnosis(evidence: Evidence) -> Section:
         [frames[:count] for frames in evidence.imagined],
         [frames[:count] for frames in evidence.taught],
         seed=evidence.seed,
+        contest=None if contest is None else contest(evidence),
         progress=progress,
     )

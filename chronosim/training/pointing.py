@@ -47,7 +47,7 @@ class Pointing(nn.Module):
 
     def __init__(self, transformer: ChronoEditTransformer3DModel) -> None:
         super().__init__()
-        blocks: list[nn.Module] = list(transformer.blocks)  # type: ignore[arg-type]
+        blocks: list[nn.Module] = list(transformer.blocks)
         # In a tuple: they are the transformer's, not ours to save.
         self._read = tuple(blocks[len(blocks) // 4 : len(blocks) // 2 + 1])
         config = transformer.config

@@ -1,5 +1,6 @@
 """That the parts are given the evidence they are about; each part has tests of its own."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from chronosim.evaluation import Reference, parts
 from chronosim.evaluation.evidence import Evidence
 from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.ranking import Contestant
 from chronosim.evaluation.reporting.section import Section
 from chronosim.evaluation.truth.sources import Simulated
 from chronosim.simulator import Simulator
@@ -32,31 +34,39 @@ def test_the_diagnosis_is_of_the_rollouts(evidence: Evidence) -> None:
     assert section.values["effects"]["swapped actions"]["gain"] < -10
 
 
+_SETTINGS: dict[str, Any] = {"starts": 2, "horizon": 2, "lead_in": None, "longest": 1}
+_SCORER: Any = type("Scorer", (), {"begin": lambda *_: None, "score": lambda *_: (0.0, False)})()
+
+
+def three(evidence: Evidence) -> list[Contestant]:
+    source: Any = evidence.source
+    return [Contestant(name, name, source.reference.policy) for name in "abc"]
+
+
+def test_the_ranking_is_looked_into_where_there_is_one(evidence: Evidence) -> None:
+    contest = partial(parts.contest, contestants=three(evidence), scorer=_SCORER, **_SETTINGS)
+    ranked, diagnosis = parts.ranked(evidence, contest), parts.diagnosis(evidence, contest)
+    assert set(ranked.values["policies"]) == {"a", "b", "c"}
+    assert "The ranking moves most by" in diagnosis.verdict
+    assert "3 policies from 2 starts" in diagnosis.tables[-1].caption
+    assert "noise" in diagnosis.values["ranking"]
+
+
 def test_other_seeds_are_for_the_probe_and_for_the_ranking(
     evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {}
 
-    def record(name: str) -> Any:
-        def part(*_: Any, **settings: Any) -> Section:
-            given[name] = settings
-            return Section(name, name, "")
+    def record(*_: Any, **settings: Any) -> Section:
+        given.update(settings)
+        return Section("following", "following", "")
 
-        return part
-
-    monkeypatch.setattr(parts, "following", record("following"))
-    monkeypatch.setattr(parts, "rank", record("ranking"))
+    monkeypatch.setattr(parts, "following", record)
     source: Any = evidence.source
-    idle = source.reference.policy(0)
-    parts.followed(evidence, idle, ["way"])
-    scorer: Any = type("Scorer", (), {"begin": lambda *_: None, "score": lambda *_: None})()
-    parts.ranked(evidence, [], scorer, starts=5, horizon=3, lead_in=idle, longest=2)
-    assert given["following"]["first_seed"] == 500_001
-    assert given["ranking"]["first_seed"] == 600_001
-    for settings in given.values():
-        assert settings["reference"] is source.reference
-        assert settings["simulator"] is evidence.simulator
-        assert settings["seed"] == 7
-        assert settings["folder"].parent == evidence.folder
-    assert given["ranking"]["longest"] == 2
-    assert given["following"]["names"] == ["way"]
+    parts.followed(evidence, source.reference.policy(0), ["way"])
+    contest = parts.contest(evidence, three(evidence), _SCORER, **_SETTINGS)
+    assert (given["first_seed"], contest.first_seed) == (500_001, 600_001)
+    assert given["reference"] is contest.reference is source.reference
+    assert given["folder"].parent == contest.folder.parent == evidence.folder
+    assert (given["simulator"], given["seed"]) == (evidence.simulator, 7)
+    assert (given["names"], contest.longest) == (["way"], 1)

@@ -47,8 +47,8 @@ def test_words_that_name_a_place_are_pointed_at(objective: FlowObjective) -> Non
     (plain,) = objective.sets
     named = TrainingSet(plain.latents, replace(plain.windows, text=text), plain.tokens)
 
-    def loss(learned: TrainingSet, **settings: float) -> float:
-        one = replace(objective, sets=[learned], stress=1.0, drop=0.0, **settings)
+    def loss(learned: TrainingSet, *, point: float) -> float:
+        one = replace(objective, sets=[learned], stress=1.0, drop=0.0, point=point)
         return one.loss(0.0, np.random.default_rng(0), torch.Generator().manual_seed(0)).item()
 
     assert loss(plain, point=0.0) == loss(plain, point=1.0) == loss(named, point=0.0)

@@ -24,13 +24,17 @@ def pointing(networks: dict[str, dict[str, Any]]) -> Pointing:
     return Pointing(new_world(networks, new_tokenizer(["go"])).transformer)
 
 
+def width_of(pointing: Pointing) -> int:
+    return next(pointing.parameters()).shape[1]
+
+
 def test_a_place_lies_in_the_token_that_shows_it(pointing: Pointing) -> None:
-    width = pointing.heads[0].in_features
+    width = width_of(pointing)
     tokens = torch.zeros(1, 3 + 2 * 4, width)  # three tokens before an outcome of 2 x 4
     tokens[0, 3 + 6, 0] = 1.0  # the second row, the third column
     with torch.no_grad():
         for head in pointing.heads:
-            head.weight[:, 0] = 50.0
+            next(head.parameters())[:, 0] = 50.0
     seen = [tokens] * len(pointing.heads)
     there, beside, above = (
         pointing.error(seen, torch.tensor([[x, y]]), (2, 4)).item()
@@ -41,7 +45,7 @@ def test_a_place_lies_in_the_token_that_shows_it(pointing: Pointing) -> None:
 
 def test_heads_learn_to_point_and_leave_unnamed_places_alone(pointing: Pointing) -> None:
     torch.manual_seed(0)
-    width, optimizer = pointing.heads[0].in_features, torch.optim.Adam(pointing.parameters(), 0.05)
+    width, optimizer = width_of(pointing), torch.optim.Adam(pointing.parameters(), 0.05)
     code = torch.randn(4, width)
     places = torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [torch.nan, torch.nan]])
 
@@ -53,7 +57,7 @@ def test_heads_learn_to_point_and_leave_unnamed_places_alone(pointing: Pointing)
     before = error().item()
     for _ in range(60):
         optimizer.zero_grad()
-        error().backward()
+        error().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert error().item() < 0.2 * before
     assert pointing.error([code[None]], places[3:], (2, 2)) == 0

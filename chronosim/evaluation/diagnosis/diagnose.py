@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 
 from chronosim.evaluation.diagnosis.coverage import Coverage, cover
 from chronosim.evaluation.diagnosis.experiments import experiments, round_trips, step_errors
+from chronosim.evaluation.diagnosis.rankings import move_ranking, moved_table
 from chronosim.evaluation.outcomes.predictions import Autoencoding
+from chronosim.evaluation.ranking.contest import Contest
 from chronosim.evaluation.reporting.finite import finite
 from chronosim.evaluation.reporting.section import Section, Table
 from chronosim.evaluation.truth.recordings import Recording
@@ -52,6 +54,7 @@ def diagnose(
     taught: Sequence[Frames],
     *,
     seed: int,
+    contest: Contest | None = None,
     progress: Callable[[Iterable[Frames], str], Iterable[Frames]] = lambda steps, name: steps,
 ) -> Section:
     """Runs every experiment that the model and its prompter allow.
@@ -62,10 +65,14 @@ def diagnose(
         imagined: The model's frames after each step, fed on its own, as `roll_out` gives them.
         taught: The same, shown the truth before each step, as `teach` gives them.
         seed: Of the noise of both.
+        contest: Whose ranking is looked into as well; None: no ranking is.
         progress: Wraps the steps of each experiment, told its name.
 
     Returns:
-        The squared error taken apart, and a table of changes ordered by effect.
+        The squared error taken apart, and tables of changes ordered by effect.
+
+    Raises:
+        ChronosimError: As the model, and what takes part in the contest.
     """
     errors = {
         "free-running": step_errors(recordings, imagined),
@@ -88,7 +95,20 @@ def diagnose(
             experiment.changed, changed, errors[experiment.against], experiment.against
         )
     coverage = cover(recordings, errors["teacher-forced"])
-    return _section(_take_apart(errors), effects, coverage, errors["free-running"].shape)
+    section = _section(_take_apart(errors), effects, coverage, errors["free-running"].shape)
+    return section if contest is None else _with_ranking(section, contest, simulator, seed)
+
+
+def _with_ranking(section: Section, contest: Contest, simulator: Simulator, seed: int) -> Section:
+    moved = move_ranking(contest, simulator, seed=seed)
+    most = moved[1]
+    verdict = f"{section.verdict} The ranking moves most by: {most.changed} ({most.gain.signed})."
+    return replace(
+        section,
+        verdict=verdict,
+        tables=(*section.tables, moved_table(moved, contest)),
+        values=finite({**section.values, "ranking": {one.name: asdict(one) for one in moved}}),
+    )
 
 
 def _take_apart(errors: Mapping[str, Errors]) -> dict[str, _Part]:

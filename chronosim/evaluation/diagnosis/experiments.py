@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from jaxtyping import Float64, UInt8
 
+from chronosim.evaluation.diagnosis.rewording import COARSE, CoarseWords, StartWords
 from chronosim.evaluation.fidelity.rollouts import roll_out
 from chronosim.evaluation.fidelity.taught import teach
 from chronosim.evaluation.outcomes.predictions import Autoencoding
 from chronosim.evaluation.truth.recordings import Recording
 from chronosim.metrics.pixels import squared_error
-from chronosim.protocols import Prompter
 from chronosim.simulator import Simulator
-from chronosim.types import Observation, State
 
 __all__ = ["Experiment", "experiments", "round_trips", "step_errors"]
 
 Frames = UInt8[np.ndarray, "episodes height width 3"]
 Errors = Float64[np.ndarray, "steps episodes"]
 
-_COARSE = 4  # steps that an action's range is told in
 _OTHER_NOISE = 1_000_003
 
 
@@ -72,17 +69,17 @@ def experiments(
         ),
     ]
     if isinstance(prompter.action_space, gym.spaces.Box):
-        coarse = replace(simulator, prompter=_CoarseWords(prompter))
+        coarse = replace(simulator, prompter=CoarseWords(prompter))
         known.append(
             Experiment(
                 "coarse words",
-                f"actions worded in {_COARSE} steps of their range",
+                f"actions worded in {COARSE} steps of their range",
                 "free-running",
                 lambda: roll_out(recordings, coarse, seed=seed),
             )
         )
     if prompter.state_space.shape[0]:
-        unaware = replace(simulator, prompter=_StartWords(prompter))
+        unaware = replace(simulator, prompter=StartWords(prompter))
         known.append(
             Experiment(
                 "no state",
@@ -134,48 +131,6 @@ def step_errors(recordings: Sequence[Recording], steps: Sequence[Frames]) -> Err
             for step, frames in enumerate(steps, 1)
         ]
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Reworded:
-    """A prompter with other words; what it reckons stays."""
-
-    inner: Prompter
-
-    @property
-    def action_space(self) -> gym.Space[Any]:
-        return self.inner.action_space
-
-    @property
-    def state_space(self) -> gym.spaces.Box:
-        return self.inner.state_space
-
-    @property
-    def seconds_per_step(self) -> float | None:
-        return self.inner.seconds_per_step
-
-    def begin(self, values: Any) -> State:
-        return self.inner.begin(values)
-
-
-class _CoarseWords(_Reworded):
-    """Words of the action rounded to few steps of its range."""
-
-    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
-        space = self.inner.action_space
-        assert isinstance(space, gym.spaces.Box)
-        width = (space.high - space.low) / _COARSE
-        rounded = space.low + np.round((np.asarray(action) - space.low) / width) * width
-        text, _ = self.inner(observation, rounded.astype(space.dtype))
-        return text, self.inner(observation, action)[1]
-
-
-class _StartWords(_Reworded):
-    """Words that name the state in which an episode begins, whatever it is by now."""
-
-    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
-        unaware = replace(observation, state=self.inner.begin({}))
-        return self.inner(unaware, action)[0], self.inner(observation, action)[1]
 
 
 def _swapped(recordings: Sequence[Recording]) -> list[Recording]:

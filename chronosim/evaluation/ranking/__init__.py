@@ -2,6 +2,7 @@
 
 from chronosim.evaluation.ranking.agreement import Agreement, agree
 from chronosim.evaluation.ranking.claim import Claim, judge
+from chronosim.evaluation.ranking.contest import Contest
 from chronosim.evaluation.ranking.contestants import Cloning, Contestant, read_contestants
 from chronosim.evaluation.ranking.rank import rank, ranking_section
 from chronosim.evaluation.ranking.statistics import mmrv, pearson, spearman
@@ -11,6 +12,7 @@ __all__ = [
     "Agreement",
     "Claim",
     "Cloning",
+    "Contest",
     "Contestant",
     "Scoreboard",
     "agree",

@@ -14,9 +14,12 @@ from chronosim.evaluation.ranking.starts import Start
 from chronosim.evaluation.truth.reference import Policy
 from chronosim.protocols import Prompter, Scenario
 from chronosim.simulator import Simulator, noise_seed
-from chronosim.types import Observation
+from chronosim.types import Observation, Prediction
 
-__all__ = ["Game", "Played", "imagine", "play"]
+__all__ = ["Game", "Played", "See", "imagine", "play", "witness"]
+
+See = Callable[[list[Observation], list[Any], list[Prediction], list[int]], list[Prediction]]
+"""Makes what is to be scored of observations, actions, what truly came of them, noise seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,7 @@ def play(game: Game, policy: Callable[[int], Policy], start: Start) -> Played:
         policy: Makes the policy; it gets the start's seed.
         start: Where to begin.
     """
-    simulator = game.simulator()
-    simulator.reset(start.seed)
-    for action in start.history:
-        simulator.step(action, draw=False)
+    simulator = _begin(game, start)
     observation, act = start.observation, policy(start.seed)
     scores: list[float] = []
     rewards: list[float] = []
@@ -127,6 +127,62 @@ def imagine(
         ]
         if not alive:
             return
+
+
+def witness(
+    game: Game, policy: Callable[[int], Policy], starts: Sequence[Start], see: See, *, seed: int
+) -> Iterator[list[Played]]:
+    """Plays an episode from each start in the reference simulator, but scores what `see` shows.
+
+    The policy is shown the truth, so that no error of a step reaches the next one.
+
+    Args:
+        game: What is played.
+        policy: Makes the policies; each gets its start's seed.
+        starts: Where to begin.
+        see: What is scored.
+        seed: As of `imagine`.
+
+    Yields:
+        As `imagine`.
+    """
+    worlds = [_begin(game, start) for start in starts]
+    observations = [start.observation for start in starts]
+    policies = [policy(start.seed) for start in starts]
+    scores: list[list[float]] = [[] for _ in starts]
+    alive = list(range(len(starts)))
+    for depth in range(game.horizon):
+        before = [observations[index] for index in alive]
+        actions: list[Any] = [
+            policies[index](seen) for index, seen in zip(alive, before, strict=True)
+        ]
+        steps = [worlds[index].step(action) for index, action in zip(alive, actions, strict=True)]
+        truths = [prediction for prediction, _, _ in steps if prediction is not None]
+        shown = see(before, actions, truths, [noise_seed(seed + index, depth) for index in alive])
+        going = []
+        for row, index in enumerate(alive):
+            _, state = game.prompter(before[row], actions[row])
+            after = Observation(shown[row].frame, state, before[row].step + 1)
+            score, ended = game.scenario.score(before[row], actions[row], shown[row], after)
+            scores[index].append(score)
+            observations[index] = Observation(truths[row].frame, state, before[row].step + 1)
+            if not (ended or steps[row][2]):
+                going.append(index)
+        alive = going
+        yield [
+            Played(float(_held(found, game.horizon).mean()), None, len(found)) for found in scores
+        ]
+        if not alive:
+            return
+
+
+def _begin(game: Game, start: Start) -> ReferenceSimulator:
+    """A reference simulator in the state of a start."""
+    simulator = game.simulator()
+    simulator.reset(start.seed)
+    for action in start.history:
+        simulator.step(action, draw=False)
+    return simulator
 
 
 def _held(rewards: Sequence[float], horizon: int) -> Float[np.ndarray, " horizon"]:

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from chronosim.errors import InvalidConfig
 from chronosim.evaluation.ranking.agreement import Agreement, agree
 from chronosim.evaluation.ranking.claim import Claim, judge
-from chronosim.evaluation.ranking.cloning import learn
-from chronosim.evaluation.ranking.contestants import Contestant, check_contestants
-from chronosim.evaluation.ranking.ledger import Ledger
+from chronosim.evaluation.ranking.contest import Contest
 from chronosim.evaluation.ranking.pictures import draw_scores
-from chronosim.evaluation.ranking.playing import Game
-from chronosim.evaluation.ranking.starts import Start, draw_starts
 from chronosim.evaluation.ranking.statistics import pearson
 from chronosim.evaluation.ranking.tables import agreement_table, policies_table
 from chronosim.evaluation.ranking.tournament import Scoreboard, hold
 from chronosim.evaluation.reporting.finite import finite
 from chronosim.evaluation.reporting.section import Gauge, Picture, Section
-from chronosim.evaluation.truth.outcomes_only import outcomes_only
-from chronosim.evaluation.truth.reference import Policy, Reference
-from chronosim.protocols import Scenario
 from chronosim.simulator import Simulator
 
 __all__ = ["rank", "ranking_section"]
@@ -36,85 +24,26 @@ _FEW = 5  # policies better than random, below which they are not looked at alon
 _FLATTERED = 0.15  # score by which the model may think better of the worst policies
 
 
-def rank(
-    contestants: Sequence[Contestant],
-    *,
-    reference: Reference,
-    scenario: Scenario,
-    simulator: Simulator,
-    folder: Path,
-    starts: int = 50,
-    horizon: int = 12,
-    lead_in: Policy | None = None,
-    longest: int = 0,
-    first_seed: int,
-    workers: int = 1,
-    seed: int = 0,
-) -> Section:
+def rank(contest: Contest, simulator: Simulator, *, seed: int = 0) -> Section:
     """Plays policies from the same true frames on both sides, and compares their scores.
 
     Every policy reads the observation alone, so the same one acts in the reference simulator and in
-    the world model. What is finished is kept in `folder`; the same call goes on with it.
+    the world model. What is finished is kept in the contest's folder; the same call goes on.
 
     Args:
-        contestants: The policies; those of the make "random" say what is better than random.
-        reference: The simulator, its prompter, and in its policy who acts in the recordings that
-            clones learn from.
-        scenario: Reads a step's score off the frames on both sides.
+        contest: Who plays what, and where.
         simulator: The model, and the reference's prompter.
-        folder: For what is finished: policies learned, results.
-        starts: Episodes of each policy on each side.
-        horizon: Held actions in an episode.
-        lead_in: Who acts before the starts; see `draw_starts`.
-        longest: For how many held actions at most.
-        first_seed: Of the starts. Clones learn from seeds a million further on.
-        workers: Processes that run the reference simulator.
         seed: Of the model's noise.
 
     Raises:
-        InvalidConfig: Fewer than 3 contestants, 2 starts or 1 step; names that are not unique; what
-            is kept is of other settings.
+        InvalidConfig: What is kept is of other settings.
         ChronosimError: As the simulators, the policies and the model.
     """
-    if len(contestants) < 3 or starts < 2 or horizon < 1:
-        raise InvalidConfig(
-            "policies are ranked from 3 contestants, 2 starts and a horizon of 1 on, not from "
-            f"{len(contestants)}, {starts} and {horizon}"
-        )
-    check_contestants(contestants)
-    reference = outcomes_only(reference)  # the model is asked for no more, either
-    able = learn(
-        contestants,
-        reference=reference,
-        folder=folder / "policies",
-        steps=40,
-        first_seed=first_seed + 1_000_000,
-        workers=workers,
-    )
-
-    def draw() -> list[Start]:
-        drawn = draw_starts(
-            starts,
-            reference=reference,
-            lead_in=lead_in,
-            longest=longest,
-            first_seed=first_seed,
-            workers=workers,
-        )
-        return list(tqdm(drawn, "drawing starts", starts, unit="start"))
-
-    board = hold(
-        able,
-        draw,
-        Game(reference.simulator, reference.prompter, scenario, horizon),
-        simulator,
-        partial(Ledger, first_seed=first_seed, starts=starts, horizon=horizon),
-        folder=folder,
-        workers=workers,
-        seed=seed,
-    )
     return ranking_section(
-        board, source=reference.simulator().source, horizon=horizon, first_seed=first_seed
+        hold(contest, simulator, seed=seed),
+        source=contest.reference.simulator().source,
+        horizon=contest.horizon,
+        first_seed=contest.first_seed,
     )
 
 

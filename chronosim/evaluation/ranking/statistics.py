@@ -45,6 +45,11 @@ class Interval:
         """The figure and its interval, two digits each."""
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
+    @property
+    def signed(self) -> str:
+        """The same of a difference, with its sign."""
+        return f"{self.value:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+
 
 def pearson(*, reference: Scores, model: Scores) -> Values:
     """Pearson's correlation.

@@ -6,13 +6,13 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from tqdm import tqdm
 
+from chronosim.evaluation.ranking.contest import Contest
 from chronosim.evaluation.ranking.contestants import Contestant
 from chronosim.evaluation.ranking.ledger import Ledger
 from chronosim.evaluation.ranking.playing import Game, Played, imagine, play
@@ -39,34 +39,24 @@ class Scoreboard:
     model: Float[np.ndarray, "policies starts"]
 
 
-def hold(
-    contestants: Sequence[Contestant],
-    starts: Callable[[], Sequence[Start]],
-    game: Game,
-    simulator: Simulator,
-    ledger: Callable[[Path], Ledger],
-    *,
-    folder: Path,
-    workers: int,
-    seed: int,
-) -> Scoreboard:
+def hold(contest: Contest, simulator: Simulator, *, seed: int) -> Scoreboard:
     """Plays what has not been played yet.
 
     Args:
-        contestants: All of them can act.
-        starts: Draws the starts; called only if something is left to be played.
-        game: What is played.
-        simulator: The model, and the game's prompter.
-        ledger: Makes a ledger for a folder.
-        folder: Of the kept results: `reference` and `model` in it.
-        workers: Processes that run the reference simulator.
+        contest: Who plays what, and where.
+        simulator: The model, and the reference's prompter.
         seed: Of the model's noise.
+
+    Raises:
+        InvalidConfig: What is kept is of other settings.
+        ChronosimError: As the simulators, the policies and the model.
     """
-    real, imagined = ledger(folder / "reference"), ledger(folder / "model")
+    contestants, game = contest.train(), contest.game
+    real, imagined = contest.ledger("reference"), contest.ledger("model")
     missing = [one for one in contestants if real.read(one.name) is None]
     unseen = [one for one in contestants if imagined.read(one.name) is None]
-    where = starts() if missing or unseen else []
-    _play_all(missing, where, game, real, workers)
+    where = contest.draw() if missing or unseen else []
+    _play_all(missing, where, game, real, contest.workers)
     steps = len(unseen) * game.horizon
     with tqdm(total=steps, unit="step", desc="imagining", disable=not unseen) as progress:
         for one in unseen:

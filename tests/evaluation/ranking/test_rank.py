@@ -14,7 +14,7 @@ import pytest
 from chronosim.adapters.policies.cloned import ClonedPolicy
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
-from chronosim.evaluation.ranking import Cloning, Contestant, rank, read_contestants
+from chronosim.evaluation.ranking import Cloning, Contest, Contestant, rank, read_contestants
 from chronosim.evaluation.ranking.playing import Game, play
 from chronosim.evaluation.ranking.starts import draw_starts
 from chronosim.evaluation.reporting.section import Section
@@ -63,16 +63,16 @@ def _walk(way: int, whim: float, seed: int) -> Walker:
 def ranked(
     slider: Reference, model: Any, folder: Path, *, chosen: Any = None, starts: int = 6
 ) -> Section:
-    return rank(
+    contest = Contest(
         contestants() if chosen is None else chosen,
         reference=slider,
         scenario=Rightwards(),
-        simulator=Simulator(model, slider.prompter),
         folder=folder,
+        first_seed=1,
         starts=starts,
         horizon=3,
-        first_seed=1,
     )
+    return rank(contest, Simulator(model, slider.prompter))
 
 
 def test_a_model_that_knows_the_world_ranks_alike(

@@ -1,0 +1,184 @@
+"""What moves a ranking: each thing changed alone, and how the same policies rank then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from chronosim.evaluation.diagnosis.rewording import COARSE, CoarseWords, StartWords
+from chronosim.evaluation.outcomes.predictions import Autoencoding
+from chronosim.evaluation.ranking.contest import Contest
+from chronosim.evaluation.ranking.contestants import Contestant
+from chronosim.evaluation.ranking.playing import Game, Played, See, imagine, witness
+from chronosim.evaluation.ranking.starts import Start
+from chronosim.evaluation.ranking.statistics import Interval, mmrv, pearson, percentiles
+from chronosim.evaluation.ranking.tournament import hold
+from chronosim.evaluation.reporting.section import Table
+from chronosim.simulator import Simulator
+from chronosim.types import Prediction
+
+__all__ = ["Moved", "move_ranking", "moved_table"]
+
+Scores = Float[np.ndarray, "policies starts"]
+_Play = Callable[[Contestant, Sequence[Start]], Iterator[list[Played]]]
+
+_STARTS = 6  # each experiment plays all policies from all of them once more
+_RESAMPLES = 2000
+_OTHER_NOISE = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How policies rank with one thing changed.
+
+    Attributes:
+        name: A word for JSON.
+        changed: What, in words.
+        pearson: Correlation with the reference's scores.
+        mmrv: Mean maximum rank violation, in units of the score.
+        gain: Of Pearson over the ranking in which nothing is changed, from the same starts; its
+            interval resamples policies and starts.
+    """
+
+    name: str
+    changed: str
+    pearson: float
+    mmrv: float
+    gain: Interval
+
+
+def move_ranking(contest: Contest, simulator: Simulator, *, seed: int) -> list[Moved]:
+    """Ranks the contestants anew in every way that the model and its prompter allow.
+
+    It is done from the first 6 starts of the contest; what is finished is kept in its folder.
+
+    Args:
+        contest: Who plays what, and where.
+        simulator: The model, and the reference's prompter.
+        seed: Of the model's noise.
+
+    Returns:
+        First the ranking in which nothing is changed, then the others by what they gain.
+
+    Raises:
+        InvalidConfig: What is kept is of other settings.
+        ChronosimError: As the simulators, the policies and the model.
+    """
+    starts = min(_STARTS, contest.starts)
+    board = hold(contest, simulator, seed=seed)
+    truth, unchanged = board.reference[:, :starts], board.model[:, :starts]
+    where = contest.draw(starts)
+    found = [_moved("nothing", "nothing", truth, unchanged, unchanged)]
+    for name, changed, play in _changes(contest.game, simulator, seed):
+        scores = _scores(contest, board.contestants, where, name, play)
+        found.append(_moved(name, changed, truth, unchanged, scores))
+    return [found[0], *sorted(found[1:], key=lambda one: -np.nan_to_num(abs(one.gain.value)))]
+
+
+def moved_table(moved: Sequence[Moved], contest: Contest) -> Table:
+    """Lays the rankings out, each beside the one in which nothing is changed."""
+    rows = [
+        (one.name, one.changed, f"{one.pearson:.2f}", one.gain.signed, f"{one.mmrv:.2f}")
+        for one in moved
+    ]
+    return Table(
+        ("experiment", "what was changed, alone", "Pearson", "moves it by (95%)", "MMRV"),
+        tuple(rows),
+        f"What moves the ranking: {len(contest.contestants)} policies from "
+        f"{min(_STARTS, contest.starts)} starts, {contest.horizon} held actions; intervals over "
+        "policies and starts.",
+    )
+
+
+def _changes(game: Game, simulator: Simulator, seed: int) -> Iterator[tuple[str, str, _Play]]:
+    model, prompter = simulator.model, simulator.prompter
+
+    def free(changed: Simulator, noise: int = seed) -> _Play:
+        return lambda one, where: imagine(game, one.policy, where, changed, seed=noise)
+
+    def true(see: See) -> _Play:
+        return lambda one, where: witness(game, one.policy, where, see, seed=seed)
+
+    yield (
+        "noise",
+        "another seed of the noise: how much is chance",
+        free(simulator, seed + _OTHER_NOISE),
+    )
+    yield (
+        "error fed back",
+        "the policy acts in the reference, steps are scored as predicted",
+        true(
+            lambda seen, actions, truths, seeds: [
+                prediction for _, prediction in simulator.step_all(seen, actions, seeds=seeds)
+            ]
+        ),
+    )
+    if isinstance(model, Autoencoding):
+        yield (
+            "autoencoder alone",
+            "the same, scored as the autoencoder gives the truth back",
+            true(
+                lambda seen, actions, truths, seeds: [
+                    Prediction(model.reconstruct(before.frame, after.frame[None])[-1:])
+                    for before, after in zip(seen, truths, strict=True)
+                ]
+            ),
+        )
+    if isinstance(prompter.action_space, gym.spaces.Box):
+        coarse = replace(simulator, prompter=CoarseWords(prompter))
+        yield "coarse words", f"actions worded in {COARSE} steps of their range", free(coarse)
+    if prompter.state_space.shape[0]:
+        unaware = replace(simulator, prompter=StartWords(prompter))
+        yield "no state", "told the state of a beginning at every step", free(unaware)
+
+
+def _scores(
+    contest: Contest,
+    contestants: Sequence[Contestant],
+    where: Sequence[Start],
+    name: str,
+    play: _Play,
+) -> Scores:
+    """Scores of all contestants, those that are kept and those that were yet to be played."""
+    ledger = contest.ledger(f"experiments/{name.replace(' ', '-')}", len(where))
+    rows: list[Any] = []
+    for one in tqdm(contestants, f"ranking: {name}", unit="policy"):
+        played = ledger.read(one.name)
+        if played is None:
+            *_, played = play(one, where)
+            ledger.write(one.name, played)
+        rows.append([episode.score for episode in played])
+    return np.array(rows, np.float64)
+
+
+def _moved(name: str, changed: str, truth: Scores, unchanged: Scores, scores: Scores) -> Moved:
+    """Compares two rankings from the same starts, drawn alike."""
+    policies, starts = truth.shape
+    rng = np.random.default_rng(0)
+    drawn = (
+        rng.integers(0, policies, (_RESAMPLES, policies, 1)),
+        rng.integers(0, starts, (_RESAMPLES, 1, starts)),
+    )
+
+    def correlate(ours: Scores) -> tuple[float, np.ndarray]:
+        alike = pearson(reference=_means(truth[drawn]), model=_means(ours[drawn]))
+        return float(pearson(reference=_means(truth), model=_means(ours))), alike
+
+    (before, befores), (after, afters) = correlate(unchanged), correlate(scores)
+    return Moved(
+        name=name,
+        changed=changed,
+        pearson=after,
+        mmrv=float(mmrv(reference=_means(truth), model=_means(scores))),
+        gain=percentiles(after - before, afters - befores),
+    )
+
+
+def _means(scores: Float[np.ndarray, "*sets starts"]) -> Float[np.ndarray, "*sets"]:
+    return scores.mean(axis=-1).round(9)
