@@ -20,6 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 demo: $(VENV)/.base
 	@$(BIN)/chronosim demo
+	@$(BIN)/chronosim demo scenario=pusht horizon=16 attempts=4
 
 studio: $(VENV)/.base
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[studio]'

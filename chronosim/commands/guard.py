@@ -3,12 +3,13 @@
 It learns from half of a data set's true episodes what frames of this world look like (colours, and
 how rough they are at three scales), sets its limit on a quarter of them, and is judged on the last
 quarter: how often it calls a true frame lost, and how often it misses frames that are broken on
-purpose, or are of another world. An environment takes the file as guard=...; it then truncates an
-episode once a frame is lost, with "drift" as the reason. The guard of CarRacing is in the box
-(guard="carracing"): it was made so.
+purpose, or are of another world. With through=nano what nano's autoencoder makes of true frames
+counts as true as well: its pictures are softer, and not lost for that. An environment takes the
+file as guard=...; it then truncates an episode once a frame is lost, with "drift" as the reason.
+The guard of CarRacing is in the box (guard="carracing"): it was made so, through nano.
 
 Examples:
-    chronosim guard datasets/carracing output=carracing.npz
+    chronosim guard datasets/carracing through=nano output=carracing.npz
     chronosim guard datasets/mine strangers=datasets/carracing false_alarms=0.05
     chronosim guard datasets/mine episodes=1000 output=mine.npz --force
 """
@@ -31,11 +32,17 @@ from chronosim.envs.guard import DriftGuard
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.alarms import Alarms, count_alarms
+from chronosim.evaluation.outcomes.predictions import Autoencoding
 from chronosim.evaluation.reporting.section import Table
+from chronosim.models.loading import load
+from chronosim.types import Frame
 
 __all__ = ["run"]
 
 _STRANGERS = 20  # episodes of another world
+_EVERY = 8  # how many frames there are for each one that is seen through a model
+
+Film = UInt8[np.ndarray, "_ _ _ 3"]
 
 
 def run(config: DictConfig) -> None:
@@ -54,6 +61,10 @@ def run(config: DictConfig) -> None:
         f"true frames of {config.path}: {len(learnt)} episodes to learn from, {len(held_out)} for "
         f"the limit ({false_alarms:.1%} of them)"
     )
+    if config.through is not None:
+        model = _autoencoding(str(config.through))
+        learnt, held_out = _with_shown(model, learnt), _with_shown(model, held_out)
+        about += f", as they are and through {config.through}'s autoencoder"
     guard = DriftGuard.fit(learnt, held_out, false_alarms=false_alarms, about=about)
     others = [] if config.strangers is None else _read(str(config.strangers), _STRANGERS)
     strangers = [frame for episode in others for frame in episode if frame.shape[:2] == guard.size]
@@ -64,7 +75,31 @@ def run(config: DictConfig) -> None:
     print(f"{_table(found, quarter).markdown()}\n\nguard   {output}, what it is worth beside it")
 
 
-def _read(path: str, most: int) -> list[UInt8[np.ndarray, "_ _ _ 3"]]:
+def _autoencoding(name: str) -> Autoencoding:
+    model = load(name)
+    if not isinstance(model, Autoencoding):
+        raise InvalidConfig(f"{name} has no autoencoder to see frames through: leave through= out")
+    return model
+
+
+def _with_shown(model: Autoencoding, episodes: Sequence[Film]) -> list[Film]:
+    """The episodes, and behind each what the model's autoencoder makes of some of its frames."""
+    return [
+        np.concatenate(
+            [
+                episode,
+                *(model.reconstruct(before, after[None])[-1:] for before, after in _pairs(episode)),
+            ]
+        )
+        for episode in tqdm(episodes, "autoencoding", unit="episode")
+    ]
+
+
+def _pairs(episode: Film) -> list[tuple[Frame, Frame]]:
+    return list(zip(episode[:-1:_EVERY], episode[1::_EVERY], strict=False))
+
+
+def _read(path: str, most: int) -> list[Film]:
     places = list_episodes(path)
     if len(places) < 4:
         raise InvalidConfig(f"a guard needs at least 4 episodes of {path}, not {len(places)}")

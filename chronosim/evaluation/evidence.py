@@ -33,7 +33,7 @@ from chronosim.models.chronoedit import ChronoEdit
 from chronosim.simulator import Simulator
 from chronosim.types import Trajectory
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "Frames"]
 
 Frames = UInt8[np.ndarray, "episodes height width 3"]
 _Value = TypeVar("_Value")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from chronosim.evaluation.diagnosis.diagnose import diagnose
-from chronosim.evaluation.evidence import Evidence
+from chronosim.evaluation.evidence import Evidence, Frames
 from chronosim.evaluation.fidelity.horizon import horizon_section
 from chronosim.evaluation.fidelity.sets import Networks
 from chronosim.evaluation.following import following, following_recorded
@@ -17,9 +18,11 @@ from chronosim.evaluation.outcomes.outcomes import outcomes_section
 from chronosim.evaluation.outcomes.predictions import Autoencoding, copy_frame, reconstruct
 from chronosim.evaluation.ranking import Contest, Contestant, rank
 from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.truth.recordings import Recording
 from chronosim.evaluation.truth.reference import Policy
 from chronosim.evaluation.truth.sources import Simulated
 from chronosim.protocols import Scenario
+from chronosim.types import Frame
 
 __all__ = ["contest", "defects", "diagnosis", "fidelity", "followed", "outcomes", "ranked"]
 
@@ -40,7 +43,27 @@ def outcomes(evidence: Evidence) -> Section:
 
 def fidelity(evidence: Evidence, networks: Networks | None = None) -> Section:
     """Many actions: how near to the truth after each step, fed on its own frames and not."""
-    return horizon_section(evidence.recordings, evidence.imagined, evidence.taught, networks)
+    return horizon_section(
+        evidence.recordings, evidence.imagined, evidence.taught, networks, _shown(evidence)
+    )
+
+
+def _shown(evidence: Evidence) -> list[Frames]:
+    """After each step, the true frame of each episode through the model's autoencoder."""
+    model, recordings = evidence.simulator.model, evidence.recordings
+    if not isinstance(model, Autoencoding):
+        return []
+    times = range(1, len(recordings[0].observations))
+    return [
+        np.stack([_through(model, each, time) for each in recordings])
+        for time in tqdm(times, "the truth autoencoded", unit="step")
+    ]
+
+
+def _through(model: Autoencoding, recording: Recording, time: int) -> Frame:
+    before, after = recording.observations[time - 1 : time + 1]
+    frame: Frame = model.reconstruct(before.frame, after.frame[None])[-1]
+    return frame
 
 
 def defects(evidence: Evidence) -> Section:

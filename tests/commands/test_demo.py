@@ -9,6 +9,7 @@ import pytest
 from chronosim.cli import main
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.frames import read_frame
+from chronosim.scenarios.board import pusher_place
 
 
 def test_the_demo_drives_in_nano(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,6 +26,20 @@ def test_the_demo_drives_in_nano(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with av.open(output / "episode.mp4") as video:
         frames = sum(1 for _ in video.decode(video=0))
     assert frames == 1 + sum(len(episode.trajectory(index)) for index in range(episode.steps))
+
+
+def test_the_demo_pushes_in_nano(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    settings = ["scenario=pusht", "horizon=6", "attempts=1", f"output={output}"]
+    assert main(["demo", *settings]) == 0
+    episode = EpisodeReader(list_episodes(output / "episodes")[0])
+    assert episode.about["model"]["name"] == "nano"
+    away = []
+    for index in range(1, episode.steps + 1):  # the pusher arrives where it is sent
+        observation = episode.observation(index)
+        seen = pusher_place(observation.frame)
+        away.append(np.inf if seen is None else float(np.linalg.norm(seen - observation.state)))
+    assert np.median(away) < 20, f"board units of 512: {away}"
 
 
 def test_an_episode_that_ends_early_is_followed_by_the_next_seed(

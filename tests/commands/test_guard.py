@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import chronosim.commands.guard as command_module
 from chronosim.cli import main
 from chronosim.envs.guard import load_guard
-from chronosim.episodes import EpisodeWriter, Step
+from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
 from chronosim.types import Observation, Prediction
 
 
@@ -52,3 +53,26 @@ def test_too_little_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["guard", str(tmp_path / "world"), f"output={tmp_path / 'mine.npz'}"]) == 2
     assert "a guard needs at least 4 episodes" in capsys.readouterr().err
     assert not (tmp_path / "mine.npz").exists()
+
+
+def test_what_a_model_makes_of_true_frames_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Soft:
+        def reconstruct(self, frame: Any, trajectory: Any) -> Any:
+            near = [np.roll(trajectory, way, axis) for way in (-1, 1) for axis in (1, 2)]
+            return np.mean([trajectory, *near], axis=0).astype(np.uint8)
+
+    write_world(tmp_path / "world", 20, [1, 0.6, 0.3])
+    monkeypatch.setattr(command_module, "load", lambda name: Soft() if name == "soft" else object())
+    command = ["guard", str(tmp_path / "world"), "false_alarms=0.2"]
+    assert main([*command, f"output={tmp_path / 'plain.npz'}"]) == 0
+    assert main([*command, "through=soft", f"output={tmp_path / 'soft.npz'}"]) == 0
+    plain, soft = (load_guard(tmp_path / f"{name}.npz") for name in ("plain", "soft"))
+    frame = EpisodeReader(tmp_path / "world" / "0000003").observation(5).frame
+    shown = Soft().reconstruct(frame, frame[None])[-1]
+    assert (plain(frame), soft(frame)) == (None, None)
+    assert (plain(shown), soft(shown)) == ("drift", None)
+    assert "through soft's autoencoder" in soft.about
+    assert main([*command, "through=none", f"output={tmp_path / 'none.npz'}"]) == 2
+    assert "none has no autoencoder" in capsys.readouterr().err

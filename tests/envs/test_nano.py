@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 import chronosim
 from chronosim.adapters.policies.carracing import LaneFollower
 from chronosim.adapters.prompters.driving import DrivingPrompter
+from chronosim.adapters.prompters.pushing import PushingPrompter
 from chronosim.envs.make import load_model, make_env
 from chronosim.envs.record_episodes import RecordEpisodes
 from chronosim.episodes import EpisodeReader
@@ -117,3 +118,14 @@ def test_nano_can_read_whatever_the_prompter_says() -> None:
         action = np.array([0, percent / 100, percent / 100], np.float32)
         speed = np.array([0.58 * percent], np.float32)
         encode_text(components, prompter(Observation(observation.frame, speed), action)[0])
+
+
+def test_nano_can_read_wherever_the_pusher_goes() -> None:
+    prompter = PushingPrompter()
+    components = load_model("nano").components  # type: ignore[attr-defined]
+    frame, corner = np.zeros((96, 96, 3), np.uint8), prompter.begin({"x": 0, "y": 512})
+    for percent in range(101):
+        place = np.array([5.12 * percent, 512 - 5.12 * percent], np.float32)
+        there, state = prompter(Observation(frame, corner), place)
+        encode_text(components, there)
+        encode_text(components, prompter(Observation(frame, state), corner)[0])

@@ -37,6 +37,7 @@ def horizon_section(
     imagined: Steps,
     taught: Steps,
     networks: Networks | None = None,
+    shown: Steps = (),
 ) -> Section:
     """Judges a model step by step: fed on its own frames, and shown the true one each time.
 
@@ -45,6 +46,7 @@ def horizon_section(
         imagined: What the model made of their actions alone, as `roll_out` gives it.
         taught: What it made of each true observation, as `teach` gives it.
         networks: For LPIPS, FID and FVD.
+        shown: The truth through the model's autoencoder; none if it has none.
     """
     networks = networks or Networks()
     true = _true(recordings)
@@ -53,7 +55,7 @@ def horizon_section(
     led = _measure(measures, true[1:], {_MODEL: taught, _BEFORE: true[:-1]})
     sharp = {"free-running": sharpness_curve(imagined, true[1:])}
     sharp["teacher-forced"] = sharpness_curve(taught, true[1:])
-    lost = shares_lost(imagined, true)
+    lost = shares_lost(imagined, true, shown)
     findings = [*find_wear(imagined, true), *([find_leaving(lost)] if lost else [])]
     drift = score_rollouts(recordings, imagined)
     sets = compare_sets(networks, imagined, true[1:])

@@ -95,7 +95,7 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
     share = successes / trials
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _moving(moments: Sequence[Moment]) -> Bool[np.ndarray, " moments"]:
