@@ -40,7 +40,7 @@ from chronosim.types import Frame
 __all__ = ["run"]
 
 _STRANGERS = 20  # episodes of another world
-_EVERY = 8  # how many frames there are for each one that is seen through a model
+_EVERY = 8  # of the frames, the one that is looked at as it is and through a model
 
 Film = UInt8[np.ndarray, "_ _ _ 3"]
 
@@ -83,20 +83,19 @@ def _autoencoding(name: str) -> Autoencoding:
 
 
 def _with_shown(model: Autoencoding, episodes: Sequence[Film]) -> list[Film]:
-    """The episodes, and behind each what the model's autoencoder makes of some of its frames."""
+    """Some frames of each episode, and as many that the model's autoencoder makes of them."""
     return [
-        np.concatenate(
-            [
-                episode,
-                *(model.reconstruct(before, after[None])[-1:] for before, after in _pairs(episode)),
-            ]
-        )
+        np.stack([frame for pair in _pairs(episode) for frame in _both(model, *pair)])
         for episode in tqdm(episodes, "autoencoding", unit="episode")
     ]
 
 
 def _pairs(episode: Film) -> list[tuple[Frame, Frame]]:
     return list(zip(episode[:-1:_EVERY], episode[1::_EVERY], strict=False))
+
+
+def _both(model: Autoencoding, before: Frame, after: Frame) -> tuple[Frame, Frame]:
+    return after, model.reconstruct(before, after[None])[-1]
 
 
 def _read(path: str, most: int) -> list[Film]:

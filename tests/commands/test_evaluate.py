@@ -130,7 +130,7 @@ def test_a_world_of_ours_has_all_parts(simulator: str) -> None:
     config = compose_config("evaluate", [f"simulator={simulator}", "parts=all"])
     parts = make_parts(config)
     assert tuple(parts) == NAMES
-    ranking = parts["ranking"].keywords  # type: ignore[attr-defined]
+    ranking = parts["ranking"].keywords["contest"].keywords  # type: ignore[attr-defined]
     assert len(ranking["contestants"]) >= 16
     assert len({contestant.make for contestant in ranking["contestants"]}) >= 5
     idle = parts["following"].keywords["idle"]  # type: ignore[attr-defined]
