@@ -13,6 +13,8 @@ from chronosim.types import EditPrompt
 
 def test_a_model_is_served_until_it_is_ended() -> None:
     run = (
+        # A shell that runs the tests in the background has its children ignore interrupts.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from chronosim.cli import main; raise SystemExit(main(['serve', 'model=echo', 'port=0']))"
     )
     process = subprocess.Popen(
