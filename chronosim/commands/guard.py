@@ -32,7 +32,7 @@ from chronosim.envs.guard import DriftGuard
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.alarms import Alarms, count_alarms
-from chronosim.evaluation.outcomes.predictions import Autoencoding
+from chronosim.evaluation.outcomes.predictions import Autoencoding, see_through
 from chronosim.evaluation.reporting.section import Table
 from chronosim.models.loading import load
 from chronosim.types import Frame
@@ -95,7 +95,7 @@ def _pairs(episode: Film) -> list[tuple[Frame, Frame]]:
 
 
 def _both(model: Autoencoding, before: Frame, after: Frame) -> tuple[Frame, Frame]:
-    return after, model.reconstruct(before, after[None])[-1]
+    return after, see_through(model, before, after)
 
 
 def _read(path: str, most: int) -> list[Film]:

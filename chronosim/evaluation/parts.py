@@ -15,14 +15,17 @@ from chronosim.evaluation.fidelity.sets import Networks
 from chronosim.evaluation.following import following, following_recorded
 from chronosim.evaluation.outcomes.defects import defects_section, find_defects
 from chronosim.evaluation.outcomes.outcomes import outcomes_section
-from chronosim.evaluation.outcomes.predictions import Autoencoding, copy_frame, reconstruct
+from chronosim.evaluation.outcomes.predictions import (
+    Autoencoding,
+    copy_frame,
+    reconstruct,
+    see_through,
+)
 from chronosim.evaluation.ranking import Contest, Contestant, rank
 from chronosim.evaluation.reporting.section import Section
-from chronosim.evaluation.truth.recordings import Recording
 from chronosim.evaluation.truth.reference import Policy
 from chronosim.evaluation.truth.sources import Simulated
 from chronosim.protocols import Scenario
-from chronosim.types import Frame
 
 __all__ = ["contest", "defects", "diagnosis", "fidelity", "followed", "outcomes", "ranked"]
 
@@ -55,15 +58,14 @@ def _shown(evidence: Evidence) -> list[Frames]:
         return []
     times = range(1, len(recordings[0].observations))
     return [
-        np.stack([_through(model, each, time) for each in recordings])
+        np.stack(
+            [
+                see_through(model, seen[time - 1].frame, seen[time].frame)
+                for seen in (recording.observations for recording in recordings)
+            ]
+        )
         for time in tqdm(times, "the truth autoencoded", unit="step")
     ]
-
-
-def _through(model: Autoencoding, recording: Recording, time: int) -> Frame:
-    before, after = recording.observations[time - 1 : time + 1]
-    frame: Frame = model.reconstruct(before.frame, after.frame[None])[-1]
-    return frame
 
 
 def defects(evidence: Evidence) -> Section:

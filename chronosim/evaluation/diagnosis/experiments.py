@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-import gymnasium as gym
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from chronosim.evaluation.diagnosis.rewording import COARSE, CoarseWords, StartWords
+from chronosim.evaluation.diagnosis.rewording import tell_less
 from chronosim.evaluation.fidelity.rollouts import roll_out
 from chronosim.evaluation.fidelity.taught import teach
-from chronosim.evaluation.outcomes.predictions import Autoencoding
+from chronosim.evaluation.outcomes.predictions import Autoencoding, see_through
 from chronosim.evaluation.truth.recordings import Recording
 from chronosim.metrics.pixels import squared_error
 from chronosim.simulator import Simulator
 
-__all__ = ["Experiment", "experiments", "round_trips", "step_errors"]
+__all__ = ["OTHER_NOISE", "Experiment", "experiments", "round_trips", "step_errors"]
 
 Frames = UInt8[np.ndarray, "episodes height width 3"]
 Errors = Float64[np.ndarray, "steps episodes"]
 
-_OTHER_NOISE = 1_000_003
+OTHER_NOISE = 1_000_003
+"""Added to a seed, it gives noise that no other part of an evaluation draws."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,14 +53,14 @@ def experiments(
         simulator: The model, and the prompter that the recordings were made with.
         seed: Of the noise that the unchanged runs were made with.
     """
-    model, prompter = simulator.model, simulator.prompter
+    model = simulator.model
     swapped = _swapped(recordings)
     known = [
         Experiment(
             "noise",
             "another seed of the noise: how much is chance",
             "free-running",
-            lambda: roll_out(recordings, simulator, seed=seed + _OTHER_NOISE),
+            lambda: roll_out(recordings, simulator, seed=seed + OTHER_NOISE),
         ),
         Experiment(
             "swapped actions",
@@ -68,26 +69,10 @@ def experiments(
             lambda: roll_out(swapped, simulator, seed=seed),
         ),
     ]
-    if isinstance(prompter.action_space, gym.spaces.Box):
-        coarse = replace(simulator, prompter=CoarseWords(prompter))
-        known.append(
-            Experiment(
-                "coarse words",
-                f"actions worded in {COARSE} steps of their range",
-                "free-running",
-                lambda: roll_out(recordings, coarse, seed=seed),
-            )
-        )
-    if prompter.state_space.shape[0]:
-        unaware = replace(simulator, prompter=StartWords(prompter))
-        known.append(
-            Experiment(
-                "no state",
-                "told the state of a beginning at every step",
-                "free-running",
-                lambda: roll_out(recordings, unaware, seed=seed),
-            )
-        )
+    known += [
+        Experiment(name, changed, "free-running", partial(roll_out, recordings, told, seed=seed))
+        for name, changed, told in tell_less(simulator)
+    ]
     if isinstance(model, Autoencoding):
         seen = [_reconstructed(recording, model) for recording in recordings]
         known.append(
@@ -114,7 +99,7 @@ def round_trips(recordings: Sequence[Recording], model: Autoencoding) -> Iterato
     frames = [recording.observations[0].frame for recording in recordings]
     for step in range(1, len(recordings[0].observations)):
         frames = [
-            model.reconstruct(frame, recording.observations[step].frame[None])[-1]
+            see_through(model, frame, recording.observations[step].frame)
             for frame, recording in zip(frames, recordings, strict=True)
         ]
         yield np.stack(frames)
@@ -145,6 +130,6 @@ def _reconstructed(recording: Recording, model: Autoencoding) -> Recording:
     first, *rest = recording.observations
     seen = [first]
     for before, observation in zip(recording.observations, rest, strict=False):
-        frame = model.reconstruct(before.frame, observation.frame[None])[-1]
+        frame = see_through(model, before.frame, observation.frame)
         seen.append(replace(observation, frame=frame))
     return replace(recording, observations=tuple(seen))

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from chronosim.evaluation.diagnosis.rewording import COARSE, CoarseWords, StartWords
-from chronosim.evaluation.outcomes.predictions import Autoencoding
+from chronosim.evaluation.diagnosis.experiments import OTHER_NOISE
+from chronosim.evaluation.diagnosis.rewording import tell_less
+from chronosim.evaluation.outcomes.predictions import Autoencoding, see_through
 from chronosim.evaluation.ranking.contest import Contest
 from chronosim.evaluation.ranking.contestants import Contestant
 from chronosim.evaluation.ranking.playing import Game, Played, See, imagine, witness
 from chronosim.evaluation.ranking.starts import Start
-from chronosim.evaluation.ranking.statistics import Interval, mmrv, pearson, percentiles
+from chronosim.evaluation.ranking.statistics import (
+    Interval,
+    means,
+    mmrv,
+    pearson,
+    percentiles,
+)
 from chronosim.evaluation.ranking.tournament import hold
 from chronosim.evaluation.reporting.section import Table
 from chronosim.simulator import Simulator
@@ -30,7 +36,6 @@ _Play = Callable[[Contestant, Sequence[Start]], Iterator[list[Played]]]
 
 _STARTS = 6  # each experiment plays all policies from all of them once more
 _RESAMPLES = 2000
-_OTHER_NOISE = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ def moved_table(moved: Sequence[Moved], contest: Contest) -> Table:
 
 
 def _changes(game: Game, simulator: Simulator, seed: int) -> Iterator[tuple[str, str, _Play]]:
-    model, prompter = simulator.model, simulator.prompter
+    model = simulator.model
 
     def free(changed: Simulator, noise: int = seed) -> _Play:
         return lambda one, where: imagine(game, one.policy, where, changed, seed=noise)
@@ -108,7 +113,7 @@ def _changes(game: Game, simulator: Simulator, seed: int) -> Iterator[tuple[str,
     yield (
         "noise",
         "another seed of the noise: how much is chance",
-        free(simulator, seed + _OTHER_NOISE),
+        free(simulator, seed + OTHER_NOISE),
     )
     yield (
         "error fed back",
@@ -125,17 +130,13 @@ def _changes(game: Game, simulator: Simulator, seed: int) -> Iterator[tuple[str,
             "the same, scored as the autoencoder gives the truth back",
             true(
                 lambda seen, actions, truths, seeds: [
-                    Prediction(model.reconstruct(before.frame, after.frame[None])[-1:])
+                    Prediction(see_through(model, before.frame, after.frame)[None])
                     for before, after in zip(seen, truths, strict=True)
                 ]
             ),
         )
-    if isinstance(prompter.action_space, gym.spaces.Box):
-        coarse = replace(simulator, prompter=CoarseWords(prompter))
-        yield "coarse words", f"actions worded in {COARSE} steps of their range", free(coarse)
-    if prompter.state_space.shape[0]:
-        unaware = replace(simulator, prompter=StartWords(prompter))
-        yield "no state", "told the state of a beginning at every step", free(unaware)
+    for name, changed, told in tell_less(simulator):
+        yield name, changed, free(told)
 
 
 def _scores(
@@ -167,18 +168,14 @@ def _moved(name: str, changed: str, truth: Scores, unchanged: Scores, scores: Sc
     )
 
     def correlate(ours: Scores) -> tuple[float, np.ndarray]:
-        alike = pearson(reference=_means(truth[drawn]), model=_means(ours[drawn]))
-        return float(pearson(reference=_means(truth), model=_means(ours))), alike
+        alike = pearson(reference=means(truth[drawn]), model=means(ours[drawn]))
+        return float(pearson(reference=means(truth), model=means(ours))), alike
 
     (before, befores), (after, afters) = correlate(unchanged), correlate(scores)
     return Moved(
         name=name,
         changed=changed,
         pearson=after,
-        mmrv=float(mmrv(reference=_means(truth), model=_means(scores))),
+        mmrv=float(mmrv(reference=means(truth), model=means(scores))),
         gain=percentiles(after - before, afters - befores),
     )
-
-
-def _means(scores: Float[np.ndarray, "*sets starts"]) -> Float[np.ndarray, "*sets"]:
-    return scores.mean(axis=-1).round(9)

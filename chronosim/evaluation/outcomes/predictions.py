@@ -11,7 +11,7 @@ from chronosim.evaluation.truth.moments import Moment
 from chronosim.simulator import Simulator
 from chronosim.types import Frame, Trajectory
 
-__all__ = ["Autoencoding", "copy_frame", "predict", "reconstruct"]
+__all__ = ["Autoencoding", "copy_frame", "predict", "reconstruct", "see_through"]
 
 _BATCH = 8  # moments predicted by one call of the model
 
@@ -51,6 +51,12 @@ def predict(
 def copy_frame(moment: Moment) -> Trajectory:
     """Gives the observed frame as often as the true trajectory has frames: copy-last-frame."""
     return np.repeat(moment.observation.frame[None], len(moment.trajectory), axis=0)
+
+
+def see_through(model: Autoencoding, before: Frame, after: Frame) -> Frame:
+    """Gives a true frame as the model would show it at best, having observed the one before it."""
+    shown: Frame = model.reconstruct(before, after[None])[-1]
+    return shown
 
 
 def reconstruct(moment: Moment, model: Autoencoding, time: int) -> Trajectory:

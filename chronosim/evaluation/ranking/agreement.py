@@ -13,6 +13,7 @@ from chronosim.evaluation.ranking.statistics import (
     Interval,
     fisher_interval,
     leave_one_out,
+    means,
     mmrv,
     pearson,
     percentiles,
@@ -133,7 +134,7 @@ def agree(*, reference: Scores, model: Scores, makes: list[str], seed: int = 0) 
             f"policies are ranked from 3 policies and 2 starts on, not from {policies} and {starts}"
         )
     rng = np.random.default_rng(seed)
-    real, ours = _means(reference), _means(model)
+    real, ours = means(reference), means(model)
     r = float(pearson(reference=real, model=ours))
     alike = _resample(reference, model, rng)
     by_make = np.array([_resample_makes(reference, model, makes, rng) for _ in range(_RESAMPLES)])
@@ -166,11 +167,6 @@ def agree(*, reference: Scores, model: Scores, makes: list[str], seed: int = 0) 
     )
 
 
-def _means(scores: Float[np.ndarray, "*sets starts"]) -> Float[np.ndarray, "*sets"]:
-    """Rounded, so that policies that did the same are not put in order by rounding errors."""
-    return scores.mean(axis=-1).round(9)
-
-
 def _resample(
     reference: Scores, model: Scores, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +174,7 @@ def _resample(
     policies, starts = reference.shape
     drawn = rng.integers(0, policies, (_RESAMPLES, policies, 1))
     picked = (drawn, rng.integers(0, starts, (_RESAMPLES, 1, starts)))
-    return _means(reference[picked]), _means(model[picked])
+    return means(reference[picked]), means(model[picked])
 
 
 def _resample_makes(
@@ -189,7 +185,7 @@ def _resample_makes(
     drawn = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
     starts = rng.integers(0, reference.shape[1], reference.shape[1])
     picked = np.ix_(drawn, starts)
-    return float(pearson(reference=_means(reference[picked]), model=_means(model[picked])))
+    return float(pearson(reference=means(reference[picked]), model=means(model[picked])))
 
 
 def _chance(real: np.ndarray, ours: np.ndarray, rng: np.random.Generator) -> Chance:

@@ -122,9 +122,7 @@ def imagine(
             if not terminated:
                 going.append(index)
         alive = going
-        yield [
-            Played(float(_held(found, game.horizon).mean()), None, len(found)) for found in scores
-        ]
+        yield [_so_far(found, game.horizon) for found in scores]
         if not alive:
             return
 
@@ -169,9 +167,7 @@ def witness(
             if not (ended or steps[row][2]):
                 going.append(index)
         alive = going
-        yield [
-            Played(float(_held(found, game.horizon).mean()), None, len(found)) for found in scores
-        ]
+        yield [_so_far(found, game.horizon) for found in scores]
         if not alive:
             return
 
@@ -183,6 +179,11 @@ def _begin(game: Game, start: Start) -> ReferenceSimulator:
     for action in start.history:
         simulator.step(action, draw=False)
     return simulator
+
+
+def _so_far(scores: Sequence[float], horizon: int) -> Played:
+    """What an episode has come to; a world model has no rewards of its own."""
+    return Played(float(_held(scores, horizon).mean()), None, len(scores))
 
 
 def _held(rewards: Sequence[float], horizon: int) -> Float[np.ndarray, " horizon"]:

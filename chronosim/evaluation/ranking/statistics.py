@@ -16,6 +16,7 @@ __all__ = [
     "Interval",
     "fisher_interval",
     "leave_one_out",
+    "means",
     "mmrv",
     "pearson",
     "percentiles",
@@ -49,6 +50,11 @@ class Interval:
     def signed(self) -> str:
         """The same of a difference, with its sign."""
         return f"{self.value:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+
+
+def means(scores: Float[np.ndarray, "*sets starts"]) -> Values:
+    """Means over starts, rounded: rounding errors shall not order policies that did the same."""
+    return scores.mean(axis=-1).round(9)
 
 
 def pearson(*, reference: Scores, model: Scores) -> Values:
