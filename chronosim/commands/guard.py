@@ -54,6 +54,7 @@ def run(config: DictConfig) -> None:
     limit, false_alarms = whole_number(config, "episodes", 4), _share(config)
     output = Path("guard.npz") if config.output is None else output_path(config)
     check_free(output, config.force)
+    model = None if config.through is None else _autoencoding(str(config.through))
     episodes = _read(str(config.path), limit)
     quarter = len(episodes) // 4
     learnt, held_out = episodes[: -2 * quarter], episodes[-2 * quarter : -quarter]
@@ -61,8 +62,7 @@ def run(config: DictConfig) -> None:
         f"true frames of {config.path}: {len(learnt)} episodes to learn from, {len(held_out)} for "
         f"the limit ({false_alarms:.1%} of them)"
     )
-    if config.through is not None:
-        model = _autoencoding(str(config.through))
+    if model is not None:
         learnt, held_out = _with_shown(model, learnt), _with_shown(model, held_out)
         about += f", as they are and through {config.through}'s autoencoder"
     guard = DriftGuard.fit(learnt, held_out, false_alarms=false_alarms, about=about)

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
+from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from chronosim.errors import InvalidModel, InvalidPrompt
-from chronosim.models.bars import no_bars
 from chronosim.models.places import find_device, find_folder
+from chronosim.models.quiet import no_bars
 from chronosim.types import Frame
 
 __all__ = ["Clip", "load_clip"]
@@ -105,7 +105,7 @@ def load_clip(name: str | Path, *, device: str | None = None, revision: str | No
             model, report = CLIPModel.from_pretrained(
                 folder, local_files_only=True, output_loading_info=True, use_safetensors=True
             )
-            processor = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
+            processor = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         reason = str(error).strip().split("\n")[0]

@@ -9,8 +9,7 @@ never opened: they can run code.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,14 +18,11 @@ import torch
 from diffusers import schedulers
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_chronoedit import ChronoEditTransformer3DModel
-from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPVisionModel, UMT5EncoderModel
-from transformers.utils import logging as transformers_logging
 
 from chronosim.errors import InvalidModel, MissingDependency
 from chronosim.models.acceleration import accelerate, describe_acceleration
-from chronosim.models.bars import no_bars
 from chronosim.models.checkpoint import check_checkpoint, empty_transformer, load_checkpoint
 from chronosim.models.components import Components, list_files
 from chronosim.models.convolution import use_planar_convolutions
@@ -34,6 +30,7 @@ from chronosim.models.folder import check_folder, read_json
 from chronosim.models.lora import LoraFile, add_loras, read_lora
 from chronosim.models.placement import place
 from chronosim.models.places import hash_file
+from chronosim.models.quiet import no_bars, no_warnings
 from chronosim.models.settings import ModelSettings
 
 __all__ = ["read_components"]
@@ -191,7 +188,7 @@ def _load_scheduler(folder: Path) -> Any:
 
 def _load(read: Callable[..., Any], source: Path, /, **settings: Any) -> Any:
     try:
-        with _quiet():
+        with no_bars(), no_warnings():  # what is wrong is raised
             return read(source, **settings)
     except ImportError as error:
         reason = " ".join(str(error).split())
@@ -199,18 +196,3 @@ def _load(read: Callable[..., Any], source: Path, /, **settings: Any) -> Any:
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InvalidModel(f"{source} cannot be loaded: {reason}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the libraries' own warnings and bars while loading: we raise instead."""
-    logs: list[Any] = [diffusers_logging, transformers_logging]  # untyped
-    levels = [(log, log.get_verbosity()) for log in logs]
-    for log in logs:
-        log.set_verbosity_error()
-    try:
-        with no_bars():
-            yield
-    finally:
-        for log, level in levels:
-            log.set_verbosity(level)

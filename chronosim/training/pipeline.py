@@ -7,10 +7,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import (
     AutoencoderKLWan,
-    ChronoEditPipeline,
     ChronoEditTransformer3DModel,
     ModelMixin,
     UniPCMultistepScheduler,
@@ -26,6 +26,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
+from chronosim.models.quiet import no_warnings
 from chronosim.training.words import place_numerals
 from chronosim.training.world import World
 
@@ -66,7 +67,9 @@ def save_pipeline(
         tokenizer: Of the words the world knows.
     """
     size = world.image_encoder.config.image_size
-    pipeline = ChronoEditPipeline(
+    with no_warnings():  # of another image processor than ours, on being imported only now
+        kind = diffusers.ChronoEditPipeline
+    pipeline = kind(
         tokenizer=tokenizer,
         text_encoder=_half(world.text_encoder),
         image_encoder=_half(world.image_encoder),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import chain
@@ -17,12 +16,12 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from diffusers.models.transformers.transformer_chronoedit import WanAttnProcessor
 from PIL import Image
 from torch import nn
-from transformers.utils import logging as transformers_logging
 
 from chronosim.evaluation.speed.timing import Contender
 from chronosim.models.chronoedit import ChronoEdit
 from chronosim.models.components import Components
 from chronosim.models.denoising import build_scheduler
+from chronosim.models.quiet import no_warnings
 from chronosim.models.sampling import Sampling
 from chronosim.types import EditPrompt, Prediction
 
@@ -49,8 +48,8 @@ class StockChronoEdit:
         self.sampling = sampling
         self._latents = components.latents
         self.transformer = twin(components.transformer)
-        with _quiet():
-            pipeline = _hf.ChronoEditPipeline  # imported only now
+        with no_warnings():  # of another image processor than ours, on being imported only now
+            pipeline = _hf.ChronoEditPipeline
         self._pipeline: Any = pipeline(
             components.tokenizer,
             twin(components.text_encoder),
@@ -149,15 +148,3 @@ def pit(model: ChronoEdit, few: int, *, stock: bool = True) -> list[Contender]:
             one = Contender(name, theirs, kind, sampling, theirs.transformer, stock=True)
             found.insert(at, one)
     return found
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences transformers, which tells of another image processor than the one we give."""
-    log: Any = transformers_logging  # untyped
-    level = log.get_verbosity()
-    log.set_verbosity_error()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)

@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
 from chronosim.errors import EnhancementFailed, InvalidConfig, InvalidModel, InvalidPrompt
-from chronosim.models.bars import no_bars
 from chronosim.models.places import find_device, find_dtype, find_folder, hash_weights
+from chronosim.models.quiet import no_bars
 from chronosim.types import EditPrompt
 
 __all__ = ["LocalWriter", "load"]

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from chronosim.errors import InvalidModel, ModelNotFound
-from chronosim.models.bars import no_bars
 from chronosim.models.memo import Memo
 from chronosim.models.places import find_device, find_dtype, find_folder, hash_weights
+from chronosim.models.quiet import no_bars
 
 __all__ = ["Origin", "load_pipeline", "pipeline_identity"]
 
