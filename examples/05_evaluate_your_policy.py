@@ -19,7 +19,8 @@ from chronosim.frames import write_frame
 
 model = sys.argv[1] if len(sys.argv) > 1 else "nano"
 episodes = int(sys.argv[2]) if len(sys.argv) > 2 else 4
-only_outcomes = {"decode_trajectory": False} if model == "nano" else {}  # twice as fast
+# The same outcomes without the frames on the way, in two thirds of the time.
+only_outcomes = {"decode_trajectory": False} if model == "nano" else {}
 env = gym.make("chronosim/CarRacing-v0", model=model, horizon=8, **only_outcomes)
 
 

@@ -34,7 +34,8 @@ sizes = ["episodes=4", "workers=1"] if quick else ["episodes=150"]
 own = (f"--config-dir={mine}", "simulator=pendulum")
 run("record", *own, "steps=20", *sizes, "output=datasets/pendulum")
 
-# 2. Train small networks on it. start=nano would train ours instead, and teach them the new words.
+# 2. Train small networks on it. (start=nano trains ours on instead: it takes trajectories of 1 or 9
+# frames, and these have 5.)
 sizes = [f"{stage}.steps=1" for stage in ("stills", "clips", "carry", "world")] if quick else []
 run("train", "+scale=toy", *sizes, "dataset=datasets/pendulum", "output=runs/train/pendulum")
 

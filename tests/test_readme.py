@@ -34,8 +34,7 @@ def test_the_python_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # The promise steps with an action that is the reader's to choose.
-    names: dict[str, Any] = {"action": np.array([0.1, 0.2, 0.0], np.float32)}
+    names: dict[str, Any] = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     trajectory = names["info"]["trajectory"]

@@ -36,6 +36,7 @@ from chronosim.errors import InvalidConfig
 from chronosim.evaluation.evidence import Evidence
 from chronosim.evaluation.reporting.html import render
 from chronosim.evaluation.reporting.keeping import load_section, save_section
+from chronosim.evaluation.reporting.plots import check_plots
 from chronosim.evaluation.reporting.report import Report
 from chronosim.evaluation.reporting.section import Section
 from chronosim.evaluation.speed.machine import describe_machine, list_versions
@@ -50,8 +51,9 @@ def run(config: DictConfig) -> None:
     """Runs the command.
 
     Raises:
-        ChronosimError: A setting that cannot work, a missing simulator, or a model that fails.
+        ChronosimError: A setting that cannot work, a missing package, or a model that fails.
     """
+    check_plots()
     parts = make_parts(config)
     evidence = make_evidence(config)
     folder = _folder(config)

@@ -56,7 +56,7 @@ class Preset:
 
 
 _BASE = "nvidia/ChronoEdit-14B-Diffusers"
-# Section 1.7 of the dossier; the file lies in the base model's own repository.
+# The file lies in the base model's own repository.
 _DISTILL = Lora(f"{_BASE}/lora/chronoedit_distill_lora.safetensors")
 _UPSCALE = Lora(f"{_BASE}-Upscaler-Lora/upsample_lora_diffusers.safetensors")
 _SKETCH = Lora(f"{_BASE}-Paint-Brush-Lora/paintbrush_lora_diffusers.safetensors")

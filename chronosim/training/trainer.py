@@ -213,7 +213,7 @@ def _draw(folder: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        return  # the log is complete without its picture; matplotlib comes with the extra "train"
+        return  # the log is complete without its picture; matplotlib comes with the extra "plots"
     with (folder / "log.csv").open() as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     names = [name for name in rows[0] if name not in ("step", "seconds")]

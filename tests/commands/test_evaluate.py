@@ -1,5 +1,6 @@
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,15 @@ from chronosim.types import Observation, Prediction
 
 SMALL = ["windows=2", "others=1", "first_seed=8000000", "rollouts=2", "rollout_steps=2"]
 PARTS = "parts=[defects,fidelity,outcomes]"
+
+
+def test_missing_plots_are_named_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["evaluate", "model=echo", f"output={tmp_path / 'out'}"]) == 2
+    assert "pip install 'chronosim[plots]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_copying_scores_as_copy_last_frame_and_is_called_still(

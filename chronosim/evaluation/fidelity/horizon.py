@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.errors import MissingDependency
 from chronosim.evaluation.fidelity.curves import Curve, draw_curves, resample
 from chronosim.evaluation.fidelity.leaving import find_leaving, leaving_table, shares_lost
 from chronosim.evaluation.fidelity.measures import Measure, applicable
@@ -76,9 +75,9 @@ def horizon_section(
             *sets_table(sets),
         ),
         pictures=(
-            *_curves(measures, free, captions[0]),
+            _curves(measures, free, captions[0]),
             _rollout_picture(recordings, imagined, free["psnr"]),
-            *_curves(measures, led, captions[1]),
+            _curves(measures, led, captions[1]),
         ),
         values=finite(
             {
@@ -189,12 +188,9 @@ def _shown(steps: int) -> list[int]:
 
 def _curves(
     measures: Sequence[Measure], curves: Mapping[str, Mapping[str, Curve]], caption: str
-) -> tuple[Picture, ...]:
-    try:
-        drawn = draw_curves({measure.title: curves[measure.key] for measure in measures})
-    except MissingDependency:
-        return ()  # the table says the same
-    return (Picture(drawn, f"{caption} Bands: 95%, by resampling the episodes."),)
+) -> Picture:
+    drawn = draw_curves({measure.title: curves[measure.key] for measure in measures})
+    return Picture(drawn, f"{caption} Bands: 95%, by resampling the episodes.")
 
 
 def _rollout_picture(

@@ -7,9 +7,18 @@ from typing import Any
 
 from chronosim.errors import MissingDependency
 
-__all__ = ["new_figure", "to_png"]
+__all__ = ["check_plots", "new_figure", "to_png"]
 
 _DPI = 120
+
+
+def check_plots() -> None:
+    """Makes sure that plots can be drawn, before hours are spent on what they are to show.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    new_figure(1, 1)
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -21,7 +30,7 @@ def new_figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure  # here: only who draws needs it
     except ImportError as error:
-        raise MissingDependency("plots need matplotlib: pip install 'chronosim[train]'") from error
+        raise MissingDependency("plots need matplotlib: pip install 'chronosim[plots]'") from error
     return Figure(figsize=(width, height), layout="constrained")
 
 
