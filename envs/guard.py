@@ -165,5 +165,5 @@ def _read(path: Path) -> DriftGuard:
             float(arrays["limit"]),
             str(arrays["about"]),
         )
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile) as error:
         raise InvalidConfig(f"{path} is no guard: {error}") from error

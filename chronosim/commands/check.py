@@ -33,6 +33,8 @@ from chronosim.types import EditPrompt, Observation
 
 __all__ = ["run"]
 
+_DRAWS = 100  # until two prompts differ
+
 
 def run(config: DictConfig) -> int:
     """Runs the command.
@@ -67,12 +69,21 @@ def run(config: DictConfig) -> int:
 
 
 def _prompts(scenario: Scenario, prompter: Prompter, number: int, seed: int) -> list[EditPrompt]:
+    """Beginnings of episodes with random actions, the second of which says what the first does not.
+
+    Few choices are drawn alike by chance, and nobody can tell by them whether words are heard.
+    """
     space = prompter.action_space
     space.seed(seed)
-    prompts = []
+    prompts: list[EditPrompt] = []
     for index in range(number):
         frame, values = scenario.begin(np.random.default_rng(seed + index))
-        text, _ = prompter(Observation(frame, prompter.begin(values)), space.sample())
+        observation = Observation(frame, prompter.begin(values))
+        text, _ = prompter(observation, space.sample())
+        for _ in range(_DRAWS if index == 1 else 0):
+            if text != prompts[0].text:
+                break
+            text, _ = prompter(observation, space.sample())
         prompts.append(EditPrompt(frame, text, seed + index))
     return prompts
 

@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from chronosim.commands.evidence import make_evidence
 from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
-from chronosim.commands.parts import Part, make_parts
+from chronosim.commands.parts import REPORTED, Part, make_parts
 from chronosim.commands.terminal import faint
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.evidence import Evidence
@@ -38,7 +38,6 @@ from chronosim.evaluation.reporting.html import render
 from chronosim.evaluation.reporting.keeping import load_section, save_section
 from chronosim.evaluation.reporting.plots import check_plots
 from chronosim.evaluation.reporting.report import Report
-from chronosim.evaluation.reporting.section import Section
 from chronosim.evaluation.speed.machine import describe_machine, list_versions
 
 __all__ = ["run"]
@@ -61,8 +60,9 @@ def run(config: DictConfig) -> None:
         with FileLock(folder / ".lock", timeout=0):
             evidence.folder = folder
             _check_model(folder, evidence.simulator.model.identity)
-            sections = tuple(_section(evidence, name, part) for name, part in parts.items())
-            report = _report(config, evidence, sections)
+            for name, part in parts.items():
+                _finish(evidence, name, part)
+            report = _report(config, evidence)
             _save(folder, report)
     except Timeout as error:
         raise InvalidConfig(f"another evaluation is writing to {folder}: wait for it") from error
@@ -93,17 +93,21 @@ def _check_model(folder: Path, identity: Mapping[str, Any]) -> None:
         )
 
 
-def _section(evidence: Evidence, name: str, part: Part) -> Section:
-    """Computes a part, or takes what an earlier run kept of it."""
-    kept = evidence.folder / "parts"
-    section = load_section(kept, name)
-    if section is None:
-        section = part(evidence)
-        save_section(kept, section)
-    return section
+def _finish(evidence: Evidence, name: str, part: Part) -> None:
+    """Computes a part, unless an earlier run has kept it."""
+    kept = _kept(evidence)
+    if load_section(kept, name) is None:
+        save_section(kept, part(evidence))
 
 
-def _report(config: DictConfig, evidence: Evidence, sections: tuple[Section, ...]) -> Report:
+def _kept(evidence: Evidence) -> Path:
+    return evidence.folder / "parts"
+
+
+def _report(config: DictConfig, evidence: Evidence) -> Report:
+    """Everything that is known by now, also from earlier runs that were asked for other parts."""
+    known = (load_section(_kept(evidence), name) for name in REPORTED)
+    sections = tuple(section for section in known if section is not None)
     source, identity = evidence.source, dict(evidence.simulator.model.identity)
     settings = OmegaConf.to_container(config, resolve=True)
     assert isinstance(settings, dict)

@@ -17,6 +17,7 @@ Examples:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from chronosim.commands.settings import whole_number
 from chronosim.envs.guard import DriftGuard
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.alarms import Alarms, count_alarms
+from chronosim.evaluation.alarms import Alarms, count_alarms, count_cut
 from chronosim.evaluation.outcomes.predictions import Autoencoding, see_through
 from chronosim.evaluation.reporting.section import Table
 from chronosim.models.loading import load
@@ -53,10 +54,19 @@ def run(config: DictConfig) -> None:
     """
     limit, false_alarms = whole_number(config, "episodes", 4), _share(config)
     output = Path("guard.npz") if config.output is None else output_path(config)
-    check_free(output, config.force)
+    if output.suffix != ".npz":
+        raise InvalidConfig(f"a guard is an .npz with a .json beside it: not output={output}")
+    for path in (output, output.with_suffix(".json")):
+        check_free(path, config.force)
     model = None if config.through is None else _autoencoding(str(config.through))
     episodes = _read(str(config.path), limit)
-    quarter = len(episodes) // 4
+    quarter, wanted = len(episodes) // 4, math.ceil(1 / false_alarms)
+    if quarter < wanted:
+        raise InvalidConfig(
+            f"{len(episodes)} episodes are too few: a quarter of them sets the limit, and false "
+            f"alarms in {false_alarms:.1%} of those can be shown from {4 * wanted} episodes on; "
+            "give more, or allow more with false_alarms="
+        )
     learnt, held_out = episodes[: -2 * quarter], episodes[-2 * quarter : -quarter]
     about = (
         f"true frames of {config.path}: {len(learnt)} episodes to learn from, {len(held_out)} for "
@@ -68,7 +78,8 @@ def run(config: DictConfig) -> None:
     guard = DriftGuard.fit(learnt, held_out, false_alarms=false_alarms, about=about)
     others = [] if config.strangers is None else _read(str(config.strangers), _STRANGERS)
     strangers = [frame for episode in others for frame in episode if frame.shape[:2] == guard.size]
-    found = count_alarms(guard, episodes[-quarter:], strangers)
+    judged = episodes[-quarter:]
+    found = [count_cut(guard, judged), *count_alarms(guard, judged, strangers)]
     guard.save(output)
     values = {"limit": guard.limit, "about": about, "alarms": [_values(each) for each in found]}
     output.with_suffix(".json").write_text(json.dumps(values, indent=2) + "\n")
@@ -99,12 +110,12 @@ def _both(model: Autoencoding, before: Frame, after: Frame) -> tuple[Frame, Fram
 
 
 def _read(path: str, most: int) -> list[Film]:
-    places = list_episodes(path)
-    if len(places) < 4:
-        raise InvalidConfig(f"a guard needs at least 4 episodes of {path}, not {len(places)}")
-    spread = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
+    episodes = [reader for reader in map(EpisodeReader, list_episodes(path)) if reader.steps]
+    if len(episodes) < 4:
+        raise InvalidConfig(f"a guard needs at least 4 episodes of {path}, not {len(episodes)}")
+    spread = np.linspace(0, len(episodes) - 1, min(most, len(episodes))).round().astype(int)
     return [
-        np.asarray(EpisodeReader(places[index]).frames[:])
+        np.asarray(episodes[index].frames[:])
         for index in tqdm(spread, f"reading {path}", unit="episode")
     ]
 
@@ -117,20 +128,21 @@ def _share(config: DictConfig) -> float:
 
 
 def _values(each: Alarms) -> dict[str, Any]:
-    return {"kind": each.kind, "alarms": each.alarms, "frames": each.frames, "share": each.share}
+    return {"kind": each.kind, "alarms": each.alarms, "of": each.of, "share": each.share}
 
 
 def _table(found: Sequence[Alarms], episodes: int) -> Table:
     rows = tuple(
         (
             each.kind,
-            f"{each.alarms} of {each.frames}",
+            f"{each.alarms} of {each.of}",
             f"{each.share:.1%} ({each.interval[0]:.1%} to {each.interval[1]:.1%})",
         )
         for each in found
     )
     caption = (
-        f"Frames called lost, of {episodes} episodes that the guard never saw: alarms on true "
-        "frames are false, and what is missing to 100% below them are misses."
+        f"What was called lost, of {episodes} episodes that the guard never saw. Alarms on what is "
+        "true are false; one cuts an episode, and those of one episode come together, so that the "
+        "interval over frames is too narrow. What is missing to 100% below them are misses."
     )
-    return Table(("frames", "called lost", "share (95%)"), rows, caption)
+    return Table(("what", "called lost", "share (95%)"), rows, caption)

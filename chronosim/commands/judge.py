@@ -5,7 +5,8 @@ the columns before, prompt and after. PSNR, SSIM and sharpness need nothing. CLI
 a CLIP by name or folder, LPIPS torchvision's AlexNet by path; what is not given is left out. A
 vision-language model behind any OpenAI-compatible endpoint gives marks from 1 to 5 on PBench-Edit's
 three axes: whether what was asked for was done, whether all else stayed itself, whether the outcome
-looks real. Every edit's grades are kept as they come: a run that was broken off goes on.
+looks real. Every edit's grades are kept as they come: a run that was broken off goes on, and what
+has changed by then is graded anew.
 
 Examples:
     chronosim judge edits/
@@ -47,14 +48,17 @@ def run(config: DictConfig) -> None:
     graders = _graders(config)
     folder = _folder(config)
     kept = folder / "grades.jsonl"
-    known = _load(kept)
+    known, grades = _load(kept), []
     with kept.open("a", encoding="utf-8") as file:
         for edit in tqdm(edits, "judging", unit="edit"):
-            if edit.name not in known:
-                known[edit.name] = grade(edit, graders)
-                file.write(json.dumps({"name": edit.name, "grades": known[edit.name]}) + "\n")
+            edited = edit.fingerprint
+            if edited not in known:
+                known[edited] = grade(edit, graders)
+                line = {"edit": edited, "name": edit.name, "grades": known[edited]}
+                file.write(json.dumps(line) + "\n")
                 file.flush()
-    section = editing_section(edits, [known[edit.name] for edit in edits], graders)
+            grades.append(known[edited])
+    section = editing_section(edits, grades, graders)
     results = {**section.values, "versions": list_versions()}
     (folder / "results.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
     text = "\n\n".join(table.markdown() for table in section.tables)
@@ -90,9 +94,9 @@ def _folder(config: DictConfig) -> Path:
 
 
 def _load(path: Path) -> dict[str, Mapping[str, Any]]:
-    """The grades of an earlier run; a line that it was killed at is made anew."""
+    """The grades of an earlier run, by what was graded; a line it was killed at is made anew."""
     if not path.is_file():
         return {}
     whole = [line for line in path.read_text(encoding="utf-8").splitlines(True) if line[-1] == "\n"]
     path.write_text("".join(whole), encoding="utf-8")
-    return {each["name"]: each["grades"] for each in map(json.loads, whole)}
+    return {each["edit"]: each["grades"] for each in map(json.loads, whole)}

@@ -67,7 +67,8 @@ def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...])
     Args:
         config: The run's settings; it has a `seed`.
         folder: Where the results shall be.
-        may_differ: Names of the settings that need not be alike.
+        may_differ: Names of the settings that need not be alike; where `seed` is one of them, what
+            follows the seed follows it.
 
     Returns:
         False where there is nothing yet.
@@ -84,8 +85,8 @@ def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...])
         )
     theirs = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     assert isinstance(theirs, dict)
-    alike = OmegaConf.merge(config, {"seed": theirs.get("seed", config.seed)})
-    ours = OmegaConf.to_container(alike, resolve=True)  # what follows the seed follows theirs
+    seed = theirs.get("seed", config.seed) if "seed" in may_differ else config.seed
+    ours = OmegaConf.to_container(OmegaConf.merge(config, {"seed": seed}), resolve=True)
     assert isinstance(ours, dict)
     for name in sorted(set(theirs) | set(ours)):
         if name not in may_differ and theirs.get(name) != ours.get(name):

@@ -18,13 +18,16 @@ from chronosim.evaluation.reporting.section import Section
 from chronosim.metrics.distribution import load_i3d, load_inception
 from chronosim.metrics.perceptual import load_alexnet
 
-__all__ = ["NAMES", "Part", "make_parts"]
+__all__ = ["NAMES", "REPORTED", "Part", "make_parts"]
 
 Part = Callable[[Evidence], Section]
 """Makes a section of the evidence."""
 
 NAMES = ("outcomes", "fidelity", "following", "ranking", "defects", "diagnosis")
-"""All parts, in the order of the report."""
+"""All parts that can be asked for, in the order of the report."""
+
+REPORTED = (*NAMES, "moved")
+"""All sections of a report, in its order; what moves the ranking follows from two parts."""
 
 _DEFAULT = ("outcomes", "fidelity", "following", "defects")  # those that take minutes
 
@@ -42,9 +45,13 @@ def make_parts(config: DictConfig) -> dict[str, Part]:
         "following": _following,
         "ranking": _ranking,
         "defects": lambda config: parts.defects,
-        "diagnosis": _diagnosis,
+        "diagnosis": lambda config: parts.diagnosis,
+        "moved": lambda config: partial(parts.moved, contest=_contest(config)),
     }
-    return {name: makers[name](config) for name in _names(config)}
+    names = _names(config)
+    if {"ranking", "diagnosis"} <= set(names):
+        names = (*names, "moved")
+    return {name: makers[name](config) for name in names}
 
 
 def _names(config: DictConfig) -> tuple[str, ...]:
@@ -93,12 +100,6 @@ def _following(config: DictConfig) -> Part:
 
 def _ranking(config: DictConfig) -> Part:
     return partial(parts.ranked, contest=_contest(config))
-
-
-def _diagnosis(config: DictConfig) -> Part:
-    """Rankings take long: they are looked into only where one is asked for."""
-    asked = "ranking" in _names(config)
-    return partial(parts.diagnosis, contest=_contest(config) if asked else None)
 
 
 def _contest(config: DictConfig) -> Callable[[Evidence], Contest]:

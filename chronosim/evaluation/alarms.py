@@ -13,34 +13,34 @@ from chronosim.envs.guard import DriftGuard
 from chronosim.evaluation.outcomes.scores import wilson_interval
 from chronosim.types import Frame
 
-__all__ = ["BREAKS", "Alarms", "count_alarms"]
+__all__ = ["BREAKS", "Alarms", "count_alarms", "count_cut"]
 
 Frames = UInt8[np.ndarray, "_ height width 3"]
 
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """How often a guard called a frame lost.
+    """How often a guard called a frame, or an episode, lost.
 
     Attributes:
-        kind: What the frames were.
+        kind: What was looked at.
         alarms: How many were called lost.
-        frames: Of how many.
+        of: Of how many.
     """
 
     kind: str
     alarms: int
-    frames: int
+    of: int
 
     @property
     def share(self) -> float:
         """0 to 1."""
-        return self.alarms / self.frames
+        return self.alarms / self.of
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The share's 95% Wilson interval, as if frames were independent."""
-        return wilson_interval(self.alarms, self.frames)
+        """The share's 95% Wilson interval, as if all were independent."""
+        return wilson_interval(self.alarms, self.of)
 
 
 def count_alarms(
@@ -68,6 +68,17 @@ def count_alarms(
         rng = np.random.default_rng(0)
         found.append(_count(guard, kind, [spoil(true[index], rng) for index in spread]))
     return [*found, *([_count(guard, "another world", strangers)] if len(strangers) else [])]
+
+
+def count_cut(guard: DriftGuard, episodes: Sequence[Frames]) -> Alarms:
+    """Counts the true episodes that a guard would cut: those with an alarm on any frame.
+
+    Args:
+        guard: What is judged; its limit was set by such episodes.
+        episodes: True frames that it was not calibrated on.
+    """
+    cut = sum(any(guard(frame) is not None for frame in episode) for episode in episodes)
+    return Alarms("true episodes, cut somewhere", cut, len(episodes))
 
 
 def _count(guard: DriftGuard, kind: str, frames: Sequence[Frame]) -> Alarms:

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from chronosim.evaluation.diagnosis.diagnose import diagnose
+from chronosim.evaluation.diagnosis.rankings import move_ranking, moved_section
 from chronosim.evaluation.evidence import Evidence, Frames
 from chronosim.evaluation.fidelity.horizon import horizon_section
 from chronosim.evaluation.fidelity.sets import Networks
@@ -27,7 +28,7 @@ from chronosim.evaluation.truth.reference import Policy
 from chronosim.evaluation.truth.sources import Simulated
 from chronosim.protocols import Scenario
 
-__all__ = ["contest", "defects", "diagnosis", "fidelity", "followed", "outcomes", "ranked"]
+__all__ = ["contest", "defects", "diagnosis", "fidelity", "followed", "moved", "outcomes", "ranked"]
 
 # Seeds of the reference simulator, away from those of moments and episodes, and from each other.
 _PROBE_SEEDS, _RANKING_SEEDS = 500_000, 600_000
@@ -129,8 +130,14 @@ def ranked(evidence: Evidence, contest: Callable[[Evidence], Contest]) -> Sectio
     return rank(contest(evidence), evidence.quick, seed=evidence.seed)
 
 
-def diagnosis(evidence: Evidence, contest: Callable[[Evidence], Contest] | None = None) -> Section:
-    """What limits the model, by experiment; what moves the ranking, if there is one."""
+def moved(evidence: Evidence, contest: Callable[[Evidence], Contest]) -> Section:
+    """What moves the ranking, by experiment."""
+    held = contest(evidence)
+    return moved_section(move_ranking(held, evidence.quick, seed=evidence.seed), held)
+
+
+def diagnosis(evidence: Evidence) -> Section:
+    """What limits the model, by experiment."""
     count = min(_DIAGNOSED, len(evidence.recordings))
     steps = len(evidence.recordings[0].actions)
 
@@ -144,6 +151,5 @@ def diagnosis(evidence: Evidence, contest: Callable[[Evidence], Contest] | None 
         [frames[:count] for frames in evidence.imagined],
         [frames[:count] for frames in evidence.taught],
         seed=evidence.seed,
-        contest=None if contest is None else contest(evidence),
         progress=progress,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Float64, UInt8
 
-__all__ = ["psnr", "squared_error"]
+__all__ = ["finite_psnr", "psnr", "squared_error"]
 
 
 def squared_error(a: UInt8[np.ndarray, "*shape"], b: UInt8[np.ndarray, "*shape"]) -> float:
@@ -18,3 +18,11 @@ def squared_error(a: UInt8[np.ndarray, "*shape"], b: UInt8[np.ndarray, "*shape"]
 def psnr(error: float) -> float:
     """Peak signal-to-noise ratio of a mean squared error, dB; infinite for 0."""
     return 10 * math.log10(255.0**2 / error) if error else math.inf
+
+
+def finite_psnr(error: Float[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
+    """PSNR of mean squared errors where it is averaged or subtracted, dB.
+
+    No error counts as one of 1e-6: 108 dB, not infinity.
+    """
+    return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-6)), np.float64)

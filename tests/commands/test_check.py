@@ -44,6 +44,28 @@ def test_a_model_that_conforms_passes(
     assert "outcome alone, which is legal" in " ".join(printed.split())
 
 
+def test_two_choices_are_not_asked_for_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[str] = set()
+
+    def listen(self: EchoModel, prompts: Any) -> list[Prediction]:
+        asked.update(prompt.text for prompt in prompts)
+        return [Prediction(prompt.frame[None]) for prompt in prompts]
+
+    monkeypatch.setattr(EchoModel, "predict", listen)
+    words = [
+        "prompter=values",
+        "+prompter.action={way:[left,right]}",
+        "prompter.template=Go {way}.",
+    ]
+    for seed in range(5):
+        asked.clear()
+        settings = [*words, "prompter.seconds_per_step=1", f"seed={seed}"]
+        assert main(["check", *QUICK, *settings, f"output={tmp_path / str(seed)}"]) == 1
+        assert asked == {"Go left.", "Go right."}
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

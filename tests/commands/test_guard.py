@@ -39,9 +39,11 @@ def test_a_guard_is_made_and_judged(tmp_path: Path, capsys: pytest.CaptureFixtur
     found = {
         each["kind"]: each for each in json.loads((tmp_path / "mine.json").read_text())["alarms"]
     }
-    assert found["true frames"]["frames"] == 105
+    assert found["true frames"]["of"] == 105
     assert found["true frames"]["share"] < 0.1
-    assert found["another world"] == found["another world"] | {"share": 1.0, "frames": 84}
+    assert found["another world"] == found["another world"] | {"share": 1.0, "of": 84}
+    cut = found["true episodes, cut somewhere"]
+    assert (cut["of"], cut["alarms"] <= found["true frames"]["alarms"]) == (5, True)
     assert found["blank"]["share"] == 1.0
     assert "noise of 20 grey levels" in capsys.readouterr().out
     assert main(command) == 2
@@ -53,6 +55,32 @@ def test_too_little_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["guard", str(tmp_path / "world"), f"output={tmp_path / 'mine.npz'}"]) == 2
     assert "a guard needs at least 4 episodes" in capsys.readouterr().err
     assert not (tmp_path / "mine.npz").exists()
+
+
+def test_what_lies_beside_a_guard_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_world(tmp_path / "world", 20, [1, 0.6, 0.3])
+    command = ["guard", str(tmp_path / "world"), "false_alarms=0.2"]
+    (tmp_path / "mine.json").write_text("of somebody else")
+    assert main([*command, f"output={tmp_path / 'mine.npz'}"]) == 2
+    assert "mine.json exists already" in capsys.readouterr().err
+    assert (tmp_path / "mine.json").read_text() == "of somebody else"
+    assert main([*command, f"output={tmp_path / 'other.json'}"]) == 2
+    assert "a guard is an .npz with a .json beside it" in capsys.readouterr().err
+    assert main([*command[:2], f"output={tmp_path / 'few.npz'}"]) == 2
+    assert "20 episodes are too few" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.json", "world"]
+
+
+def test_an_episode_that_never_began_counts_for_nothing(tmp_path: Path) -> None:
+    write_world(tmp_path / "world", 20, [1, 0.6, 0.3])
+    first = EpisodeReader(tmp_path / "world" / "0000000").observation(0)
+    with EpisodeWriter(tmp_path / "world" / "0000020", first, {"seed": 20}):
+        pass
+    out = tmp_path / "mine.npz"
+    assert main(["guard", str(tmp_path / "world"), "false_alarms=0.2", f"output={out}"]) == 0
+    assert "10 episodes to learn from, 5 for the limit" in load_guard(out).about
 
 
 def test_what_a_model_makes_of_true_frames_is_not_lost(

@@ -74,6 +74,29 @@ def test_a_judge_is_asked_once_for_each_edit_and_axis(
     assert "judge: coherence, 1 to 5" in capsys.readouterr().out
 
 
+def test_what_has_changed_is_graded_anew(edits: Path, tmp_path: Path) -> None:
+    out, table = tmp_path / "out", edits / "edits.csv"
+    smaller = "smaller.before.png,Close the door.,smaller.after.png"
+    table.write_text(f"before,prompt,after\n{smaller}\n")
+    assert main(["judge", str(table), f"output={out}"]) == 0
+    [first] = json.loads((out / "results.json").read_text())["edits"]
+    same = "same.before.png,Close the door.,same.after.png"
+    table.write_text(f"before,prompt,after\n{same}\n{smaller}\n")
+    assert main(["judge", str(table), f"output={out}"]) == 0
+    above, below = json.loads((out / "results.json").read_text())["edits"]
+    assert (above["psnr"], below["psnr"]) == (None, first["psnr"])
+    assert len((out / "grades.jsonl").read_text().splitlines()) == 2, "what was known is kept"
+
+
+def test_another_seed_is_another_run(
+    edits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["judge", str(edits), f"output={tmp_path / 'out'}"]
+    assert main(command) == 0
+    assert main([*command, "seed=1"]) == 2
+    assert "was made with seed=0, not 1" in capsys.readouterr().err
+
+
 def test_what_cannot_be_had_is_one_sentence(
     edits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

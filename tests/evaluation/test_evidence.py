@@ -1,17 +1,19 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
 from chronosim.evaluation.evidence import Evidence
 from chronosim.evaluation.outcomes.outcomes import Setting
 from chronosim.evaluation.truth.sources import AsLogged, Recorded, Simulated
 from chronosim.simulator import Simulator, noise_seed
+from chronosim.types import Prediction
 
 
 class Nothing:
@@ -109,5 +111,15 @@ def test_recorded_episodes_are_judged_by_their_words(
         assert len(moment.others) == 0
     last = np.stack([recording.observations[-1].frame for recording in evidence.recordings])
     np.testing.assert_array_equal(evidence.imagined[-1], last)
+    first = EpisodeReader(episodes[0]).observation(0)
+    smaller = tmp_path / "smaller"
+    with EpisodeWriter(smaller, replace(first, frame=first.frame[:8]), {}) as writer:
+        for step in range(3):
+            last_step = EpisodeReader(episodes[0]).step(step)
+            after = replace(last_step.after, frame=last_step.after.frame[:8])
+            few = Prediction(last_step.prediction.trajectory[:, :8])
+            writer.append(replace(last_step, after=after, prediction=few))
+    with pytest.raises(InvalidConfig, match=r"has 24 x 24, but .*smaller 8 x 24"):
+        Recorded("mine", [*episodes, smaller], windows=100, rollouts=10, steps=3)
     with pytest.raises(InvalidConfig, match="rollout_steps=9 steps; the longest has 3"):
         Recorded("mine", episodes, windows=100, rollouts=10, steps=9)

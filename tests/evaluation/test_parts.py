@@ -45,11 +45,11 @@ def three(evidence: Evidence) -> list[Contestant]:
 
 def test_the_ranking_is_looked_into_where_there_is_one(evidence: Evidence) -> None:
     contest = partial(parts.contest, contestants=three(evidence), scorer=_SCORER, **_SETTINGS)
-    ranked, diagnosis = parts.ranked(evidence, contest), parts.diagnosis(evidence, contest)
+    ranked, moved = parts.ranked(evidence, contest), parts.moved(evidence, contest)
     assert set(ranked.values["policies"]) == {"a", "b", "c"}
-    assert "The ranking moves most by" in diagnosis.verdict
-    assert "3 policies from 2 starts" in diagnosis.tables[-1].caption
-    assert "noise" in diagnosis.values["ranking"]
+    assert "it moves most by" in moved.verdict
+    assert "3 policies from 2 starts" in moved.tables[0].caption
+    assert "noise" in moved.values["ranking"]
 
 
 def test_other_seeds_are_for_the_probe_and_for_the_ranking(

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from chronosim.metrics.pixels import psnr, squared_error
+from chronosim.metrics.pixels import finite_psnr, psnr, squared_error
 
 
 def test_known_values() -> None:
@@ -12,6 +12,7 @@ def test_known_values() -> None:
     assert psnr(squared_error(black, grey)) == pytest.approx(20.17, abs=0.01)
     assert psnr(255**2) == 0
     assert psnr(0) == math.inf
+    np.testing.assert_allclose(finite_psnr(np.array([625.0, 0.0])), [20.17, 108.13], atol=0.01)
 
 
 def test_differences_do_not_wrap_around() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from chronosim.evaluation.truth.recordings import Recording
-from chronosim.metrics.pixels import psnr, squared_error
+from chronosim.metrics.pixels import finite_psnr, squared_error
 
 __all__ = ["Coverage", "cover"]
 
@@ -115,7 +115,6 @@ def _far(
 
 def _split(errors: Float64[np.ndarray, "steps episodes"], far: np.ndarray) -> tuple[float, float]:
     def mean(among: np.ndarray) -> float:
-        error = float((errors[among] if among.any() else errors).mean())
-        return psnr(max(error, 1e-6))  # a perfect model: 108 dB, not infinity
+        return float(finite_psnr((errors[among] if among.any() else errors).mean()))
 
     return mean(~far), mean(far)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 
 from chronosim.evaluation.diagnosis.coverage import Coverage, cover
 from chronosim.evaluation.diagnosis.experiments import experiments, round_trips, step_errors
-from chronosim.evaluation.diagnosis.rankings import move_ranking, moved_table
 from chronosim.evaluation.outcomes.predictions import Autoencoding
-from chronosim.evaluation.ranking.contest import Contest
 from chronosim.evaluation.reporting.finite import finite
 from chronosim.evaluation.reporting.section import Section, Table
 from chronosim.evaluation.truth.recordings import Recording
+from chronosim.metrics.pixels import finite_psnr
 from chronosim.simulator import Simulator
 
 __all__ = ["diagnose"]
@@ -54,7 +53,6 @@ def diagnose(
     taught: Sequence[Frames],
     *,
     seed: int,
-    contest: Contest | None = None,
     progress: Callable[[Iterable[Frames], str], Iterable[Frames]] = lambda steps, name: steps,
 ) -> Section:
     """Runs every experiment that the model and its prompter allow.
@@ -65,14 +63,13 @@ def diagnose(
         imagined: The model's frames after each step, fed on its own, as `roll_out` gives them.
         taught: The same, shown the truth before each step, as `teach` gives them.
         seed: Of the noise of both.
-        contest: Whose ranking is looked into as well; None: no ranking is.
         progress: Wraps the steps of each experiment, told its name.
 
     Returns:
-        The squared error taken apart, and tables of changes ordered by effect.
+        The squared error taken apart, and a table of changes ordered by effect.
 
     Raises:
-        ChronosimError: As the model, and what takes part in the contest.
+        ChronosimError: As the model.
     """
     errors = {
         "free-running": step_errors(recordings, imagined),
@@ -95,20 +92,7 @@ def diagnose(
             experiment.changed, changed, errors[experiment.against], experiment.against
         )
     coverage = cover(recordings, errors["teacher-forced"])
-    section = _section(_take_apart(errors), effects, coverage, errors["free-running"].shape)
-    return section if contest is None else _with_ranking(section, contest, simulator, seed)
-
-
-def _with_ranking(section: Section, contest: Contest, simulator: Simulator, seed: int) -> Section:
-    moved = move_ranking(contest, simulator, seed=seed)
-    most = moved[1]
-    verdict = f"{section.verdict} The ranking moves most by: {most.changed} ({most.gain.signed})."
-    return replace(
-        section,
-        verdict=verdict,
-        tables=(*section.tables, moved_table(moved, contest)),
-        values=finite({**section.values, "ranking": {one.name: asdict(one) for one in moved}}),
-    )
+    return _section(_take_apart(errors), effects, coverage, errors["free-running"].shape)
 
 
 def _take_apart(errors: Mapping[str, Errors]) -> dict[str, _Part]:
@@ -130,7 +114,7 @@ def _take_apart(errors: Mapping[str, Errors]) -> dict[str, _Part]:
 
 
 def _effect(changed: str, errors: Errors, unchanged: Errors, against: str) -> _Effect:
-    ours, theirs = _decibels(_resampled(errors)), _decibels(_resampled(unchanged))
+    ours, theirs = finite_psnr(_resampled(errors)), finite_psnr(_resampled(unchanged))
     gains = ours - theirs
     low, high = np.percentile(gains[1:], (2.5, 97.5))
     return _Effect(changed, against, float(ours[0]), float(gains[0]), float(low), float(high))
@@ -207,8 +191,3 @@ def _resampled(errors: Errors) -> Float64[np.ndarray, " draws"]:
     each = errors.mean(axis=0)
     draws = np.random.default_rng(0).integers(0, len(each), (_RESAMPLES, len(each)))
     return np.concatenate([[each.mean()], each[draws].mean(axis=1)])
-
-
-def _decibels(error: Float64[np.ndarray, " draws"]) -> Float64[np.ndarray, " draws"]:
-    """PSNR; of a perfect model 108 dB, not infinity."""
-    return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-6)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,12 @@ from chronosim.evaluation.ranking.statistics import (
     percentiles,
 )
 from chronosim.evaluation.ranking.tournament import hold
-from chronosim.evaluation.reporting.section import Table
+from chronosim.evaluation.reporting.finite import finite
+from chronosim.evaluation.reporting.section import Section, Table
 from chronosim.simulator import Simulator
 from chronosim.types import Prediction
 
-__all__ = ["Moved", "move_ranking", "moved_table"]
+__all__ = ["Moved", "move_ranking", "moved_section"]
 
 Scores = Float[np.ndarray, "policies starts"]
 _Play = Callable[[Contestant, Sequence[Start]], Iterator[list[Played]]]
@@ -86,8 +87,22 @@ def move_ranking(contest: Contest, simulator: Simulator, *, seed: int) -> list[M
     return [found[0], *sorted(found[1:], key=lambda one: -np.nan_to_num(abs(one.gain.value)))]
 
 
-def moved_table(moved: Sequence[Moved], contest: Contest) -> Table:
+def moved_section(moved: Sequence[Moved], contest: Contest) -> Section:
     """Lays the rankings out, each beside the one in which nothing is changed."""
+    unchanged, most = moved[0], moved[1]
+    return Section(
+        name="moved",
+        title="What moves the ranking",
+        verdict=(
+            f"From these starts policies rank with a Pearson of {unchanged.pearson:.2f}; it moves "
+            f"most by {most.gain.signed}: {most.changed}."
+        ),
+        tables=(_table(moved, contest),),
+        values=finite({"ranking": {one.name: asdict(one) for one in moved}}),
+    )
+
+
+def _table(moved: Sequence[Moved], contest: Contest) -> Table:
     rows = [
         (one.name, one.changed, f"{one.pearson:.2f}", one.gain.signed, f"{one.mmrv:.2f}")
         for one in moved
@@ -95,9 +110,8 @@ def moved_table(moved: Sequence[Moved], contest: Contest) -> Table:
     return Table(
         ("experiment", "what was changed, alone", "Pearson", "moves it by (95%)", "MMRV"),
         tuple(rows),
-        f"What moves the ranking: {len(contest.contestants)} policies from "
-        f"{min(_STARTS, contest.starts)} starts, {contest.horizon} held actions; intervals over "
-        "policies and starts.",
+        f"{len(contest.contestants)} policies from {min(_STARTS, contest.starts)} starts, "
+        f"{contest.horizon} held actions; intervals over policies and starts.",
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.errors import InvalidConfig
+from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.frames import read_frame
 from chronosim.types import Frame
 
@@ -43,6 +46,20 @@ class Edit:
             InvalidFrame: One cannot be read.
         """
         return read_frame(self.before), read_frame(self.after)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the words and of both files: what is changed has to be graded anew.
+
+        Raises:
+            InvalidFrame: A file cannot be read.
+        """
+        try:
+            parts = [self.before.read_bytes(), self.text.encode(), self.after.read_bytes()]
+        except OSError as error:
+            raise InvalidFrame(f"the edit {self.name} cannot be read: {error}") from error
+        digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+        return hashlib.sha256(digests).hexdigest()
 
 
 def find_edits(path: str | Path) -> list[Edit]:
@@ -89,7 +106,9 @@ def _complete(folder: Path, name: str) -> Edit:
 
 def _frame(folder: Path, name: str, which: str) -> Path:
     found = [
-        file for file in sorted(folder.glob(f"{name}.{which}.*")) if file.suffix.lower() in _KINDS
+        file
+        for file in sorted(folder.glob(f"{escape(name)}.{which}.*"))
+        if file.suffix.lower() in _KINDS
     ]
     if len(found) != 1:
         raise InvalidConfig(
@@ -100,24 +119,27 @@ def _frame(folder: Path, name: str, which: str) -> Path:
 
 
 def _text(path: Path) -> str:
-    text = path.read_text(encoding="utf-8").strip()
+    text = _utf8(path).strip()
     if not text:
         raise InvalidConfig(f"{path} is empty: it holds an edit in words")
     return text
 
 
+def _utf8(path: Path) -> str:
+    """What a file says; a mark at its beginning, as Excel writes one, is none of it."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidConfig(f"{path} is not text in UTF-8 ({error}): save it so") from error
+
+
 def _rows(path: Path) -> Iterator[Edit]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InvalidConfig(
-                f"{path} has no column {missing[0]!r}; it needs: {', '.join(_COLUMNS)}"
-            )
-        for number, row in enumerate(reader, 1):
-            before, text, after = (str(row[name] or "").strip() for name in _COLUMNS)
-            if not (before and text and after):
-                raise InvalidConfig(
-                    f"row {number} of {path} is not whole: {before}, {text}, {after}"
-                )
-            yield Edit(f"{number:04d}", path.parent / before, text, path.parent / after)
+    reader = csv.DictReader(io.StringIO(_utf8(path), newline=""))
+    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise InvalidConfig(f"{path} has no column {missing[0]!r}; it needs: {', '.join(_COLUMNS)}")
+    for number, row in enumerate(reader, 1):
+        before, text, after = (str(row[name] or "").strip() for name in _COLUMNS)
+        if not (before and text and after):
+            raise InvalidConfig(f"row {number} of {path} is not whole: {before}, {text}, {after}")
+        yield Edit(f"{number:04d}", path.parent / before, text, path.parent / after)

@@ -123,7 +123,7 @@ def editing_section(
     caption = (
         "Means over edits, 95% intervals by resampling the edits. To before: what an edit should "
         "change lowers it as well as what it should not."
-        + (f" {', '.join(by).capitalize()}: other networks give other figures." if by else "")
+        + (f" Here {', '.join(by)}: other networks give other figures." if by else "")
     )
     header = ("edit", *(_TITLES[name][0] for name in named))
     each = tuple(

@@ -94,7 +94,7 @@ def horizon_section(
                 "findings": {each.name: asdict(each) | {"found": each.found} for each in findings},
             }
         ),
-        gauge=_gauge(free["psnr"], len(imagined)),
+        gauge=_gauge(free["psnr"], _gain(measures[0], imagined, true)),
     )
 
 
@@ -134,10 +134,19 @@ def _told(curve: Curve) -> str:
     return f"{curve.mean:.1f} dB ({curve.mean_low:.1f} to {curve.mean_high:.1f})"
 
 
-def _gauge(free: Mapping[str, Curve], steps: int) -> Gauge:
+def _gain(measure: Measure, imagined: Steps, true: Steps) -> Curve:
+    """What the model is above a copy of the first frame, episode by episode."""
+    ours, copied = (
+        np.stack([measure.compare(a, b) for a, b in zip(steps, true[1:], strict=True)])
+        for steps in (imagined, [true[0]] * len(imagined))
+    )
+    return resample(ours, copied, of=lambda a, b: measure.figure(a) - measure.figure(b))
+
+
+def _gauge(free: Mapping[str, Curve], gain: Curve) -> Gauge:
     ours = free[_MODEL]
     return Gauge(
-        label=f"PSNR, mean over {steps} steps alone",
+        label=f"PSNR, mean over {len(ours.values)} steps alone",
         value=ours.mean,
         low=ours.mean_low,
         high=ours.mean_high,
@@ -146,6 +155,8 @@ def _gauge(free: Mapping[str, Curve], steps: int) -> Gauge:
         least=8.0,
         most=30.0,
         unit="dB",
+        gain_low=gain.mean_low,
+        gain_high=gain.mean_high,
     )
 
 

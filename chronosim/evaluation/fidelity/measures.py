@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from chronosim.metrics.perceptual import Perceptual
-from chronosim.metrics.pixels import psnr, squared_error
+from chronosim.metrics.pixels import finite_psnr, squared_error
 from chronosim.metrics.structure import SMALLEST, multiscale_similarity, structural_similarity
 
 __all__ = ["MEASURES", "Measure", "applicable"]
@@ -47,7 +47,7 @@ def _squared_errors(predicted: Frames, true: Frames) -> Float64[np.ndarray, " ep
 
 MEASURES = (
     # Of the error pooled over episodes, as everywhere in an evaluation.
-    Measure("psnr", "PSNR, dB", _squared_errors, np.vectorize(psnr, otypes=[float]), 1),
+    Measure("psnr", "PSNR, dB", _squared_errors, finite_psnr, 1),
     Measure("ssim", "SSIM", structural_similarity, smallest=_SSIM_SMALLEST),
     Measure("ms_ssim", "MS-SSIM (4 scales)", multiscale_similarity, smallest=SMALLEST),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from chronosim.metrics.perceptual import Perceptual
 __all__ = ["Networks", "compare_sets", "sets_table"]
 
 Steps = Sequence[UInt8[np.ndarray, "episodes height width 3"]]
+Clips = UInt8[np.ndarray, "episodes time height width 3"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,9 @@ class Networks:
 
 
 def compare_sets(networks: Networks, imagined: Steps, true: Steps) -> dict[str, Any]:
-    """Gives FID and FVD, each beside that of one half of the truth from the other half.
+    """Gives FID and FVD, and those of halves: model from truth, and truth from truth.
+
+    Distances of few are larger than those of many, so halves are compared with halves.
 
     Args:
         networks: Those that are None are left out.
@@ -42,28 +45,38 @@ def compare_sets(networks: Networks, imagined: Steps, true: Steps) -> dict[str, 
         true: The true ones.
 
     Returns:
-        By measure: `model`, `truth`, and the settings that the figures depend on; JSON values.
+        By measure: `model`; `half`, of half of the model's episodes from the other half's truth,
+        and `truth`, of half of the truth from its other half (None with fewer than 4 episodes); and
+        the settings that the figures depend on; JSON values.
     """
     found: dict[str, Any] = {}
     clips, real = np.stack(imagined, 1), np.stack(true, 1)
-    if networks.fid is not None:
-        frames, wanted = list(np.concatenate(clips)), list(np.concatenate(real))
-        halves = list(np.concatenate(real[::2])), list(np.concatenate(real[1::2]))
-        found["fid"] = {
-            "model": networks.fid.of_frames(frames, wanted),
-            "truth": networks.fid.of_frames(*halves),
-            "network": networks.fid.name,
-            "frames": len(frames),
-        }
-    if networks.fvd is not None:
-        found["fvd"] = {
-            "model": networks.fvd.of_clips(list(clips), list(real)),
-            "truth": networks.fvd.of_clips(list(real[::2]), list(real[1::2])),
-            "network": networks.fvd.name,
-            "clips": len(clips),
-            "frames": clips.shape[1],
-        }
+    if (fid := networks.fid) is not None:
+        distances = _distances(
+            lambda a, b: fid.of_frames(list(np.concatenate(a)), list(np.concatenate(b))),
+            clips,
+            real,
+        )
+        frames = len(clips) * clips.shape[1]
+        found["fid"] = {**distances, "network": fid.name, "frames": frames}
+    if (fvd := networks.fvd) is not None:
+        distances = _distances(lambda a, b: fvd.of_clips(list(a), list(b)), clips, real)
+        sizes = {"clips": len(clips), "frames": clips.shape[1]}
+        found["fvd"] = {**distances, "network": fvd.name, **sizes}
     return found
+
+
+def _distances(
+    measure: Callable[[Clips, Clips], float], clips: Clips, real: Clips
+) -> dict[str, float | None]:
+    if len(clips) < 4:
+        return {"model": measure(clips, real), "half": None, "truth": None}
+    halves = (measure(clips[::2], real[1::2]), measure(clips[1::2], real[::2]))
+    return {
+        "model": measure(clips, real),
+        "half": float(np.mean(halves)),
+        "truth": measure(real[::2], real[1::2]),
+    }
 
 
 def sets_table(sets: Mapping[str, Any]) -> tuple[Table, ...]:
@@ -71,12 +84,18 @@ def sets_table(sets: Mapping[str, Any]) -> tuple[Table, ...]:
     if not sets:
         return ()
     rows = tuple(
-        (name.upper(), f"{each['model']:.1f}", f"{each['truth']:.1f}", each["network"])
+        (name.upper(), *(_figure(each[way]) for way in ("model", "half", "truth")), each["network"])
         for name, each in sets.items()
     )
     caption = (
-        "Distances between sets, fed on its own frames; beside them one half of the true episodes "
-        "from the other half, the least that so few can show. Figures of other numbers of frames, "
-        "clips or lengths, or of other networks, cannot be compared."
+        "Distances between sets, fed on its own frames. Half of its episodes from the other half's "
+        "truth compares with the truth of the halves from one another, the least that so few can "
+        "show. Figures of other numbers of frames, clips or lengths, or of other networks, cannot "
+        "be compared."
     )
-    return (Table(("distance", "model", "truth from truth", "network"), rows, caption),)
+    header = ("distance", "model", "model, halves", "truth from truth, halves", "network")
+    return (Table(header, rows, caption),)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

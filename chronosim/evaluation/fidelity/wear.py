@@ -48,7 +48,7 @@ def find_wear(imagined: Sequence[Frames], true: Sequence[Frames]) -> list[Findin
             _COLOURS,
             True,
             f"Grey levels by which the mean red, green or blue leaves the truth's {where} (the "
-            f"worst colour, mean of {len(gaps)} episodes).",
+            f"worst colour, mean of {len(gaps)} episodes: a drift that they share).",
         ),
         Finding(
             "frames blur",

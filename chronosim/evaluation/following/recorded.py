@@ -19,8 +19,10 @@ from chronosim.evaluation.following.recovery import Recovery, recover
 from chronosim.evaluation.following.tables import controls_table, probe_table
 from chronosim.evaluation.reporting.finite import finite
 from chronosim.evaluation.reporting.section import Gauge, Section
+from chronosim.evaluation.truth.others import other_actions
 from chronosim.evaluation.truth.recordings import Recording
 from chronosim.evaluation.truth.reference import Policy
+from chronosim.protocols import Prompter
 from chronosim.simulator import Simulator
 from chronosim.types import Frame, Observation
 
@@ -40,7 +42,8 @@ def following_recorded(
     """Judges whether predictions follow the action, by recorded transitions alone.
 
     The last quarter of the episodes is judged; a probe learns from the others. Another action is
-    one that was taken at another judged transition.
+    one that was taken at another judged transition and is worded otherwise; a transition without
+    one is left out.
 
     Args:
         recordings: At least two.
@@ -61,8 +64,10 @@ def following_recorded(
     judged = _transitions(recordings[-held:])
     if len(judged) < 2:
         raise InvalidConfig("following the action is judged from 2 held-out steps on, not 1")
+    judged, others = _with_others(judged, simulator.prompter)
+    if len(judged) < 2:
+        return _nothing_else_was_done(held)
     observations, actions, truths = (list(column) for column in zip(*judged, strict=True))
-    others = actions[len(actions) // 2 :] + actions[: len(actions) // 2]
     own = _predict(simulator, observations, actions, seed, "its own action")
     swapped = _predict(simulator, observations, others, seed, "another action")
     still = None
@@ -98,6 +103,32 @@ def following_recorded(
             "no difference", 0.5, max(3.0, min(times.high, 10.0)),
         ),
     )  # fmt: skip
+
+
+def _with_others(
+    judged: Sequence[tuple[Observation, Any, Frame]], prompter: Prompter
+) -> tuple[list[tuple[Observation, Any, Frame]], list[Any]]:
+    """The transitions at which there is another action to try, and that action of each."""
+    actions, half = [action for _, action, _ in judged], len(judged) // 2
+    kept, others = [], []
+    for index, transition in enumerate(judged):
+        observation, action, _ = transition
+        turned = [*actions[index + half :], *actions[: index + half]]
+        for other in other_actions(prompter, observation, action, turned, 1):
+            kept.append(transition)
+            others.append(other)
+    return kept, others
+
+
+def _nothing_else_was_done(episodes: int) -> Section:
+    return Section(
+        name="following",
+        title="Following the action",
+        verdict=(
+            f"Cannot be told: all judged steps ({episodes} episodes) have the same words, so there "
+            "is no other action to compare with."
+        ),
+    )
 
 
 def _transitions(recordings: Sequence[Recording]) -> list[tuple[Observation, Any, Frame]]:

@@ -31,6 +31,7 @@ class Recovery:
         ceiling: From true frames that it never learned from: no model can show more.
         predicted: From predicted frames, with intervals over resampled groups.
         pairs: True pairs of frames it learned from.
+        chance: What who sees nothing reaches: 0 of R², and of choices the commonest one's share.
     """
 
     kind: str
@@ -38,16 +39,27 @@ class Recovery:
     ceiling: tuple[float, ...]
     predicted: tuple[Figure, ...]
     pairs: int
+    chance: float = 0.0
 
     @property
     def tells(self) -> tuple[int, ...]:
         """Places of the numbers that the probe tells well from true frames."""
-        return tuple(index for index, share in enumerate(self.ceiling) if share >= _TELLING)
+        least = self.chance + _TELLING * (1 - self.chance)
+        return tuple(index for index, share in enumerate(self.ceiling) if share >= least)
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """The numbers that it tells well from true frames, and not at all from predicted ones."""
-        return tuple(self.names[index] for index in self.tells if self.predicted[index].low <= 0)
+        """The numbers that it tells well from true frames, and not from predicted ones.
+
+        Of these it tells less than half as much, and perhaps no more than chance: where few were
+        judged, an interval alone reaches down to chance for the truth itself.
+        """
+        return tuple(self.names[index] for index in self.tells if self._is_lost(index))
+
+    def _is_lost(self, index: int) -> bool:
+        found = self.predicted[index]
+        half = (self.chance + self.ceiling[index]) / 2
+        return found.low <= self.chance and found.value < half
 
 
 def recover(
@@ -87,7 +99,14 @@ def recover(
         ceiling=tuple(map(float, ceiling)),
         predicted=tuple(Figure(*map(float, f)) for f in zip(found, lows, highs, strict=True)),
         pairs=probe.pairs,
+        chance=_commonest(actions) if choices else 0.0,
     )
+
+
+def _commonest(choices: Sequence[Any]) -> float:
+    """The share of the choice that was made most often."""
+    _, counts = np.unique(np.asarray(choices), return_counts=True)
+    return float(counts.max() / counts.sum())
 
 
 def _interval(

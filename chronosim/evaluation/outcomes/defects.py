@@ -11,13 +11,16 @@ import numpy as np
 
 from chronosim.evaluation.reporting.section import Section, Table
 from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.others import other_actions
 from chronosim.metrics.pixels import squared_error
+from chronosim.protocols import Prompter
 from chronosim.simulator import Simulator
 from chronosim.types import Frame, Trajectory
 
 __all__ = ["Finding", "defects_section", "find_defects"]
 
 _PROBED = 16  # moments at which every action is tried
+_TRIED = 3  # other actions at each, where nobody knows what they would have led to
 _AGAIN = 4  # moments asked about twice
 
 
@@ -92,11 +95,11 @@ def find_defects(
     """
     findings = [
         _stands_still(moments, predicted),
-        _ignores_actions(simulator, moments[:_PROBED], seed),
+        _ignores_actions(simulator, moments, seed),
         _changes_its_mind(simulator, moments[:_AGAIN], predicted, seed),
+        _runs_backwards(moments, predicted),
     ]
-    backwards = _runs_backwards(moments, predicted)
-    return findings if backwards is None else [*findings, backwards]
+    return [finding for finding in findings if finding is not None]
 
 
 def _stands_still(moments: Sequence[Moment], predicted: Sequence[Trajectory]) -> Finding:
@@ -111,11 +114,16 @@ def _stands_still(moments: Sequence[Moment], predicted: Sequence[Trajectory]) ->
     )
 
 
-def _ignores_actions(simulator: Simulator, moments: Sequence[Moment], seed: int) -> Finding:
-    """Where nobody knows what other actions lead to, those of other moments are tried."""
+def _ignores_actions(simulator: Simulator, moments: Sequence[Moment], seed: int) -> Finding | None:
+    """Where nobody knows what other actions lead to, those of other moments are tried.
+
+    None where they all have the same words.
+    """
     ours, true = [], []
-    for index, moment in enumerate(moments):
-        actions = _alternatives(moments, index)
+    for index, moment in enumerate(moments[:_PROBED]):
+        actions = _alternatives(moments, index, simulator.prompter)
+        if len(actions) < 2:
+            continue
         steps = simulator.step_all(
             [moment.observation] * len(actions), actions, seeds=[seed + index] * len(actions)
         )
@@ -126,6 +134,8 @@ def _ignores_actions(simulator: Simulator, moments: Sequence[Moment], seed: int)
             if known
             else squared_error(moment.observation.frame, moment.trajectory[-1])
         )
+    if not ours:
+        return None
     than = "true outcomes" if len(moments[0].others) else "the truth from the frame seen"
     return Finding(
         "actions are ignored",
@@ -133,15 +143,17 @@ def _ignores_actions(simulator: Simulator, moments: Sequence[Moment], seed: int)
         0.1,
         False,
         f"How much outcomes of different actions from one state differ, over {than} (RMS; "
-        f"{len(moments)} states, the same noise).",
+        f"{len(ours)} states, the same noise).",
     )
 
 
-def _alternatives(moments: Sequence[Moment], index: int) -> list[Any]:
-    own = list(moments[index].actions)
-    if len(own) > 1:
-        return own
-    return [*own, *(moments[(index + k) % len(moments)].actions[0] for k in (1, 2, 3))]
+def _alternatives(moments: Sequence[Moment], index: int, prompter: Prompter) -> list[Any]:
+    moment = moments[index]
+    if len(moment.actions) > 1:
+        return list(moment.actions)
+    [own] = moment.actions
+    turned = [other.actions[0] for other in (*moments[index + 1 :], *moments[:index])]
+    return [own, *other_actions(prompter, moment.observation, own, turned, _TRIED)]
 
 
 def _spread(frames: Sequence[Frame]) -> float:

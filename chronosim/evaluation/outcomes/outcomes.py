@@ -94,7 +94,7 @@ def outcomes_section(
         ),
         gauge=Gauge(
             "PSNR of the outcome", ours.psnr, low, high, copied.psnr, _COPY, 10.0,
-            max(30.0, min(best, 50.0)), "dB",
+            max(30.0, min(best, 50.0)), "dB", gain_low=gain_low, gain_high=gain_high,
         ),
     )  # fmt: skip
 

@@ -82,7 +82,9 @@ class Agreement:
         fisher: The same with Fisher's interval, which knows of the number of policies alone.
         by_make: The same, its interval resampling whole makes and starts.
         spearman: Rank correlation, resampled like `pearson`.
-        mmrv: Mean maximum rank violation, in units of the reference's score, resampled alike.
+        mmrv: Mean maximum rank violation, in units of the reference's score, resampled alike; its
+            resamples are moved up by what they fall short of the figure on average: a policy drawn
+            twice violates no order with itself, so that they lean low.
         chance: What unrelated scores would show.
         noise: What a perfect model would show.
         swing: By how much leaving out one policy moves Pearson at most.
@@ -153,9 +155,7 @@ def agree(*, reference: Scores, model: Scores, makes: list[str], seed: int = 0) 
             float(spearman(reference=real, model=ours)),
             spearman(reference=alike[0], model=alike[1]),
         ),
-        mmrv=percentiles(
-            float(mmrv(reference=real, model=ours)), mmrv(reference=alike[0], model=alike[1])
-        ),
+        mmrv=_violations(real, ours, alike),
         chance=_chance(real, ours, rng),
         noise=_noise(reference, rng),
         swing=swing,
@@ -175,6 +175,13 @@ def _resample(
     drawn = rng.integers(0, policies, (_RESAMPLES, policies, 1))
     picked = (drawn, rng.integers(0, starts, (_RESAMPLES, 1, starts)))
     return means(reference[picked]), means(model[picked])
+
+
+def _violations(
+    real: np.ndarray, ours: np.ndarray, alike: tuple[np.ndarray, np.ndarray]
+) -> Interval:
+    value, drawn = float(mmrv(reference=real, model=ours)), mmrv(reference=alike[0], model=alike[1])
+    return percentiles(value, np.maximum(drawn + (value - drawn.mean()), 0.0))
 
 
 def _resample_makes(

@@ -72,7 +72,7 @@ def _light(section: Section) -> str:
 def _bar(gauge: Gauge) -> _Bar:
     def place(value: float) -> float:
         share = (value - gauge.least) / (gauge.most - gauge.least or 1.0)
-        return round(100 * min(max(share, 0.0), 1.0), 2)
+        return round(100 * min(max(0.0, share), 1.0), 2)  # of what is no number: where it begins
 
     value, low, high = (_figure(v, gauge.unit) for v in (gauge.value, gauge.low, gauge.high))
     return _Bar(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -36,7 +37,7 @@ def save_section(folder: Path, section: Section) -> None:
         "tables": [asdict(table) for table in section.tables],
         "pictures": pictures,
         "values": finite(dict(section.values)),
-        "gauge": None if section.gauge is None else finite(asdict(section.gauge)),
+        "gauge": None if section.gauge is None else _written(section.gauge),
     }
     draft = folder / f".{section.name}.json"  # a run may be killed here too
     draft.write_text(json.dumps(kept, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -77,5 +78,21 @@ def _section(folder: Path, kept: Mapping[str, Any]) -> Section:
         tables=tuple(tables),
         pictures=tuple(pictures),
         values=kept["values"],
-        gauge=None if kept["gauge"] is None else Gauge(**kept["gauge"]),
+        gauge=None if kept["gauge"] is None else _read(kept["gauge"]),
     )
+
+
+def _written(gauge: Gauge) -> dict[str, Any]:
+    """A gauge as JSON values; what is infinite (a PSNR without error) as the word for it."""
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(gauge).items()
+    }
+
+
+def _read(kept: Mapping[str, Any]) -> Gauge:
+    known: dict[str, Any] = {
+        name: float(value) if value in ("inf", "-inf", "nan") else value
+        for name, value in kept.items()
+    }
+    return Gauge(**known)

@@ -70,6 +70,9 @@ class Gauge:
         most: Where it ends.
         unit: "%" (values are shares of 1), "dB", or "".
         lower_is_better: Whether small values are good.
+        gain_low: Lower end of the 95% interval of what it is above the baseline, where both were
+            measured on the same items; None: only the two figures are known.
+        gain_high: Upper end.
     """
 
     label: str
@@ -82,15 +85,22 @@ class Gauge:
     most: float
     unit: str = ""
     lower_is_better: bool = False
+    gain_low: float | None = None
+    gain_high: float | None = None
 
     @property
     def light(self) -> str:
         """`good` where the whole interval is on the better side of the baseline.
 
         Else `unsure` where it holds the baseline, and `bad` where all of it is on the other side.
+        The interval is that of the gain where it is known: what is hard for both tells nothing.
         """
         sign = -1 if self.lower_is_better else 1
-        ends = sorted(sign * (end - self.baseline) for end in (self.low, self.high))
+        if self.gain_low is not None and self.gain_high is not None:
+            gain = (self.gain_low, self.gain_high)
+        else:
+            gain = (self.low - self.baseline, self.high - self.baseline)
+        ends = sorted(sign * end for end in gain)
         return "good" if ends[0] > 0 else "bad" if ends[1] <= 0 else "unsure"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -154,7 +154,7 @@ class Recorded:
         steps: Steps of each beginning; shorter episodes are left out.
 
     Raises:
-        InvalidConfig: Too few episodes are that long.
+        InvalidConfig: Too few episodes are that long, or their frames are of several sizes.
         InvalidEpisode: A step was logged without words.
 
     Attributes:
@@ -175,6 +175,7 @@ class Recorded:
                 f"fewer than 2 of the {len(episodes)} episodes have rollout_steps={steps} steps; "
                 f"the longest has {longest}"
             )
+        _check_sizes(self._readers)
         self._texts = [_texts(reader) for reader in self._readers]
         self.windows = min(windows, sum(reader.steps for reader in self._readers))
         self.rollouts = len(self._long)
@@ -222,6 +223,21 @@ class Recorded:
                     Observation(frames[step], states[step], step) for step in range(self._steps + 1)
                 ),
             )
+
+
+def _check_sizes(readers: Sequence[EpisodeReader]) -> None:
+    first, *others = readers
+    for reader in others:
+        if reader.frame_size != first.frame_size:
+            raise InvalidConfig(
+                f"frames of one size are judged together: {first.path} has "
+                f"{_size(first)}, but {reader.path} {_size(reader)}"
+            )
+
+
+def _size(reader: EpisodeReader) -> str:
+    height, width = reader.frame_size
+    return f"{height} x {width}"
 
 
 def _texts(reader: EpisodeReader) -> list[str]:

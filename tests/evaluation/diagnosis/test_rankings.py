@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Reference
-from chronosim.evaluation.diagnosis.rankings import move_ranking, moved_table
+from chronosim.evaluation.diagnosis.rankings import move_ranking, moved_section
 from chronosim.evaluation.ranking import Contest
 from chronosim.evaluation.ranking.playing import play, witness
 from chronosim.simulator import Simulator
@@ -40,8 +40,8 @@ def test_a_model_that_knows_the_world_loses_by_worse_words_alone(
         assert moved[name].pearson == pytest.approx(1)
         assert moved[name].gain.value == pytest.approx(0)
     assert moved["no state"].pearson < 1
-    table = moved_table(list(moved.values()), contest)
-    assert "5 policies from 4 starts, 3 held actions" in table.caption
+    section = moved_section(list(moved.values()), contest)
+    assert "5 policies from 4 starts, 3 held actions" in section.tables[0].caption
 
 
 def test_an_error_that_is_fed_back_moves_the_ranking(contest: Contest, broken: Any) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronosim.errors import InvalidConfig
+from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.evaluation.editing.edits import find_edits
 from chronosim.frames import write_frame
 
@@ -38,6 +38,43 @@ def test_a_csv_names_files_beside_itself(tmp_path: Path) -> None:
     [edit] = find_edits(table)
     assert (edit.name, edit.text) == ("0001", "Make it, say, lighter.")
     assert edit.read()[1].max() == 150
+
+
+def test_a_csv_of_excel_is_read(tmp_path: Path) -> None:
+    put(tmp_path, "x")
+    table = tmp_path / "edits.csv"
+    table.write_text("before,prompt,after\nx.before.png,Zünde es an.,x.after.png\n", "utf-8-sig")
+    [edit] = find_edits(table)
+    assert edit.text == "Zünde es an."
+    table.write_text("before,prompt,after\nx.before.png,Zünde es an.,x.after.png\n", "latin-1")
+    with pytest.raises(InvalidConfig, match=r"edits\.csv is not text in UTF-8"):
+        find_edits(table)
+
+
+def test_a_name_may_hold_brackets(tmp_path: Path) -> None:
+    put(tmp_path, "shot [1]")
+    [edit] = find_edits(tmp_path)
+    assert edit.read()[1].max() == 150
+
+
+def test_a_fingerprint_is_of_words_and_pictures(tmp_path: Path) -> None:
+    put(tmp_path, "x")
+    [edit] = find_edits(tmp_path)
+    write_frame(tmp_path / "other.png", GREY + 1)
+    known = {edit.fingerprint}
+    assert edit.fingerprint in known
+    for name, content in (
+        ("x.txt", b"Darker."),
+        ("x.after.png", (tmp_path / "x.before.png").read_bytes()),
+        ("x.before.png", (tmp_path / "other.png").read_bytes()),
+    ):
+        (tmp_path / name).write_bytes(content)
+        [changed] = find_edits(tmp_path)
+        assert changed.fingerprint not in known
+        known.add(changed.fingerprint)
+    (tmp_path / "x.after.png").unlink()
+    with pytest.raises(InvalidFrame, match="the edit x cannot be read"):
+        _ = edit.fingerprint
 
 
 def test_what_is_not_whole_is_said(tmp_path: Path) -> None:

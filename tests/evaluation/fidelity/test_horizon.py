@@ -10,7 +10,7 @@ import torch
 
 from chronosim.evaluation import Recording, Reference, draw_recordings, roll_out
 from chronosim.evaluation.fidelity.horizon import horizon_section
-from chronosim.evaluation.fidelity.sets import Networks
+from chronosim.evaluation.fidelity.sets import Networks, compare_sets, sets_table
 from chronosim.evaluation.fidelity.taught import teach
 from chronosim.evaluation.reporting.section import Section
 from chronosim.metrics.distribution import Distance
@@ -51,7 +51,8 @@ def test_a_model_that_knows_the_world_is_without_fault(slider: Reference, knowin
     assert section.warnings == ()
     alone = section.values["free_running"]["ssim"]["model"]
     assert alone["values"] == pytest.approx([1] * 5)
-    assert section.values["free_running"]["psnr"]["model"]["values"] == [None] * 5, "no error"
+    psnrs = section.values["free_running"]["psnr"]["model"]["values"]
+    assert psnrs == pytest.approx([108.1] * 5, abs=0.1), "no error counts as one of 1e-6"
     assert section.values["sharpness"]["free-running"]["values"] == [1] * 5
     assert "ms_ssim" not in section.values["free_running"], "24 pixels are too few for four scales"
     json.dumps(section.values, allow_nan=False)
@@ -69,7 +70,7 @@ def test_a_model_that_copies_scores_as_the_copies_do_and_freezes(slider: Referen
     assert section.values["steps_above_first"] == 0
     assert section.gauge is not None
     assert section.gauge.value == section.gauge.baseline
-    assert section.gauge.light == "unsure"
+    assert section.gauge.light == "bad", "not better in any episode"
 
 
 def test_teaching_shows_the_true_frame_at_each_step(slider: Reference) -> None:
@@ -111,7 +112,7 @@ def test_frames_that_stop_are_named(films: Any) -> None:
     assert section.warnings == ("frames freeze",)
     assert "a copy of the first frame" in section.verdict
     psnrs = section.values["free_running"]["psnr"]["model"]["values"]
-    assert psnrs[:2] == [None, None]
+    assert psnrs[:2] == pytest.approx([108.1] * 2, abs=0.1)
     assert psnrs[2] > psnrs[-1] < 15
 
 
@@ -145,8 +146,25 @@ def test_networks_add_their_measures(films: Any) -> None:
     sets = section.values["sets"]
     assert sets["fid"]["model"] == pytest.approx(0, abs=1e-6)
     assert sets["fid"]["truth"] > 0.1, "of a few episodes, one half differs from the other"
+    assert sets["fid"]["half"] == pytest.approx(sets["fid"]["truth"], rel=1e-6), "it is the truth"
     assert sets["fid"]["frames"] == STEPS * EPISODES
     assert sets["fvd"] == sets["fvd"] | {"network": "colours of clips", "clips": 4, "frames": 8}
     drifted = judged(films, [drift_colours(f, t) for t, f in enumerate(films)][1:], networks)
     assert drifted.values["sets"]["fid"]["model"] > 50
     assert "FID" in drifted.tables[-1].rows[0][0]
+    few = compare_sets(networks, list(films[1:, :2]), list(films[1:, :2]))
+    assert (few["fvd"]["half"], few["fvd"]["truth"]) == (None, None)
+    [table] = sets_table(few)
+    assert table.rows[1][2:4] == ("-", "-")
+
+
+def test_what_is_hard_for_both_makes_nothing_unsure(films: Any) -> None:
+    """Episodes differ by more than the model and the copy do."""
+    rng = np.random.default_rng(0)
+    loud = np.array([1, 5, 20, 60])[:, None, None, None]
+    changes = loud * rng.normal(0, 1, films[1:].shape)
+    world = np.concatenate([films[:1], (films[:1] + changes).clip(0, 255).astype(np.uint8)])
+    section = judged(world, (films[:1] + 0.2 * changes).clip(0, 255).astype(np.uint8))
+    assert section.gauge is not None
+    assert section.gauge.low < section.gauge.baseline < section.gauge.high
+    assert section.gauge.light == "good"

@@ -102,6 +102,13 @@ def test_choices_are_told_by_number() -> None:
     )
     assert (found.kind, found.names) == ("accuracy", ("choice",))
     assert found.ceiling[0] > 0.9
+    assert 0.5 <= found.chance < 0.8
+    assert found.lost == ()
+    still = recover(
+        probe, before[90:], after[90:], before[90:], list(choices[90:]), groups=range(30)
+    )
+    assert still.predicted[0].value > 0, "guessing is right at times"
+    assert still.lost == ("choice",)
 
 
 def test_words_have_no_probe() -> None:

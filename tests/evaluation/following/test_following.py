@@ -14,9 +14,11 @@ from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Moment, Reference, Region, draw_moments, draw_recordings
 from chronosim.evaluation.following import following, following_recorded
 from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.truth.recordings import Recording
 from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
-from chronosim.types import Observation
+from chronosim.types import Observation, Prediction
+from tests.evaluation.conftest import Mover, draw_bar
 
 
 def idle(observation: Observation) -> Any:
@@ -125,6 +127,53 @@ def test_recorded_episodes_alone_tell_it_too(slider: Reference, knowing: Any) ->
     assert ignored.values["probe"]["whole frames"]["names"] == ["way"]
     with pytest.raises(InvalidConfig, match="from 2 recorded episodes on, not 1"):
         following_recorded(recordings[:1], simulator=deaf)
+
+
+class Pushing(Mover):
+    """Says where the bar is pushed, not from where."""
+
+    def __call__(self, observation: Observation, action: Any) -> tuple[str, Any]:
+        return f"push {4 * int(action[0])}", observation.state
+
+
+class Pushed:
+    """Does what it is told."""
+
+    identity: Mapping[str, Any] = {"name": "pushed"}
+
+    def predict(self, prompts: Any) -> list[Prediction]:
+        return [
+            Prediction(np.roll(prompt.frame, int(prompt.text.split()[1]), axis=1)[None])
+            for prompt in prompts
+        ]
+
+
+def one_way_each(slider: Reference, ways: Sequence[int]) -> list[Recording]:
+    """Episodes that do the same at every step, as those of one instruction do."""
+    return [
+        Recording(
+            seed,
+            (np.array([way], np.float32),) * 3,
+            tuple(
+                Observation(
+                    np.roll(draw_bar(3), 4 * way * step, axis=1), np.zeros(1, np.float32), step
+                )
+                for step in range(4)
+            ),
+        )
+        for seed, way in enumerate(ways)
+    ]
+
+
+def test_another_action_is_really_another(slider: Reference) -> None:
+    honest = Simulator(Pushed(), Pushing())
+    followed = following_recorded(one_way_each(slider, [1, -1] * 16), simulator=honest)
+    assert followed.warnings == ()
+    assert followed.gauge is not None
+    assert followed.gauge.value == np.inf, "without an error of its own"
+    untold = following_recorded(one_way_each(slider, [1, -1, 1, -1]), simulator=honest)
+    assert untold.verdict.startswith("Cannot be told: all judged steps (1 episodes)")
+    assert (untold.warnings, untold.gauge) == ((), None)
 
 
 def test_instruments_are_looked_at_and_looked_away_from(

@@ -55,6 +55,18 @@ def test_intervals_know_of_policies_and_of_starts() -> None:
     assert found.by_make.low < found.by_make.high
 
 
+def test_the_interval_of_rank_violations_does_not_lean_low() -> None:
+    """A policy drawn twice violates no order with itself: such resamples alone lie a fifth low."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(8):
+        good = np.tile(rng.normal(size=(16, 1)), 2)
+        believed = good + rng.normal(0, 0.4, (16, 1))
+        found.append(agree(reference=good, model=believed, makes=MAKES).mmrv)
+    middle = np.mean([(interval.low + interval.high) / 2 for interval in found])
+    assert middle == pytest.approx(np.mean([interval.value for interval in found]), rel=0.05)
+
+
 def test_without_agreement_nothing_is_claimed() -> None:
     model = np.random.default_rng(3).permutation(scores())
     claim = judge(

@@ -1,12 +1,15 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig
+from chronosim.evaluation.reporting.html import render
 from chronosim.evaluation.reporting.keeping import load_section, save_section
+from chronosim.evaluation.reporting.report import Report
 from chronosim.evaluation.reporting.section import Gauge, Picture, Section, Table
 
 
@@ -40,6 +43,19 @@ def test_a_section_comes_back_as_it_was_kept(section: Section, tmp_path: Path) -
     ]
     assert kept.values == {"psnr": 23.5, "best": None, "steps": [0, 1]}
     assert kept.gauge == section.gauge
+
+
+@pytest.mark.parametrize("baseline", [math.inf, 18.4])
+def test_a_figure_without_error_is_kept_and_drawn(
+    section: Section, tmp_path: Path, baseline: float
+) -> None:
+    gauge = Gauge("PSNR", math.inf, 22.0, math.inf, baseline, "copy", 10.0, 30.0, "dB")
+    save_section(tmp_path, replace(section, gauge=gauge))
+    kept = load_section(tmp_path, "outcomes")
+    assert kept is not None
+    assert kept.gauge == gauge
+    report = Report("mine", "Tested.", (kept,), {}, {}, {}, {}, "now")
+    assert "inf dB" in render(report)
 
 
 def test_what_cannot_be_read_is_said(section: Section, tmp_path: Path) -> None:
