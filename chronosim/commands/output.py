@@ -88,7 +88,8 @@ def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...])
     seed = theirs.get("seed", config.seed) if "seed" in may_differ else config.seed
     ours = OmegaConf.to_container(OmegaConf.merge(config, {"seed": seed}), resolve=True)
     assert isinstance(ours, dict)
-    for name in sorted(set(theirs) | set(ours)):
+    names = sorted(set(theirs) | set(ours), key=lambda name: (name != "seed", name))
+    for name in names:  # the seed first: others follow it
         if name not in may_differ and theirs.get(name) != ours.get(name):
             raise InvalidConfig(
                 f"{folder} was made with {name}={theirs.get(name)}, not {ours.get(name)}: "

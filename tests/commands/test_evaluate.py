@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from chronosim.adapters.policies.random import RandomPolicy
 from chronosim.cli import main
 from chronosim.commands.evidence import make_reference
-from chronosim.commands.parts import NAMES, make_parts
+from chronosim.commands.parts import REPORTED, make_parts
 from chronosim.commands.settings import compose_config, make_part
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
 from chronosim.evaluation import Region
@@ -64,7 +64,11 @@ def test_copying_scores_as_copy_last_frame_and_is_called_still(
 
     monkeypatch.setattr(EchoModel, "predict", refuse)
     assert main([*command[:-2], "parts=[outcomes,fidelity]", command[-1]]) == 0, "it goes on"
-    assert json.loads((out / "results.json").read_text())["outcomes"] == report["outcomes"]
+    again = json.loads((out / "results.json").read_text())
+    assert again["outcomes"] == report["outcomes"]
+    assert again["defects"] == report["defects"], "known, though not asked for again"
+    assert main([*command, "seed=1"]) == 2
+    assert "was made with seed=0, not 1" in capsys.readouterr().err
     (out / "model.json").write_text('{"name": "echo", "time": 3}')
     assert main(command) == 2
     assert "was made with other weights or settings of echo" in capsys.readouterr().err
@@ -115,7 +119,8 @@ def test_recorded_episodes_need_no_simulator(
     assert "8 moments, and 2 episodes of 4 actions" in report["tested"]
     assert str(dataset) in report["tested"]
     assert report["outcomes"]["setting"]["others"] == 0
-    assert "actions are ignored" in report["warnings"]
+    assert "Cannot be told" in report["following"]["verdict"], "all that was done was go right"
+    assert "the picture stands still" in report["warnings"]
     assert main([*command, "parts=ranking"]) == 2
     assert "ranking needs a reference simulator" in capsys.readouterr().err
 
@@ -139,7 +144,8 @@ def test_what_judges_a_world_comes_with_it(tmp_path: Path) -> None:
 def test_a_world_of_ours_has_all_parts(simulator: str) -> None:
     config = compose_config("evaluate", [f"simulator={simulator}", "parts=all"])
     parts = make_parts(config)
-    assert tuple(parts) == NAMES
+    assert tuple(parts) == REPORTED, "what moves the ranking follows from two of them"
+    assert "moved" not in make_parts(compose_config("evaluate", ["parts=[ranking]"]))
     ranking = parts["ranking"].keywords["contest"].keywords  # type: ignore[attr-defined]
     assert len(ranking["contestants"]) >= 16
     assert len({contestant.make for contestant in ranking["contestants"]}) >= 5
