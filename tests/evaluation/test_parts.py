@@ -47,7 +47,7 @@ def test_the_ranking_is_looked_into_where_there_is_one(evidence: Evidence) -> No
     contest = partial(parts.contest, contestants=three(evidence), scorer=_SCORER, **_SETTINGS)
     ranked, moved = parts.ranked(evidence, contest), parts.moved(evidence, contest)
     assert set(ranked.values["policies"]) == {"a", "b", "c"}
-    assert "it moves most by" in moved.verdict
+    assert "From the first 2 starts alone" in moved.verdict
     assert "3 policies from 2 starts" in moved.tables[0].caption
     assert "noise" in moved.values["ranking"]
 

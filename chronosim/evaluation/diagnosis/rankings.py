@@ -89,16 +89,23 @@ def move_ranking(contest: Contest, simulator: Simulator, *, seed: int) -> list[M
 
 def moved_section(moved: Sequence[Moved], contest: Contest) -> Section:
     """Lays the rankings out, each beside the one in which nothing is changed."""
-    unchanged, most = moved[0], moved[1]
     return Section(
         name="moved",
         title="What moves the ranking",
-        verdict=(
-            f"From these starts policies rank with a Pearson of {unchanged.pearson:.2f}; it moves "
-            f"most by {most.gain.signed}: {most.changed}."
-        ),
+        verdict=_verdict(moved, min(_STARTS, contest.starts)),
         tables=(_table(moved, contest),),
         values=finite({"ranking": {one.name: asdict(one) for one in moved}}),
+    )
+
+
+def _verdict(moved: Sequence[Moved], starts: int) -> str:
+    unchanged, *changes = moved
+    shown = [one for one in changes if one.gain.low > 0 or one.gain.high < 0]
+    most = (shown or changes)[0]
+    said = "What moves it most" if shown else "Nothing is shown to move it; the most"
+    return (
+        f"From the first {starts} starts alone policies rank with a Pearson of "
+        f"{unchanged.pearson:.2f}. {said}: {most.changed} ({most.gain.signed})."
     )
 
 
@@ -141,7 +148,7 @@ def _changes(game: Game, simulator: Simulator, seed: int) -> Iterator[tuple[str,
     if isinstance(model, Autoencoding):
         yield (
             "autoencoder alone",
-            "the same, scored as the autoencoder gives the truth back",
+            "the policy acts in the reference, whose frames are scored as autoencoded",
             true(
                 lambda seen, actions, truths, seeds: [
                     Prediction(see_through(model, before.frame, after.frame)[None])

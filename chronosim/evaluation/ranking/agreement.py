@@ -83,8 +83,8 @@ class Agreement:
         by_make: The same, its interval resampling whole makes and starts.
         spearman: Rank correlation, resampled like `pearson`.
         mmrv: Mean maximum rank violation, in units of the reference's score, resampled alike; its
-            resamples are moved up by what they fall short of the figure on average: a policy drawn
-            twice violates no order with itself, so that they lean low.
+            resamples are moved so that their mean is the figure: a policy drawn twice violates no
+            order with itself, and the starts' noise counts twice in them.
         chance: What unrelated scores would show.
         noise: What a perfect model would show.
         swing: By how much leaving out one policy moves Pearson at most.

@@ -42,6 +42,9 @@ def test_a_model_that_knows_the_world_loses_by_worse_words_alone(
     assert moved["no state"].pearson < 1
     section = moved_section(list(moved.values()), contest)
     assert "5 policies from 4 starts, 3 held actions" in section.tables[0].caption
+    assert "From the first 4 starts alone policies rank with a Pearson of 1.00." in section.verdict
+    only_chance = moved_section([moved["nothing"], moved["noise"]], contest)
+    assert "Nothing is shown to move it; the most: another seed" in only_chance.verdict
 
 
 def test_an_error_that_is_fed_back_moves_the_ranking(contest: Contest, broken: Any) -> None:
