@@ -115,6 +115,7 @@ def _far(
 
 def _split(errors: Float64[np.ndarray, "steps episodes"], far: np.ndarray) -> tuple[float, float]:
     def mean(among: np.ndarray) -> float:
-        return float(finite_psnr((errors[among] if among.any() else errors).mean()))
+        steps = errors[among] if among.any() else errors
+        return float(finite_psnr(np.asarray(steps.mean())))
 
     return mean(~far), mean(far)
