@@ -58,6 +58,7 @@ def test_two_choices_are_not_asked_for_alike(
         "prompter=values",
         "+prompter.action={way:[left,right]}",
         "prompter.template=Go {way}.",
+        "+prompter.state={speed:{low:0,high:40}}",
     ]
     for seed in range(5):
         asked.clear()
