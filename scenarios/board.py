@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Bool, Float
 
+from chronosim.errors import InvalidFrame
 from chronosim.types import Frame
 
 __all__ = [
@@ -132,6 +133,11 @@ def inside_block(points: _Points, pose: Pose, margin: float = 0.0) -> Bool[np.nd
 
 def _parts(frame: Frame) -> np.ndarray:
     """What each pixel shows: nothing, goal, block or pusher, by the nearest colour."""
+    if frame.shape[:2] != (_SIZE, _SIZE):
+        raise InvalidFrame(
+            f"PushT's board is read off frames of 96 x 96, not of {frame.shape[0]} x "
+            f"{frame.shape[1]}"
+        )
     distance = ((frame[:, :, None].astype(np.float32) - _COLOURS) ** 2).sum(-1)
     parts: np.ndarray = distance.argmin(-1)
     inner = slice(_EDGE, _SIZE - _EDGE)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool
 
+from chronosim.errors import InvalidFrame
 from chronosim.types import Frame
 
-__all__ = ["CAR", "DASHBOARD_ROW", "road_mask", "road_share"]
+__all__ = ["CAR", "DASHBOARD_ROW", "SIZE", "road_mask", "road_share"]
 
 CAR = (71, 48)
 """Row and column of the car's middle, of 96 and 96: CarRacing's camera keeps it there."""
+
+SIZE = (96, 96)
+"""Height and width of CarRacing's frames, pixels."""
 
 DASHBOARD_ROW = 84
 """The dashboard covers the rows from here down."""
@@ -24,7 +28,12 @@ def road_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
 
     Returns:
         bool (96, 96), true on the road.
+
+    Raises:
+        InvalidFrame: It is of another size: the car and the dashboard would lie elsewhere.
     """
+    if frame.shape[:2] != SIZE:
+        raise InvalidFrame(f"the road is read off frames of 96 x 96, not of {_size(frame)}")
     values = frame.astype(np.int16)
     grey = values.max(-1) - values.min(-1) < 30
     mask: Bool[np.ndarray, "height width"] = grey & (values.mean(-1) > 80) & (values.mean(-1) < 140)
@@ -41,7 +50,14 @@ def road_share(frame: Frame, radius: int) -> float:
 
     Returns:
         0 to 1. The car covers part of the disc itself, so that a small one never reaches 1.
+
+    Raises:
+        InvalidFrame: The frame is of another size.
     """
     rows, columns = np.ogrid[:DASHBOARD_ROW, : frame.shape[1]]
     disc = (rows - CAR[0]) ** 2 + (columns - CAR[1]) ** 2 <= radius**2
     return float(road_mask(frame)[:DASHBOARD_ROW][disc].mean())
+
+
+def _size(frame: Frame) -> str:
+    return f"{frame.shape[0]} x {frame.shape[1]}"

@@ -14,6 +14,7 @@ from chronosim.adapters.simulators.pusht import PushTSimulator
 from chronosim.errors import InvalidFrame
 from chronosim.scenarios.board import GOAL, block_pose, goal_coverage, pusher_place
 from chronosim.scenarios.pusht import PushTScenario
+from chronosim.scenarios.road import road_mask
 from chronosim.testing import check_scenario
 from chronosim.types import Frame, Observation, Prediction
 
@@ -30,6 +31,14 @@ def goal_reached() -> tuple[Frame, float]:
 
 def test_contract() -> None:
     check_scenario(PushTScenario(), PushingPrompter())
+
+
+def test_frames_of_another_size_are_refused() -> None:
+    small, large = np.zeros((64, 64, 3), np.uint8), np.zeros((128, 128, 3), np.uint8)
+    for frame in (small, large):
+        for read in (block_pose, pusher_place, goal_coverage, road_mask):
+            with pytest.raises(InvalidFrame, match="of 96 x 96, not of"):
+                read(frame)
 
 
 def test_shipped_starts_show_block_and_pusher() -> None:
