@@ -106,9 +106,10 @@ class Scene:
             InvalidConfig: None of a thousand drawn fits.
         """
         for _ in range(_DRAWS):
-            frame, values = self._beginning.draw(rng)
+            drawn, values = self._beginning.draw(rng)
+            frame = _mirror(drawn, self.mirrored)
             if self._fits(frame, values):
-                return _mirror(frame, self.mirrored), values
+                return frame, values
         bounds = {name: list(within) for name, within in self.between.items()}
         wanted = [f"between={bounds}"] * bool(bounds)
         wanted += [] if self.where is None else [f"where {in_words(self.where)}"]

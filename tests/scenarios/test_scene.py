@@ -134,6 +134,19 @@ def test_rows_are_mirrored(tmp_path: Path) -> None:
     assert np.array_equal(mirrored[10:], frame[10:])
 
 
+def test_what_must_hold_holds_of_the_mirrored_frame(tmp_path: Path) -> None:
+    frame = grey(0)
+    frame[:, :4] = 255
+    write_frame(tmp_path / "photo.png", frame)
+
+    def left_is_bright(before: Any, prediction: Any, after: Observation) -> float:
+        """The left is bright."""
+        return float(after.frame[:, :4].mean() > 200)
+
+    with pytest.raises(InvalidConfig, match="no beginning"):
+        Scene(tmp_path / "photo.png", mirrored=16, where=left_is_bright)
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
