@@ -35,10 +35,12 @@ def fork(env: _Env, seed: int | None = None) -> _Env:
     base: Any = env.unwrapped
     if not hasattr(base, "simulator"):
         raise InvalidConfig(f"only a chronosim environment can be forked, not {base}")
-    for row in getattr(base, "rows", [base]):
+    rows = getattr(base, "rows", [base])
+    for row in rows:
         _ = row.observation  # raises ResetNeeded
     # Gymnasium's specs may hold the model as an argument: they are shared as well.
     shared = [base.simulator, base.scenario, base.guard, base.spec, *_cached_specs(env)]
+    shared += [row.simulator for row in rows]
     copied = copy.deepcopy(env, {id(thing): thing for thing in shared})
     if seed is not None:
         copied.unwrapped.reseed(seed)  # type: ignore[union-attr]

@@ -82,6 +82,14 @@ def test_vector_environment(shift: Any) -> None:
     assert not np.array_equal(frames[0], frames[2])
 
 
+def test_rows_share_one_model(shift: Any) -> None:
+    env = make_vector_env(3, shift)
+    env.reset(seed=0)
+    copied: Any = chronosim.fork(env)
+    assert all(row.simulator.model is shift for row in copied.rows)
+    assert all(row.simulator.prompter is env.simulator.prompter for row in copied.rows)
+
+
 def test_what_cannot_be_forked(made: Make, tmp_path: Path) -> None:
     with pytest.raises(ResetNeeded):
         chronosim.fork(made())
