@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -16,7 +17,7 @@ from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["ChronoEnv", "DictObservation", "Guard", "truncation"]
+__all__ = ["Answer", "ChronoEnv", "DictObservation", "Guard", "truncation"]
 
 DictObservation = dict[str, np.ndarray]
 """`image`, uint8 (height, width, 3), and `state`, float32 (n,), where the prompter keeps one."""
@@ -25,6 +26,25 @@ Guard = Callable[[Frame], str | None]
 """Tells of an imagined frame why an episode must not go on from it; None: it may."""
 
 _OPTIONS = ("frame", "values")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A judged step that an environment may take.
+
+    Attributes:
+        after: Where the world would stand.
+        reward: The scenario's.
+        terminated: Whether the scenario ends the episode.
+        truncated: Whether the horizon or the guard cuts it.
+        info: What a step hands out beside it.
+    """
+
+    after: Observation
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
 
 
 def truncation(
@@ -193,18 +213,28 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
     def answered(
         self, action: Any, prediction: Prediction, after: Observation
     ) -> tuple[DictObservation, float, bool, bool, dict[str, Any]]:
-        """Moves the episode on by what the simulator made of `asked()`: the second half of a step.
+        """Moves the episode on by what the simulator made of `asked()`: a step's second half."""
+        return self.take(self.judged(action, prediction, after))
 
-        `ChronoVectorEnv` asks all its rows, predicts once, and has each row answered.
+    def judged(self, action: Any, prediction: Prediction, after: Observation) -> Answer:
+        """Judges what the simulator made of `asked()`; the episode stays where it is.
+
+        `ChronoVectorEnv` asks all its rows, predicts once, and moves none before all are judged.
         """
         before, seed = self.asked()
         reward, terminated = self.scenario.score(before, action, prediction, after)
         reason = truncation(after, terminated, self.horizon, self.guard)
-        self._observation, self._ended = after, terminated or reason is not None
         info = {"text": prediction.text, "seed": seed, "trajectory": prediction.trajectory.copy()}
         if reason is not None:
             info["truncation_reason"] = reason
-        return self._handed_out(), float(reward), terminated, reason is not None, info
+        return Answer(after, float(reward), terminated, reason is not None, info)
+
+    def take(self, answer: Answer) -> tuple[DictObservation, float, bool, bool, dict[str, Any]]:
+        """Moves the episode on to what was judged."""
+        self._observation = answer.after
+        self._ended = answer.terminated or answer.truncated
+        ends = (answer.terminated, answer.truncated)
+        return self._handed_out(), answer.reward, *ends, answer.info
 
     def render(self) -> Frame | None:
         """Gives a copy of the observed frame, uint8 (H, W, 3); None without a render mode.

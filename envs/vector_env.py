@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 from jaxtyping import Bool, Float64
 
 from chronosim.envs.chrono_env import ChronoEnv, DictObservation, Guard
-from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.errors import InvalidAction, InvalidConfig, ResetNeeded
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.types import Frame
 
@@ -93,10 +93,13 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
 
         Raises:
             InvalidConfig: There are not as many seeds, or mask entries, as rows.
+            ResetNeeded: A row that the mask leaves out has not begun.
             ChronosimError: As `ChronoEnv.reset`.
         """
         wanted = dict(options or {})
         mask = self._mask(wanted.pop("reset_mask", np.ones(self.num_envs, np.bool_)))
+        if not all(chosen or seen for chosen, seen in zip(mask, self._observations, strict=True)):
+            raise ResetNeeded("no row has begun yet: the first reset takes all of them")
         for index, row_seed in enumerate(self._seeds(seed)):
             if mask[index]:
                 self._observations[index], _ = self.rows[index].reset(seed=row_seed, options=wanted)
@@ -118,7 +121,7 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
             ResetNeeded: Before `reset`.
             InvalidAction: There are not as many actions as rows, or one does not lie in the action
                 space; all rows stay as they were.
-            ChronosimError: As `ChronoEnv.step`.
+            ChronosimError: As `ChronoEnv.step`; all rows stay as they were.
         """
         row_actions = self._split(actions)
         going = [index for index in range(self.num_envs) if not self._ended[index]]
@@ -131,14 +134,18 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         infos: dict[int, dict[str, Any]] = {}
-        for index, (after, prediction) in zip(going, steps, strict=True):
+        answers = [
+            self.rows[index].judged(row_actions[index], prediction, after)
+            for index, (after, prediction) in zip(going, steps, strict=True)
+        ]
+        for index, answer in zip(going, answers, strict=True):
             (
                 self._observations[index],
                 rewards[index],
                 terminated[index],
                 truncated[index],
                 infos[index],
-            ) = self.rows[index].answered(row_actions[index], prediction, after)
+            ) = self.rows[index].take(answer)
         for index in np.flatnonzero(self._ended).tolist():
             self._observations[index], _ = self.rows[index].reset()
         self._ended = terminated | truncated

@@ -11,7 +11,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics, TransformReward
 
 from chronosim.envs.make import make_vector_env
 from chronosim.envs.vector_env import ChronoVectorEnv
-from chronosim.errors import InvalidAction, InvalidConfig, ResetNeeded
+from chronosim.errors import InvalidAction, InvalidConfig, JudgementFailed, ResetNeeded
 from chronosim.testing import EchoModel
 from chronosim.types import EditPrompt, Prediction
 
@@ -144,6 +144,30 @@ def test_reset_by_mask_and_seeds(shift: Any) -> None:
         env.reset(options={"reset_mask": np.array([1, 0])})
     with pytest.raises(InvalidConfig, match="seeds"):
         env.reset(seed=[1])
+
+
+def test_a_row_that_has_not_begun_cannot_be_left_out(shift: Any) -> None:
+    env = make_vector_env(2, shift)
+    with pytest.raises(ResetNeeded, match="the first reset takes all"):
+        env.reset(options={"reset_mask": np.array([True, False])})
+
+
+def test_no_row_moves_where_one_cannot_be_judged(
+    shift: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = make_vector_env(2, shift)
+    env.reset(seed=0)
+    verdicts = iter([(0.0, False)])
+
+    def score(*_: Any) -> Any:
+        for verdict in verdicts:
+            return verdict
+        raise JudgementFailed("nobody is there")
+
+    monkeypatch.setattr(type(env.scenario), "score", score)
+    with pytest.raises(JudgementFailed):
+        env.step(actions(env, 1)[0])
+    assert [row.observation.step for row in env.rows] == [0, 0]
 
 
 def test_rendering(shift: Any) -> None:
