@@ -122,12 +122,14 @@ class EpisodeReader:
     def observation(self, index: int) -> Observation:
         """The observation before step `index` (0 to T, T being the last one).
 
+        Its `step` counts from where the world began, so that of a fork goes on from its parent's.
+
         Raises:
             InvalidEpisode: `index` is out of range.
         """
         self._check(index, self.steps)
-        frame = self.window(index, index + 1)[0]
-        return Observation(frame, np.array(self._rows[index].state, np.float32), index)
+        frame, state = self.window(index, index + 1)[0], self._rows[index].state
+        return Observation(frame, np.array(state, np.float32), self.first_step + index)
 
     def trajectory(self, index: int) -> Trajectory:
         """The frames of step `index` after its observation, the outcome last.
@@ -172,7 +174,7 @@ class EpisodeReader:
             text=row.text,
             seed=row.seed,
             prediction=Prediction(trajectory),
-            after=Observation(frame, np.array(row.state, np.float32), index + 1),
+            after=Observation(frame, np.array(row.state, np.float32), self.first_step + index + 1),
             reward=row.reward,
             terminated=row.terminated,
             truncated=row.truncated,
@@ -182,6 +184,13 @@ class EpisodeReader:
     def _check(self, index: int, last: int) -> None:
         if not 0 <= index <= last:
             raise InvalidEpisode(f"{self.path} has {self.steps} steps; there is no index {index}")
+
+    @property
+    def first_step(self) -> int:
+        """How many steps lie before its first observation: of a fork, and behind a repaired gap."""
+        repaired = self.about.get("repaired")
+        behind = repaired.get("step", 0) if isinstance(repaired, Mapping) else 0
+        return int(self.about.get("first_step", 0)) + int(behind)
 
     @property
     def frame_size(self) -> tuple[int, int]:

@@ -41,7 +41,8 @@ class EpisodeWriter:
 
     Args:
         path: The episode's folder, or a URL of it; it must not exist.
-        first: The observation the episode begins with.
+        first: The observation the episode begins with; a fork's counts on from before it, which
+            `about` then says as `first_step`.
         about: What makes the episode (model identity, prompter, scenario, seed, lineage ...):
             JSON values only.
         trajectories: How the frames between two observations are kept: `lossless`; as `video`
@@ -78,7 +79,8 @@ class EpisodeWriter:
         self._frame, self._state = first.frame.shape, first.state.shape
         self._action: dict[str, Any] | None = None
         self._tail = [Row(first.state.tolist()).dumps()]  # the rows of the last file of records
-        self._begin(first, {"trajectories": trajectories, "about": dict(about)})
+        begun = {"first_step": first.step} if first.step else {}
+        self._begin(first, {"trajectories": trajectories, "about": {**about, **begun}})
         self._group = open_group(self.path)
         # An array that is opened again has forgotten that its chunks of zeros are to be written.
         self._arrays: dict[str, zarr.Array[Any]] = {
