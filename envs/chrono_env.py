@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import gymnasium as gym
@@ -256,7 +257,9 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         frame, values = self.scenario.begin(self.np_random)
         if "frame" in options:
             values = {}  # the scenario's values belong to its own frame
-        begun = self.simulator.prompter.begin(options.get("values", values))
+        if "values" in options:
+            values = _checked(options["values"])
+        begun = self.simulator.prompter.begin(values)
         # Observation checks the frame before it is fitted: it may be anything that a user gave.
         observation = Observation(self._fit(Observation(options.get("frame", frame)).frame), begun)
         if observation.frame.shape != self._shape:
@@ -285,3 +288,11 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         if self._observation is None:
             raise ResetNeeded("the episode has not begun: call reset first")
         return self._observation
+
+
+def _checked(values: Any) -> Mapping[str, float]:
+    """Initial values as they were given, if they can be any."""
+    named = isinstance(values, Mapping)
+    if not named or not all(isinstance(value, Real) for value in values.values()):
+        raise InvalidConfig(f"initial values are numbers by name, not {values!r}")
+    return values

@@ -129,6 +129,8 @@ def test_reset_options(env: ChronoEnv) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
+        ({"values": None}, InvalidConfig, "numbers by name, not None"),
+        ({"values": {"speed": "a"}}, InvalidConfig, "numbers by name"),
         ({"frame": np.zeros((96, 96, 4), np.uint8)}, InvalidFrame, "RGB"),
         ({"frame": np.zeros((96, 96), np.uint8)}, InvalidFrame, "RGB"),
         ({"frame": np.zeros((96, 96, 3), np.float32)}, InvalidFrame, "uint8"),

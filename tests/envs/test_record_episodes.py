@@ -95,7 +95,7 @@ def test_a_fork_is_logged_on_its_own(made: Make, tmp_path: Path) -> None:
     assert np.array_equal(child.frames[0], parent.frames[1])
     assert [child.observation(index).step for index in range(3)] == [1, 2, 3]
     assert [step.after.step for step in child] == [2, 3]
-    moment = read_moment(child.path, 1, 1, base_of(copied).simulator)
+    moment = read_moment(str(child.path), 1, 1, base_of(copied).simulator)
     assert (moment.root.step, moment.steps[0].after.step) == (2, 3), "events come when they came"
 
 
