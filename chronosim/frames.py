@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -38,13 +40,16 @@ def read_frame(path: str | Path) -> Frame:
         with image:
             _check_kind(image, path)
             return np.array(ImageOps.exif_transpose(image))
+    except InvalidFrame:
+        raise  # it is a ValueError too, which Pillow's own are told from below
     except FileNotFoundError as error:
         raise InvalidFrame(f"there is no image at {path}") from error
     except Image.DecompressionBombError as error:
         raise InvalidFrame(f"{path} is too large to be a frame: {error}") from error
     except UnidentifiedImageError as error:
         raise InvalidFrame(f"{path} is not an image that can be read") from error
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        # SyntaxError and struct.error: a broken chunk or EXIF block; ValueError: text too large.
         raise InvalidFrame(f"{path} cannot be read as an image: {error}") from error
 
 
@@ -144,7 +149,7 @@ def _check_kind(image: Image.Image, path: Path) -> None:
             f"{path} has {image.width} x {image.height} pixels, more than the {_LARGEST:,} "
             "that a frame may have: scale it down first"
         )
-    deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
+    deep = any("16" in _raw_mode(tile[3]) for tile in getattr(image, "tile", []))
     if image.mode != "RGB" or deep or "transparency" in image.info:
         kind = f"{image.mode}, 16 bits a channel" if deep else image.mode
         kind = f"{kind} with transparency" if "transparency" in image.info else kind
@@ -155,3 +160,9 @@ def _check_kind(image: Image.Image, path: Path) -> None:
             f"{path} is {kind}, but a frame is RGB with 8 bits a channel: convert it with Pillow, "
             f"{opened if grey else 'Image.open(path)'}.convert('RGB').save(new_path)"
         )
+
+
+def _raw_mode(settings: Any) -> str:
+    """How a decoder of Pillow's finds the pixels in the file; other settings may stand beside."""
+    first = settings[0] if isinstance(settings, tuple) and settings else settings
+    return first if isinstance(first, str) else ""

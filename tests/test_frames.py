@@ -182,3 +182,22 @@ def test_opencv_without_its_libraries_answers_with_the_line_that_mends_it(
     assert isinstance(caught.value, ImportError | ChronosimError)
     assert "\n" not in str(caught.value)
     assert fit_frame(frame, (20, 30)) is frame  # what needs no OpenCV goes on working
+
+
+def test_a_bmp_whose_rows_take_a_number_of_bytes_with_16_in_it_is_read(tmp_path: Path) -> None:
+    wide = np.random.default_rng(0).integers(0, 256, (2, 720, 3), dtype=np.uint8)
+    write_frame(tmp_path / "a.bmp", wide)  # rows of 2160 bytes
+    assert np.array_equal(read_frame(tmp_path / "a.bmp"), wide)
+
+
+def test_an_image_with_a_broken_part_is_refused(tmp_path: Path) -> None:
+    black = Image.new("RGB", (4, 3))
+    black.save(tmp_path / "exif.png", exif=b"Exif\0\0no such header")
+    black.save(tmp_path / "text.png")
+    whole = (tmp_path / "text.png").read_bytes()
+    text = b"zTXtkey\0\0" + zlib.compress(bytes(2**21))  # more than Pillow lets it unpack to
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    (tmp_path / "text.png").write_bytes(whole[:33] + chunk + whole[33:])
+    for name in ("exif.png", "text.png"):
+        with pytest.raises(InvalidFrame, match=f"{name} cannot be read as an image"):
+            read_frame(tmp_path / name)
