@@ -20,8 +20,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from chronosim.commands.settings import make_part, whole_number
-from chronosim.errors import InvalidConfig
-from chronosim.models.addresses import is_printable_word
+from chronosim.models.addresses import check_token
 from chronosim.models.service import Service
 
 __all__ = ["run"]
@@ -59,9 +58,5 @@ def _token(config: DictConfig) -> str | None:
     if variable is None:
         return None
     token = os.environ.get(str(variable), "").strip()
-    if len(token) < 16 or not is_printable_word(token):
-        raise InvalidConfig(
-            f"the environment variable {variable} must hold a token of 16 characters or more, "
-            "without spaces: openssl rand -hex 16 makes one"
-        )
+    check_token(token, f"the environment variable {variable}")
     return token

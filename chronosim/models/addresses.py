@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from chronosim.errors import InvalidConfig
 
-__all__ = ["check_address", "is_loopback", "is_printable_word"]
+__all__ = ["check_address", "check_token", "is_loopback", "is_printable_word"]
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+_SHORTEST_TOKEN = 16  # characters; fewer can be guessed
 
 
 def check_address(url: str, what: str, secret: str, variable: str | None, instead: str) -> None:
@@ -55,3 +56,20 @@ def is_loopback(host: str) -> bool:
 def is_printable_word(secret: str) -> bool:
     """Whether a secret can stand in a header: ASCII, without spaces or control characters."""
     return secret.isascii() and secret.isprintable() and " " not in secret
+
+
+def check_token(token: str, where: str) -> None:
+    """Checks that a token keeps strangers out.
+
+    Args:
+        token: What is asked of everyone.
+        where: What holds it, such as the name of a setting, for the message.
+
+    Raises:
+        InvalidConfig: It is empty, short enough to be guessed, or cannot stand in a header.
+    """
+    if len(token) < _SHORTEST_TOKEN or not is_printable_word(token):
+        raise InvalidConfig(
+            f"{where} must hold a token of {_SHORTEST_TOKEN} characters or more, "
+            "without spaces: openssl rand -hex 16 makes one"
+        )

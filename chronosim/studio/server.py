@@ -8,11 +8,12 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Callable
+from urllib.parse import quote
 
 import uvicorn
 
 from chronosim.errors import InvalidConfig
-from chronosim.models.addresses import is_loopback
+from chronosim.models.addresses import check_token, is_loopback
 from chronosim.studio.app import make_app
 from chronosim.studio.studio import Studio
 
@@ -37,8 +38,10 @@ def serve(
         ready: Called with the page's address once it is there.
 
     Raises:
-        InvalidConfig: There is no listening there.
+        InvalidConfig: There is no listening there, or the token could be guessed.
     """
+    if token is not None:
+        check_token(token, "token=")
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(18)
     listening = _listen(host, port)
@@ -48,7 +51,7 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         if host in ("0.0.0.0", "::"):
             shown = socket.gethostname()  # every address of this machine: its name is one to open
-        ready(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""))
+        ready(f"http://{shown}:{port}/" + (f"?token={quote(token, safe='')}" if token else ""))
         config = uvicorn.Config(
             app,
             log_level="error",  # an access log would show tokens, and is of use to nobody here

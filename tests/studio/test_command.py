@@ -15,6 +15,9 @@ from chronosim.cli import main
         ("port=-1", "port must be a whole number of at least 0"),
         ("port=70000", "a port must lie from 0 to 65535, not 70000"),
         ("host=no.such.host.invalid", "the studio cannot listen at no.such.host.invalid:0"),
+        ("token=", "token= must hold a token of 16 characters or more"),
+        ("token='                    '", "token= must hold a token of 16 characters or more"),
+        ("token=short", "token= must hold a token of 16 characters or more"),
         ("sessions=0", "sessions must be a whole number of at least 1"),
         ("scenario=recorded", "scenario.starts"),
         ("scenario=street-sedan", "this scenario begins with a frame of yours"),
@@ -40,7 +43,8 @@ def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> Non
     ("settings", "address"),
     [
         ((), "http://127.0.0.1:"),
-        (("token=mine",), "/?token=mine"),
+        (("token=mine-0123456789ab",), "/?token=mine-0123456789ab"),
+        (("token=a&b#c+d%e?f/0123456789",), "/?token=a%26b%23c%2Bd%25e%3Ff%2F0123456789"),
         (("host=0.0.0.0",), "/?token="),
     ],
 )
