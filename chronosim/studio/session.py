@@ -171,8 +171,13 @@ class Session:
         )
 
     def _other_noise(self) -> int:
-        self._redrawn += 1
-        return noise_seed(self.tree[0].noise, _REDRAWN + self._redrawn)
+        # A tree that was opened may hold what was drawn before it was saved.
+        known = {node.noise for node in self.tree.nodes}
+        while True:
+            self._redrawn += 1
+            drawn = noise_seed(self.tree[0].noise, _REDRAWN + self._redrawn)
+            if drawn not in known:
+                return drawn
 
 
 def _check_open(node: Node) -> None:

@@ -161,3 +161,14 @@ def test_a_session_has_an_end_to_its_memory(
     assert "too many: save it and begin anew" in full["problem"]
     assert len(full["nodes"]) == 2
     assert served.change(full, "save")["saved"]
+
+
+def test_new_noise_is_new_in_an_opened_tree_too(served: Served, left: list[float]) -> None:
+    state = served.change(served.begin(), "step", action=left)
+    state = served.change(served.change(state, "go", node=0), "redraw")
+    state = served.change(served.change(state, "step", action=left), "save")
+    path = Path(state["saved"]).relative_to(served.folder).as_posix()
+    opened = served.ask("/api/sessions/open", {"path": path}).lines[-1]["state"]
+    known = {node["noise"] for node in opened["nodes"]}
+    assert len(known) == 2
+    assert served.change(opened, "redraw")["noise"] not in known
