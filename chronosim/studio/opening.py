@@ -11,15 +11,19 @@ from chronosim.errors import InvalidEpisode
 from chronosim.simulator import noise_seed
 from chronosim.studio.tree import Tree
 from chronosim.types import Observation
+from chronosim.whatif.making import differences
 
 __all__ = ["lineage_of", "plant"]
 
 
-def plant(readers: Sequence[EpisodeReader], *, most: int = 2**30) -> Tree:
+def plant(
+    readers: Sequence[EpisodeReader], identity: Mapping[str, Any], *, most: int = 2**30
+) -> Tree:
     """Makes a tree of episodes, of which all but one are forks of others among them.
 
     Args:
         readers: The episodes.
+        identity: Of the model that goes on from them; steps of any other keep what their log says.
         most: Bytes of frames that the tree may hold.
 
     Raises:
@@ -36,7 +40,7 @@ def plant(readers: Sequence[EpisodeReader], *, most: int = 2**30) -> Tree:
             "and a tree has one: open an episode"
         )
     tree = Tree(roots[0].observation(0), _noise(roots[0]), most=most)
-    places = {roots[0].path.name: _append(tree, 0, roots[0])}
+    places = {roots[0].path.name: _append(tree, 0, roots[0], identity)}
     waiting = [reader for reader in readers if reader is not roots[0]]
     while waiting:
         ready = [reader for reader in waiting if _parent(reader)[0] in places]
@@ -48,7 +52,7 @@ def plant(readers: Sequence[EpisodeReader], *, most: int = 2**30) -> Tree:
             parent, step = _parent(reader)
             if not 0 <= step < len(places[parent]):
                 raise InvalidEpisode(f"{reader.path} forks from step {step} of {parent}, not there")
-            places[reader.path.name] = _append(tree, places[parent][step], reader)
+            places[reader.path.name] = _append(tree, places[parent][step], reader, identity)
     return tree
 
 
@@ -69,17 +73,25 @@ def _parent(reader: EpisodeReader) -> tuple[str, int]:
         raise InvalidEpisode(f"{reader.path} does not say where it forked") from error
 
 
-def _append(tree: Tree, at: int, reader: EpisodeReader) -> list[int]:
+def _append(tree: Tree, at: int, reader: EpisodeReader, identity: Mapping[str, Any]) -> list[int]:
     """Lets an episode's steps grow from a moment; gives the number of each of its moments."""
     height, width = reader.frame_size
     if reader.steps:  # an episode may be of hours: before it is read
         tree.check_room(int(reader.lengths.sum()) * height * width * 3)
     numbers, noise, depth = [at], _noise(reader), tree[at].observation.step
+    log = None if _is_of(reader.about, identity) else reader.about
     for step in reader:
         after = Observation(step.after.frame, step.after.state, depth + len(numbers))
-        node = tree.add(numbers[-1], replace(step, after=after), noise)
+        node = tree.add(numbers[-1], replace(step, after=after), noise, log)
         numbers.append(node.number)
     return numbers
+
+
+def _is_of(about: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Whether this very model took an episode's steps: the same actions then lead to the same."""
+    model = about.get("model")
+    synthetic = about.get("synthetic") is True
+    return synthetic and isinstance(model, Mapping) and not differences(model, identity)
 
 
 def _noise(reader: EpisodeReader) -> int:

@@ -1,4 +1,7 @@
-"""A session's tree as episodes: each branch one, which says from which step of which it forked."""
+"""A session's tree as episodes: each branch one, which says from which step of which it forked.
+
+No episode mixes models: where a session's went on from what another one did, another begins.
+"""
 
 from __future__ import annotations
 
@@ -26,27 +29,29 @@ class _Branch:
 def save_branch(session: Session, number: int, folder: Path) -> Path:
     """Saves the way from the beginning to a moment as one episode.
 
+    Where several models took its steps, the episodes are one for each, every one but the first a
+    fork of the one before.
+
     Args:
         session: Whose.
         number: Of the moment.
-        folder: Is made; the episode becomes its `episodes/0000000`.
+        folder: Is made; the episode becomes its `episodes/0000000`, those after it the next ones.
 
     Returns:
-        The episode.
+        The episode that ends with the moment.
 
     Raises:
         InvalidConfig: There is no step yet.
         EpisodeWriteError: The disk refuses; what is committed by then is whole.
     """
-    path = session.tree.path(number)
-    return _write(session, [_Branch(path, None)], folder)[0]
+    return _write(session, _pieces(session.tree.path(number)), folder)[-1]
 
 
 def save_tree(session: Session, folder: Path) -> Path:
     """Saves a tree: the first branch whole, every other one from its fork on.
 
-    Where branches part, the first one is gone on with; each other is an episode of its own that
-    begins at the fork, as `RecordEpisodes` and `chronosim.fork` leave them.
+    Where branches part, the first one of the same model is gone on with; each other is an episode
+    of its own that begins at the fork, as `RecordEpisodes` and `chronosim.fork` leave them.
 
     Args:
         session: Whose.
@@ -69,13 +74,36 @@ def _branches(tree: Tree) -> list[_Branch]:
         nodes, lineage = waiting.pop(0)
         name, forks = _name(len(branches)), 0
         while children := tree.children(nodes[-1].number):
-            for child in children[1:]:
-                forks += 1
-                parted = {"episode": name, "step": len(nodes) - 1, "branch": forks}
-                waiting.append(([nodes[-1], child], parted))
-            nodes.append(children[0])
+            onward = next((child for child in children if _goes_on(nodes, child)), None)
+            for child in children:
+                if child is not onward:
+                    forks += 1
+                    waiting.append(([nodes[-1], child], _lineage(name, nodes, forks)))
+            if onward is None:
+                break
+            nodes.append(onward)
         branches.append(_Branch(nodes, lineage))
     return branches
+
+
+def _pieces(path: Sequence[Node]) -> list[_Branch]:
+    """A way as branches of one model each, every one a fork of the one before."""
+    pieces = [[path[0]]]
+    for node in path[1:]:
+        if not _goes_on(pieces[-1], node):
+            pieces.append([pieces[-1][-1]])
+        pieces[-1].append(node)
+    forks = [_lineage(_name(number), nodes, 1) for number, nodes in enumerate(pieces[:-1])]
+    return [_Branch(*one) for one in zip(pieces, [None, *forks], strict=True)]
+
+
+def _goes_on(nodes: Sequence[Node], child: Node) -> bool:
+    """Whether a step may stand in the same episode as those before it: if one model took all."""
+    return len(nodes) == 1 or child.log is nodes[-1].log
+
+
+def _lineage(episode: str, nodes: Sequence[Node], branch: int) -> dict[str, Any]:
+    return {"episode": episode, "step": len(nodes) - 1, "branch": branch}
 
 
 def _write(session: Session, branches: Sequence[_Branch], folder: Path) -> list[Path]:
@@ -84,8 +112,7 @@ def _write(session: Session, branches: Sequence[_Branch], folder: Path) -> list[
     paths = []
     for number, branch in enumerate(branches):
         first, *nodes = branch.nodes
-        about = session.world.about(_seed(session, branch), branch.lineage)
-        about |= {"noise": (nodes[0] if nodes else first).noise, "origin": session.origin}
+        about = _about(session, branch)
         path = folder / "episodes" / _name(number)
         with EpisodeWriter(path, first.observation, about) as writer:
             for node in nodes:
@@ -93,6 +120,17 @@ def _write(session: Session, branches: Sequence[_Branch], folder: Path) -> list[
                 writer.append(node.step)
         paths.append(path)
     return paths
+
+
+def _about(session: Session, branch: _Branch) -> dict[str, Any]:
+    """What an episode says of itself: as its log said, where the session's model took no step."""
+    last = branch.nodes[-1]
+    if last.log is None:
+        about = session.world.about(_seed(session, branch), branch.lineage)
+    else:
+        about = {**last.log, "lineage": branch.lineage}
+    noise = branch.nodes[:2][-1].noise  # of the first step, or of the beginning where there is none
+    return {**about, "noise": noise, "origin": session.origin}
 
 
 def _seed(session: Session, branch: _Branch) -> int | None:

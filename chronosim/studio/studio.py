@@ -86,9 +86,9 @@ class Studio:
 
         def make() -> Session:
             readers = self.library.open(path)
-            tree = plant(readers, most=self.most)
             name = self.worlds.maker(readers[0].about.get("prompter"), scenario)
             world = self.worlds.make(name, model, sampling)
+            tree = plant(readers, world.simulator.model.identity, most=self.most)
             world.check_fit(tree[0].observation, path)
             return Session(world, tree, seed=None, origin=path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ class Node:
         observation: Where the world stands; its `step` is the moment's depth.
         step: What led here; None at the beginning.
         noise: The seed that the noise of steps from here on follows from.
+        log: What the log that the step was read from says of itself, where another model than the
+            session's took the step, or none did; None: the session's did.
     """
 
     number: int
@@ -33,6 +35,7 @@ class Node:
     observation: Observation
     step: Step | None
     noise: int
+    log: Mapping[str, Any] | None = None
 
     @property
     def frames(self) -> UInt8[np.ndarray, "time height width 3"]:
@@ -90,14 +93,16 @@ class Tree:
                 f"{(self.size + size) / 2**20:,.0f} MB are too many: save it and begin anew"
             )
 
-    def add(self, parent: int, step: Step, noise: int) -> Node:
-        """Lets a moment grow from another.
+    def add(
+        self, parent: int, step: Step, noise: int, log: Mapping[str, Any] | None = None
+    ) -> Node:
+        """Lets a moment grow from another; the arguments are `Node`'s.
 
         Raises:
             InvalidConfig: The tree holds as many frames as it may.
         """
         self.check_room(step.prediction.trajectory.nbytes)
-        node = Node(len(self.nodes), self[parent].number, step.after, step, noise)
+        node = Node(len(self.nodes), self[parent].number, step.after, step, noise, log)
         self.nodes.append(node)
         self.size += step.prediction.trajectory.nbytes
         return node
@@ -107,10 +112,15 @@ class Tree:
         return [node for node in self.nodes if node.parent == number]
 
     def same(self, parent: int, action: Any, noise: int) -> Node | None:
-        """What an action led to under the same noise, if it was taken already: it would again."""
+        """What an action led to under the same noise, if it was taken already: it would again.
+
+        What another model took it to is passed over: the session's may answer otherwise.
+        """
         for node in self.children(parent):
             step = node.step
-            if step is not None and node.noise == noise and np.array_equal(step.action, action):
+            if step is None or node.log is not None or node.noise != noise:
+                continue
+            if np.array_equal(step.action, action):
                 return node
         return None
 

@@ -172,3 +172,33 @@ def test_new_noise_is_new_in_an_opened_tree_too(served: Served, left: list[float
     known = {node["noise"] for node in opened["nodes"]}
     assert len(known) == 2
     assert served.change(opened, "redraw")["noise"] not in known
+
+
+@pytest.mark.parametrize(
+    "others", [{"model": {"name": "other"}}, {"model": {"name": "toy"}, "synthetic": False}]
+)
+@pytest.mark.parametrize("what", ["tree", "branch"])
+def test_what_another_world_did_is_neither_looked_up_nor_saved_as_this_models(
+    what: str, others: dict[str, object], served: Served, left: list[float]
+) -> None:
+    state = served.change(served.begin(), "step", action=left)
+    mine = served.change(served.change(state, "step", action=left), "save", what="branch")
+    reader = EpisodeReader(mine["saved"])
+    about = {**reader.about, **others}
+    with EpisodeWriter(served.folder / "other", reader.observation(0), about) as writer:
+        for step in reader:
+            writer.append(step)
+    opened = served.ask("/api/sessions/open", {"path": "other"}).lines[-1]["state"]
+    again = served.change(opened, "step", action=left)
+    assert again["at"] == 3, "the same action is asked of this model"
+    onward = served.change(served.change(again, "go", node=1), "step", action=left)
+    saved = Path(served.change(onward, "save", what=what)["saved"])
+    folder = saved if what == "tree" else saved.parent
+    readers = [EpisodeReader(path) for path in list_episodes(folder)]
+    told = [(one.about["model"], one.about["synthetic"], one.steps) for one in readers]
+    assert told[0] == (about["model"], about["synthetic"], 2 if what == "tree" else 1)
+    assert told[1:] == [({"name": "toy"}, True, 1)] * (2 if what == "tree" else 1)
+    assert {one.about["lineage"]["episode"] for one in readers[1:]} == {"0000000"}
+    path = saved.relative_to(served.folder).as_posix()
+    reopened = served.ask("/api/sessions/open", {"path": path}).lines[-1]["state"]
+    assert len(reopened["nodes"]) == (5 if what == "tree" else 3)
