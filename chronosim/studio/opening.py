@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidEpisode
@@ -78,9 +78,9 @@ def _append(tree: Tree, at: int, reader: EpisodeReader, identity: Mapping[str, A
     height, width = reader.frame_size
     if reader.steps:  # an episode may be of hours: before it is read
         tree.check_room(int(reader.lengths.sum()) * height * width * 3)
-    numbers, noise, depth = [at], _noise(reader), tree[at].observation.step
+    numbers, noises, depth = [at], _noises(reader), tree[at].observation.step
     log = None if _is_of(reader.about, identity) else reader.about
-    for step in reader:
+    for step, noise in zip(reader, noises, strict=True):
         after = Observation(step.after.frame, step.after.state, depth + len(numbers))
         node = tree.add(numbers[-1], replace(step, after=after), noise, log)
         numbers.append(node.number)
@@ -97,6 +97,18 @@ def _is_of(about: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
 def _noise(reader: EpisodeReader) -> int:
     """What the noise of further steps follows from: as the log says, or else from its seed."""
     told, seed = reader.about.get("noise"), reader.about.get("seed")
-    if type(told) is int and 0 <= told < 2**63:
+    if _is_noise(told):
         return told
     return noise_seed(seed if type(seed) is int and seed >= 0 else 0, 0)
+
+
+def _noises(reader: EpisodeReader) -> list[int]:
+    """What the noise of each step follows from; one for all of them in logs that do not say."""
+    told = reader.about.get("noises")
+    if isinstance(told, list) and len(told) == reader.steps and all(map(_is_noise, told)):
+        return told
+    return [_noise(reader)] * reader.steps
+
+
+def _is_noise(told: Any) -> TypeGuard[int]:
+    return type(told) is int and 0 <= told < 2**63

@@ -129,8 +129,10 @@ def _about(session: Session, branch: _Branch) -> dict[str, Any]:
         about = session.world.about(_seed(session, branch), branch.lineage)
     else:
         about = {**last.log, "lineage": branch.lineage}
-    noise = branch.nodes[:2][-1].noise  # of the first step, or of the beginning where there is none
-    return {**about, "noise": noise, "origin": session.origin}
+    first, *noises = (node.noise for node in branch.nodes)
+    # `noise` stands for all steps in logs of before `noises`, which has one for each.
+    noise = noises[0] if noises else first
+    return {**about, "noise": noise, "noises": noises, "origin": session.origin}
 
 
 def _seed(session: Session, branch: _Branch) -> int | None:

@@ -202,3 +202,31 @@ def test_what_another_world_did_is_neither_looked_up_nor_saved_as_this_models(
     path = saved.relative_to(served.folder).as_posix()
     reopened = served.ask("/api/sessions/open", {"path": path}).lines[-1]["state"]
     assert len(reopened["nodes"]) == (5 if what == "tree" else 3)
+
+
+@pytest.mark.parametrize("what", ["tree", "branch"])
+def test_noise_that_changed_on_the_way_is_the_same_when_it_is_opened(
+    what: str, served: Served, left: list[float]
+) -> None:
+    state = served.change(served.begin(), "step", action=left)
+    state = served.change(served.change(state, "step", action=left), "redraw")
+    state = served.change(served.change(state, "step", action=left), "save", what=what)
+    path = Path(state["saved"]).relative_to(served.folder).as_posix()
+    opened = served.ask("/api/sessions/open", {"path": path}).lines[-1]["state"]
+    noises = [node["noise"] for node in opened["nodes"]]
+    assert noises == [node["noise"] for node in state["nodes"]]
+    assert len(set(noises)) == 2
+
+
+def test_a_log_with_one_noise_for_all_its_steps_is_opened(
+    served: Served, left: list[float]
+) -> None:
+    state = served.change(served.begin(), "step", action=left)
+    state = served.change(served.change(state, "step", action=left), "save", what="branch")
+    reader = EpisodeReader(state["saved"])
+    about = {name: value for name, value in reader.about.items() if name != "noises"}
+    with EpisodeWriter(served.folder / "old", reader.observation(0), about) as writer:
+        for step in reader:
+            writer.append(step)
+    opened = served.ask("/api/sessions/open", {"path": "old"}).lines[-1]["state"]
+    assert [node["noise"] for node in opened["nodes"]] == [str(about["noise"])] * 3
