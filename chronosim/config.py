@@ -13,6 +13,7 @@ from typing import Any
 from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from chronosim.errors import ChronosimError, InvalidConfig
@@ -49,10 +50,13 @@ def load(group: str, name: str, **overrides: Any) -> Any:
         The object named by the file's `_target_`.
 
     Raises:
-        InvalidConfig: The group, the name or a setting is unknown.
+        InvalidConfig: The group, the name or a setting is unknown, or the file is none that can be
+            read or does not say what to make.
         ChronosimError: Whatever the object's own making raises.
     """
     config = _read(group, name)
+    if not isinstance(config, DictConfig) or "_target_" not in config:
+        raise InvalidConfig(f"{group} {name!r} must name its class under _target_")
     config.pop("defaults", None)  # what comes along with it in a command; see companion
     # Not OmegaConf.missing_keys: it stumbles over what other parts of a file would fill in.
     plain: Any = OmegaConf.to_container(config)
@@ -61,10 +65,11 @@ def load(group: str, name: str, **overrides: Any) -> Any:
     try:
         _check_settings(f"{group} {name!r}", config["_target_"], overrides)
         return instantiate(config, **overrides, _convert_="all")
-    except (HydraException, ImportError) as error:
+    except (HydraException, ImportError, OmegaConfBaseException) as error:
         if own := find_own(error):
             raise own from None
-        raise InvalidConfig(f"{group} {name!r} cannot be made: {error}") from error
+        said = " ".join(str(error).split())
+        raise InvalidConfig(f"{group} {name!r} cannot be made: {said}") from error
 
 
 def find_own(error: BaseException) -> ChronosimError | None:
@@ -107,7 +112,7 @@ def _read(group: str, name: str) -> Any:
         world = _read_world(name)
         if group not in world:
             raise InvalidConfig(f"{name} describes no {group}, only: {', '.join(map(str, world))}")
-        return world[group]
+        return _part(world, group, name)
     whole = _read_whole(group, name)
     return whole[group] if _is_world(whole) else whole
 
@@ -131,15 +136,27 @@ def _is_path(name: str) -> bool:
 def _read_world(path: str) -> DictConfig:
     try:
         world = OmegaConf.load(path)
-    except (OSError, YAMLError) as error:
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise InvalidConfig(f"{path} cannot be read: {error}") from error
     if not isinstance(world, DictConfig):
         raise InvalidConfig(f"{path} must describe a simulator, a prompter, a scenario ...")
     return world
 
 
-def _check_settings(what: str, target: str, overrides: dict[str, Any]) -> None:
-    parameters = inspect.signature(get_object(target)).parameters
+def _part(world: DictConfig, group: str, path: str) -> Any:
+    try:
+        return world[group]
+    except OmegaConfBaseException as error:
+        raise InvalidConfig(f"{group} of {path}: {str(error).splitlines()[0]}") from error
+
+
+def _check_settings(what: str, target: Any, overrides: dict[str, Any]) -> None:
+    try:
+        parameters = inspect.signature(get_object(target)).parameters
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidConfig(
+            f"{what} cannot be made: {target!r} names no class whose settings are known"
+        ) from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return  # the target itself knows which settings there are
     for key in overrides:

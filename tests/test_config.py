@@ -149,3 +149,25 @@ def test_a_missing_package_is_said_in_our_own_words(
         config.load("model", str(world))
     with pytest.raises(MissingDependency, match=r"^get it$"):
         make_part(OmegaConf.create({"model": {"_target_": "needs_more.Model"}}), "model")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"scenario: {frame: carracing}", "must name its class under _target_"),
+        (b"scenario: carracing", "must name its class under _target_"),
+        (b"scenario: ${nope}", "Interpolation key 'nope' not found"),
+        (b"scenario: {_target_: chronosim.testing.EchoModel, time: '${nope}'}", "'nope' not found"),
+        (b"scenario: {_target_: nosuch.module.Thing}", "cannot be made: .*nosuch"),
+        (b"scenario: {_target_: math.pi}", "names no class"),
+        (b"scenario: {_target_: 3}", "names no class"),
+        (b"scenario: {_target_: \xff}", "cannot be read"),
+    ],
+)
+def test_a_file_that_nothing_can_be_made_of_is_one_sentence(
+    text: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_bytes(text)
+    with pytest.raises(InvalidConfig, match=said) as caught:
+        config.load("scenario", str(tmp_path / "bad.yaml"))
+    assert "\n" not in str(caught.value)

@@ -75,6 +75,12 @@ class ScenarioFile:
         return re.match(rf"\s*{_GLOBAL}\s*$", self.text, re.MULTILINE) is not None
 
     @property
+    def in_group(self) -> bool:
+        """Whether it lies where `--config-dir` finds it: in a folder called scenario."""
+        path = self.path.resolve()
+        return path.parent.name == "scenario" and path.suffix == ".yaml"
+
+    @property
     def brings_frame(self) -> bool:
         """Whether it begins with a frame of its own, rather than one that the user must bring."""
         inside = self.settings["scenario"] if self.is_world else self.settings
@@ -136,7 +142,7 @@ def _folder_of(file: ScenarioFile) -> Iterator[Path | None]:
     """The config folder that a scenario of the user's is in; or one made for it alone."""
     if not file.own:
         yield None
-    elif file.path.resolve().parent.name == "scenario" and file.path.suffix == ".yaml":
+    elif file.in_group:
         yield file.path.resolve().parent.parent
     else:
         with TemporaryDirectory() as folder:

@@ -17,7 +17,6 @@ from textwrap import indent, wrap
 from typing import Any
 
 import numpy as np
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.commands.scenarios.reading import ScenarioFile, compose_scenario, find_scenario
@@ -30,6 +29,7 @@ from chronosim.types import Frame, Observation
 
 __all__ = ["run"]
 
+_PARTS = ("scenario", "prompter", "policy")
 _LABEL = 13  # characters of the column of labels
 _GREY = np.full((96, 96, 3), 128, np.uint8)  # seen by prompters where there is no frame yet
 
@@ -38,7 +38,8 @@ def run(config: DictConfig) -> None:
     """Runs the command.
 
     Raises:
-        InvalidConfig: There is no such scenario, or its file cannot be composed.
+        InvalidConfig: There is no such scenario, or its file cannot be composed, or a part of it
+            names no class that there is.
     """
     file = find_scenario(str(config.path))
     frame = None if config.frame is None else str(config.frame)
@@ -51,11 +52,14 @@ def run(config: DictConfig) -> None:
             raise
         _line("needs", str(error))
         settings = None
+    if file.own and not file.in_group:
+        return  # no --config-dir would find it
     print(f"\n{faint('run it')}")
     print(f"chronosim rollout {_given(file, settings, frame)}")
 
 
 def _show(file: ScenarioFile, settings: DictConfig) -> None:
+    targets = {name: _target(settings, name) for name in _PARTS if name in settings}
     prompter: Prompter | None = None
     if "prompter" in settings:
         prompter = make_part(settings, "prompter")
@@ -68,9 +72,9 @@ def _show(file: ScenarioFile, settings: DictConfig) -> None:
         for name, said in getattr(prompter, "explain", dict)().items():
             _line("event", f"{name}: {said}")
     if "policy" in settings:
-        _line("policy", _first_line(get_class(settings.policy["_target_"])))
+        _line("policy", _first_line(targets["policy"]))
     _line("horizon", _horizon(settings, prompter))
-    for label, said in _counts(settings, scenario).items():
+    for label, said in _counts(settings, scenario, targets["scenario"]).items():
         _line(label, said)
     if frame is not None and has_all_colours():
         print(f"\n{blocks([frame], 48)}")
@@ -111,9 +115,18 @@ def _example(settings: DictConfig, prompter: Prompter, frame: Frame | None, valu
         return str(error) if isinstance(error, InvalidAction) else "nothing that can be shown yet"
 
 
-def _counts(settings: DictConfig, scenario: Scenario | None) -> dict[str, str]:
+def _target(settings: DictConfig, name: str) -> Any:
+    """What a part's `_target_` names; nothing is made of it."""
+    part = settings[name]
+    if not isinstance(part, DictConfig) or "_target_" not in part:
+        raise InvalidConfig(f"{name} must name its class under _target_")
+    bare = {"_target_": part["_target_"], "_partial_": True}
+    return make_part(OmegaConf.create({name: bare}), name).func
+
+
+def _counts(settings: DictConfig, scenario: Scenario | None, target: Any) -> dict[str, str]:
     """What counts: by the criteria of a `Scene`, or as another class documents itself."""
-    given, target = settings.scenario, get_class(settings.scenario["_target_"])
+    given = settings.scenario
     if target is not Scene:
         paragraphs = (inspect.getdoc(target) or "").split("\n\n")
         return {"goal": " ".join("".join(paragraphs[1:2] or paragraphs).split())}
@@ -136,7 +149,9 @@ def _given(file: ScenarioFile, settings: DictConfig | None, frame: str | None) -
     """What to give the command that runs it."""
     words = [f"scenario={file.name}"]
     if file.own:
-        words.insert(0, f"--config-dir {file.path.parent.parent}")
+        folder = file.path.parent
+        named = folder.name == "scenario"  # as it was given; not where it was given as "."
+        words.insert(0, f"--config-dir {folder.parent if named else folder.resolve().parent}")
     if settings is None:
         words.append("...")
     elif frame is not None or not file.brings_frame:

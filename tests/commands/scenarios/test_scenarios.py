@@ -117,7 +117,39 @@ def test_a_file_in_order(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     assert run(capsys, "check", str(path)) == (0, f"{path} is in order\n")
-    assert f"scenario={name}" in run(capsys, "show", str(path))[1]
+    status, out = run(capsys, "show", str(path))
+    assert status == 0
+    # Elsewhere than in a folder called scenario no --config-dir finds it.
+    command = f"chronosim rollout --config-dir conf scenario={name}"
+    assert (command in out) == ("chronosim rollout" in out) == (folder == "conf/scenario")
+
+
+def test_show_names_the_config_folder_from_within_it(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "scenario").mkdir()
+    (here / "scenario" / "mine.yaml").write_text(GOOD)
+    monkeypatch.chdir(here / "scenario")
+    assert f"--config-dir {here} scenario=mine" in run(capsys, "show", "mine.yaml")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD.replace("scene.Scene", "nowhere.Scene"), "there is no chronosim.scenarios.nowhere"),
+        (GOOD.replace("_target_: chronosim.scenarios.s", "x: s"), "scenario must name its class"),
+        (WORLD.replace("constant.Con", "nowhere.Con"), "there is no chronosim.adapters.policies"),
+        ("# @package _global_\nscenario: carracing\n", "scenario must name its class"),
+    ],
+)
+def test_show_says_what_names_no_class(
+    text: str, said: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "bad.yaml").write_text(text)
+    status = main(["scenarios", "show", "bad.yaml"])
+    [line] = capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert said in line
 
 
 def test_every_problem_is_named_with_its_key(
