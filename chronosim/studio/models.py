@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
@@ -22,15 +24,22 @@ Progress = Callable[[int, int], None]
 class Models:
     """Loads models and keeps them; to be used by one thread.
 
+    A model that a session still uses stays in memory however many are kept here, and is never
+    loaded a second time beside itself.
+
     Args:
         progress: Told how far the prediction that is running has come.
-        most: How many stay loaded; the one unused for longest goes first.
+        most: How many stay loaded though no session uses them; the one unused for longest goes
+            first.
     """
 
     def __init__(self, progress: Progress, *, most: int = 2) -> None:
         self._progress = progress
         self._most = most
         self._loaded: dict[str, WorldModel] = {}
+        self._alive: WeakValueDictionary[str, WorldModel] = WeakValueDictionary()
+        # A session that set the sampler has an engine of its own, of the weights of another.
+        self._weights: WeakKeyDictionary[WorldModel, WorldModel] = WeakKeyDictionary()
 
     def load(self, config: DictConfig, sampling: Mapping[str, Any]) -> WorldModel:
         """Gives a model.
@@ -44,13 +53,20 @@ class Models:
             ChronosimError: Whatever the model's own making raises.
         """
         key = OmegaConf.to_yaml(config.model)
-        model = self._loaded.pop(key, None)
+        known = self._loaded.pop(key, None)
+        model = self._alive.get(key) if known is None else known
+        while len(self._loaded) >= self._most:
+            self._loaded.pop(next(iter(self._loaded)))  # before the next one needs its memory
         if model is None:
-            while len(self._loaded) >= self._most:
-                self._loaded.pop(next(iter(self._loaded)))  # before the next one needs its memory
             model = make_part(config, "model", **self._told(config))
         self._loaded[key] = model
-        return _resampled(model, sampling) if sampling else model
+        with suppress(TypeError):  # a class of __slots__ alone; such a model is loaded anew
+            self._alive[key] = model
+        if not sampling:
+            return model
+        resampled = _resampled(model, sampling)
+        self._weights[resampled] = model
+        return resampled
 
     def _told(self, config: DictConfig) -> dict[str, Any]:
         """What lets a model tell how far it is, for those that do."""
