@@ -185,11 +185,28 @@ def _vector(row: Row, name: str, where: str) -> Any:
 def _numbers(rows: list[Row], name: str, path: Path) -> np.ndarray | None:
     if name not in rows[0]:
         return None
+    read, dtype = (_seed, np.int64) if name == "seed" else (_number, np.float64)
     try:
-        cells = [row.get(name) for row in rows]
-        return np.array([np.nan if cell in (None, "") else float(cell) for cell in cells])
-    except (TypeError, ValueError) as error:
+        return np.array([read(row.get(name)) for row in rows], dtype)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidEpisode(f"the column {name!r} of {path} is no number: {error}") from error
+
+
+def _number(cell: Any) -> float:
+    return float("nan") if cell in (None, "") else float(cell)
+
+
+def _seed(cell: Any) -> int:
+    """A whole number, exactly: as a float, a large one would lose its low bits."""
+    if cell in (None, ""):
+        return 0
+    try:
+        return int(str(cell))
+    except ValueError:
+        number = float(cell)  # as tables write whole numbers too: 7.0
+        if not number.is_integer():
+            raise
+        return int(number)
 
 
 def _flags(rows: list[Row], name: str, path: Path) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from chronosim import config
 from chronosim.adapters.datasets.clips import encode
 from chronosim.adapters.datasets.importing import import_dataset
 from chronosim.episodes import EpisodeReader
+from chronosim.errors import InvalidEpisode
 from chronosim.frames import write_frame
 from tests.adapters.datasets.conftest import picture, readers
 
@@ -128,3 +129,25 @@ def test_a_folder_of_videos_and_lines(tmp_path: Path) -> None:
     assert reader.column("action").tolist() == ["geradeaus, größer"] * 4
     assert reader.column("seed").tolist() == [3] * 4
     assert reader.about["seconds_per_step"] == 0.25
+
+
+def folder_of_seeds(tmp_path: Path, *seeds: str) -> Path:
+    source = tmp_path / "source"
+    source.mkdir()
+    np.save(source / "one.npy", CLIP[: len(seeds) + 1])
+    rows = "".join(f"{index}.5,{seed}\n" for index, seed in enumerate(seeds))
+    (source / "one.csv").write_text(f"action,seed\n{rows}")
+    return source
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_seeds_of_a_folder_keep_every_bit(tmp_path: Path) -> None:
+    source = folder_of_seeds(tmp_path, str(2**63 - 1), "", "7.0")
+    [reader] = imported(source, "folder")
+    assert reader.column("seed").tolist() == [2**63 - 1, 0, 7]
+
+
+@pytest.mark.parametrize("seed", [str(2**63), "7.5", "seven"])
+def test_a_seed_is_a_whole_number_of_64_bits(seed: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidEpisode, match=r"the column 'seed' of .* is no number"):
+        imported(folder_of_seeds(tmp_path, "1", seed), "folder")
