@@ -1,8 +1,8 @@
 """Reads a folder of videos or frames, each with a table of what was done.
 
 Each episode is a table, `<name>.csv`, `.jsonl` or `.json`, and beside it its frames: a video of
-that name (`.mp4`, `.mkv`, ...), a folder of that name with image files, read in the order of their
-names, or an array `<name>.npy`, uint8 (frames, height, width, 3).
+that name (`.mp4`, `.mkv`, ...), a folder of that name with image files, read in the order of the
+numbers in their names, or an array `<name>.npy`, uint8 (frames, height, width, 3).
 
 A table has a row for each action: `action` (a JSON list or words) or `action_0`, `action_1`, ...;
 and, where known, `text`, `reward`, `terminated`, `truncated`, `seed`, `latency` and `state` or
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,13 +121,20 @@ def _pictures(path: Path) -> tuple[Frames, int, float | None]:
             count, fps = count_frames(video)
             return Frames(partial(read_clip, video)), count, fps
     if (array := path.with_suffix(".npy")).is_file():
-        found = _array(array)
-        return Frames(lambda: iter(np.asarray(frame) for frame in found)), len(found), None
+        frames = _array(array)
+        return Frames(lambda: iter(np.asarray(frame) for frame in frames)), len(frames), None
     folder = path.with_suffix("")
-    files = sorted(file for file in folder.glob("*") if file.suffix.lower() in _PICTURES)
+    found = [file for file in folder.glob("*") if file.suffix.lower() in _PICTURES]
+    files = sorted(found, key=_natural)
     if not files:
         raise EpisodeNotFound(f"there are no frames beside {path}: no video, folder or .npy")
     return Frames(lambda: map(read_frame, files)), len(files), None
+
+
+def _natural(file: Path) -> tuple[list[str | int], str]:
+    """Sorts 2.png before 10.png, as whoever numbered them meant it."""
+    parts = re.split(r"(\d+)", file.name)
+    return [int(part) if part.isdecimal() else part for part in parts], file.name
 
 
 def _array(path: Path) -> np.ndarray:

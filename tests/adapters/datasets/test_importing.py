@@ -151,3 +151,13 @@ def test_seeds_of_a_folder_keep_every_bit(tmp_path: Path) -> None:
 def test_a_seed_is_a_whole_number_of_64_bits(seed: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidEpisode, match=r"the column 'seed' of .* is no number"):
         imported(folder_of_seeds(tmp_path, "1", seed), "folder")
+
+
+def test_pictures_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "one").mkdir(parents=True)
+    for number, frame in zip((1, 2, 3, 10, 11), CLIP, strict=True):
+        write_frame(source / "one" / f"{number}.png", frame)
+    (source / "one.csv").write_text("action\n0.5\n1.5\n2.5\n3.5\n")
+    [reader] = imported(source, "folder")
+    assert np.array_equal(reader.frames, CLIP)
