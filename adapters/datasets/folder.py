@@ -74,7 +74,9 @@ class FolderImporter:
                 f"{path} has {len(rows)} rows, but there are {count} frames beside it: there must "
                 "be as many, or one more"
             )
-        actions = np.array(_vectors(rows, "action", path), _dtype(sidecar))
+        # What is said to be words stays as it is: "null" and "1e3" would pass for JSON.
+        dtype, parse = _dtype(sidecar), sidecar.get("action_dtype") != "string"
+        actions = np.array(_vectors(rows, "action", path, parse=parse), dtype)
         states = sidecar.get("states")
         if states is None and _has(rows, "state"):
             states = _vectors(rows, "state", path)
@@ -167,22 +169,25 @@ def _has(rows: list[Row], name: str) -> bool:
     return name in rows[0] or f"{name}_0" in rows[0]
 
 
-def _vectors(rows: list[Row], name: str, path: Path) -> list[Any]:
+def _vectors(rows: list[Row], name: str, path: Path, *, parse: bool = True) -> list[Any]:
     """A column of vectors, numbers or words: in one cell, or a number in each of several."""
     if not _has(rows, name):
         raise InvalidEpisode(f"{path} has no column {name!r} nor {name}_0; it has: {list(rows[0])}")
-    found = [_vector(row, name, f"row {number} of {path}") for number, row in enumerate(rows)]
+    found = [
+        _vector(row, name, f"row {number} of {path}", parse=parse)
+        for number, row in enumerate(rows)
+    ]
     if len({np.shape(value) for value in found}) > 1:
         raise InvalidAction(f"the column {name!r} of {path} has rows of several widths")
     return found
 
 
-def _vector(row: Row, name: str, where: str) -> Any:
+def _vector(row: Row, name: str, where: str, *, parse: bool) -> Any:
     cells = [row.get(name)]
     if name not in row:
         cells = [row[key] for key in (f"{name}_{axis}" for axis in range(len(row))) if key in row]
     try:
-        values = [json.loads(cell) if isinstance(cell, str) else cell for cell in cells]
+        values = [json.loads(cell) if parse and isinstance(cell, str) else cell for cell in cells]
     except ValueError:
         return cells[0]  # words
     if any(value is None or not np.size(value) for value in values):

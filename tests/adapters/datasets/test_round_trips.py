@@ -106,6 +106,13 @@ def test_instructions_stay_instructions(dataset: Maker, out: str) -> None:
         assert theirs.column("action").tolist() == ours.column("action").tolist()
 
 
+def test_instructions_that_look_like_numbers_stay_words(dataset: Maker) -> None:
+    source = dataset(action=lambda rng: ("null", "1e3", "[1]", "")[rng.integers(4)])
+    _, imported = out_and_in(source, "mp4", "folder", {}, "steps", 1)
+    for ours, theirs in zip(readers(source), readers(imported.path), strict=True):
+        assert theirs.column("action").tolist() == ours.column("action").tolist()
+
+
 @pytest.mark.parametrize("out", ["lerobot", "diffusion-policy"])
 def test_what_is_dropped_is_said(dataset: Maker, out: str) -> None:
     source = dataset()
