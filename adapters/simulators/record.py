@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from chronosim.adapters.simulators.reference import ReferenceSimulator
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
+from chronosim.episodes.whole import check_whole
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
@@ -42,10 +43,14 @@ def record_episode(
         steps: Held actions at most.
 
     Raises:
+        InvalidEpisode: What is at `path` was cut off and repaired: it is no whole episode, and not
+            ours to remove.
         EpisodeWriteError: The disk refuses.
     """
     if path.exists():
-        if EpisodeReader(path).finished:
+        known = EpisodeReader(path)
+        check_whole(known)
+        if known.finished:
             return
         shutil.rmtree(path)
     frame, values = simulator.reset(seed)
@@ -98,6 +103,7 @@ def record_dataset(
         workers: Processes.
 
     Raises:
+        InvalidEpisode: An episode there was cut off and repaired.
         EpisodeWriteError: The disk refuses.
     """
     job = partial(_record_seed, dataset, simulator, prompter, policy, steps)

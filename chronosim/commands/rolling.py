@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from inspect import isroutine
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from chronosim.commands.facts import ending
 from chronosim.commands.settings import make_part, with_seed
+from chronosim.commands.unfinished import episode_name
 from chronosim.envs.make import make_vector_env
 from chronosim.envs.record_vector import RecordRows
 from chronosim.envs.vector_env import ChronoVectorEnv
-from chronosim.episodes import EpisodeReader
-from chronosim.errors import InvalidEpisode
 
 __all__ = [
-    "drop_unfinished",
-    "episode_name",
     "logged_settings",
     "make_rows",
     "policy_name",
@@ -50,52 +44,6 @@ def make_rows(config: DictConfig, num_envs: int, horizon: int) -> ChronoVectorEn
     # The model last: what is missing elsewhere is said before a large one is loaded.
     parts = {name: make_part(config, name) for name in ("scenario", "prompter", "model")}
     return make_vector_env(num_envs, **parts, horizon=horizon, guard=config.get("guard"))
-
-
-def episode_name(seed: int) -> str:
-    """Names an episode by its seed: `0000007`."""
-    return f"{seed:07d}"
-
-
-def drop_unfinished(dataset: Path, seeds: Iterable[int]) -> list[int]:
-    """Removes what a broken-off run left half done.
-
-    Args:
-        dataset: The folder of the episodes; nobody else is writing to it.
-        seeds: Of the wanted episodes.
-
-    Returns:
-        The seeds that are still to be rolled out.
-
-    Raises:
-        InvalidEpisode: One was cut off and repaired: it is no whole episode, and not ours to
-            remove. Nothing was removed.
-    """
-    waiting, names = [], {episode_name(seed): seed for seed in seeds}
-    for name in names:
-        if (dataset / name).exists():
-            _check_whole(EpisodeReader(dataset / name))
-    for draft in list(dataset.glob(".*")):  # `.0000007.<something>`: not yet renamed to its name
-        if draft.name[1:].partition(".")[0] in names:
-            shutil.rmtree(draft)
-    for name, seed in names.items():
-        path = dataset / name
-        if not path.exists():
-            waiting.append(seed)
-        elif not EpisodeReader(path).finished:
-            shutil.rmtree(path)
-            waiting.append(seed)
-    return waiting
-
-
-def _check_whole(reader: EpisodeReader) -> None:
-    """Refuses what a repair finished: a rollout itself ends where its episode does."""
-    cut = reader.finished and ending(reader) not in ("terminated", "truncated")
-    if cut or "repaired" in reader.about:
-        raise InvalidEpisode(
-            f"{reader.path} was broken off or damaged, and then repaired: move it away, and its "
-            "episode is rolled out anew, or use another output="
-        )
 
 
 def roll(recorder: RecordRows, config: DictConfig, seeds: Sequence[int]) -> int:

@@ -24,9 +24,10 @@ from omegaconf import DictConfig
 from chronosim.commands.facts import facts
 from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
 from chronosim.commands.play import draw_filmstrip, draw_video
-from chronosim.commands.rolling import drop_unfinished, episode_name, make_rows, roll
+from chronosim.commands.rolling import make_rows, roll
 from chronosim.commands.settings import whole_number
 from chronosim.commands.summary import draw_summary, print_episodes, write_summary
+from chronosim.commands.unfinished import drop_unfinished, episode_name
 from chronosim.envs.record_vector import RecordRows
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.checks import check_trajectories

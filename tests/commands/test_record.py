@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def test_one_data_set_has_one_way_of_recording(
     (output / "config.yaml").unlink()
     assert record(output, "episodes=1") == 2
     assert "no data set of chronosim record" in capsys.readouterr().err
+
+
+def test_an_episode_cut_off_and_repaired_is_neither_done_nor_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, cut = tmp_path / "data", tmp_path / "data" / "0000000"
+    assert record(output, "episodes=1") == 0
+    attributes = json.loads((cut / "zarr.json").read_text())
+    attributes["attributes"]["about"]["repaired"] = {"episode": "0000000", "step": 0}
+    (cut / "zarr.json").write_text(json.dumps(attributes))
+    assert record(output, "episodes=1") == 2
+    assert "0000000 was broken off or damaged, and then repaired" in capsys.readouterr().err
+    assert EpisodeReader(cut).steps == 2, "it is not ours to remove"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from chronosim.adapters.policies.carracing import DriverMix
 from chronosim.cli import main
-from chronosim.commands.rolling import drop_unfinished, policy_name
+from chronosim.commands.rolling import policy_name
+from chronosim.commands.unfinished import drop_unfinished
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidEpisode
 from chronosim.frames import read_frame
