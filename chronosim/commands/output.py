@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import InvalidConfig
 
-__all__ = ["check_free", "make_folder", "new_folder", "output_path", "same_settings"]
+__all__ = [
+    "alone",
+    "check_free",
+    "holds_nothing",
+    "make_folder",
+    "new_folder",
+    "output_path",
+    "same_settings",
+    "unused_folder",
+]
+
+_BEGUN = {".lock", ".config.yaml"}  # all that a run leaves that ended before it had settings
 
 
 def output_path(config: DictConfig) -> Path:
@@ -36,8 +50,8 @@ def new_folder(config: DictConfig, command: str) -> Path:
         InvalidConfig: The folder holds something already, is none on this machine, or cannot be
             made.
     """
-    folder = _unused(Path("runs", command)) if config.output is None else output_path(config)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    folder = unused_folder(command) if config.output is None else output_path(config)
+    if not holds_nothing(folder):
         raise InvalidConfig(
             f"{folder} holds something already, and nothing is overwritten: "
             "choose another output=, or remove it"
@@ -76,7 +90,7 @@ def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...])
     Raises:
         InvalidConfig: The folder holds something else, or a run of other settings.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if holds_nothing(folder):
         return False
     if not (folder / "config.yaml").is_file():
         raise InvalidConfig(
@@ -110,8 +124,46 @@ def check_free(path: Path, force: bool) -> None:
         )
 
 
-def _unused(parent: Path) -> Path:
-    """A folder named by the time; two runs may begin in one second."""
+def holds_nothing(folder: Path) -> bool:
+    """Whether there is no such folder, or nothing in it but traces of a run that hardly began."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(entry.name in _BEGUN for entry in folder.iterdir())
+
+
+def unused_folder(command: str) -> Path:
+    """Names a folder for a run's results by the time; two runs may begin in one second."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     names = (now if number == 1 else f"{now}_{number}" for number in count(1))
-    return next(parent / name for name in names if not (parent / name).exists())
+    folders = (Path("runs", command, name) for name in names)
+    return next(folder for folder in folders if not folder.exists())
+
+
+@contextmanager
+def alone(folder: Path, command: str) -> Iterator[None]:
+    """Keeps other runs out of a folder, whose episodes would pass for broken off.
+
+    The folder is made if it is missing. The lock dies with its process.
+
+    Args:
+        folder: Where the results go.
+        command: Name of the command.
+
+    Raises:
+        InvalidConfig: Another run is there, or the folder cannot be made or written to.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise InvalidConfig(
+            f"another chronosim {command} is writing to {folder}: let it end, or use another "
+            "output="
+        ) from error
+    except OSError as error:
+        raise InvalidConfig(f"results cannot be written to {folder}: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()

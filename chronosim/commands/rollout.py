@@ -13,16 +13,19 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from chronosim.commands.facts import facts
-from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
+from chronosim.commands.output import (
+    alone,
+    make_folder,
+    output_path,
+    same_settings,
+    unused_folder,
+)
 from chronosim.commands.play import draw_filmstrip, draw_video
 from chronosim.commands.rolling import make_rows, roll
 from chronosim.commands.settings import whole_number
@@ -31,7 +34,6 @@ from chronosim.commands.unfinished import drop_unfinished, episode_name
 from chronosim.envs.record_vector import RecordRows
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.checks import check_trajectories
-from chronosim.errors import InvalidConfig
 
 __all__ = ["run"]
 
@@ -53,7 +55,9 @@ def run(config: DictConfig) -> None:
     env = make_rows(config, min(rows, count), whole_number(config, "horizon", 1))
     folder, seeds = _folder(config), range(first, first + count)
     dataset = folder / "episodes"
-    with _alone(folder):
+    with alone(folder, "rollout"):
+        same_settings(config, folder, _MAY_DIFFER)  # again: another run may just have been here
+        make_folder(config, folder)
         waiting = drop_unfinished(dataset, seeds)
         if len(waiting) < count:
             print(f"{count - len(waiting)} of the {count} episodes are there already")
@@ -71,30 +75,10 @@ def run(config: DictConfig) -> None:
 
 def _folder(config: DictConfig) -> Path:
     """The folder for the results: a new one, or that of the same run broken off."""
-    if config.output is not None and same_settings(config, output_path(config), _MAY_DIFFER):
-        make_folder(config, output_path(config))
-        return output_path(config)
-    return new_folder(config, "rollout")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps other runs out, whose episodes would pass for broken off; dies with its process.
-
-    Raises:
-        InvalidConfig: Another run is there.
-    """
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise InvalidConfig(
-            f"another chronosim rollout is writing to {folder}: let it end, or use another output="
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    if config.output is None:
+        return unused_folder("rollout")
+    same_settings(config, output_path(config), _MAY_DIFFER)
+    return output_path(config)
 
 
 def _draw(reader: EpisodeReader, folder: Path, pace: float | None, *, words: bool) -> None:

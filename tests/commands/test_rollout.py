@@ -222,9 +222,11 @@ def test_two_runs_do_not_write_to_one_folder(
 ) -> None:
     rollout(tmp_path / "out", "episodes=1")
     settings = ["model=echo", f"output={tmp_path / 'out'}", "horizon=3", "episodes=2"]
+    written = (tmp_path / "out" / "config.yaml").read_text()
     with FileLock(tmp_path / "out" / ".lock"):
         assert main(["rollout", *settings]) == 2
     assert "another chronosim rollout is writing" in capsys.readouterr().err
+    assert (tmp_path / "out" / "config.yaml").read_text() == written, "they are the other run's"
     assert main(["rollout", *settings]) == 0
 
 
