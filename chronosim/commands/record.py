@@ -21,8 +21,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from chronosim.adapters.simulators.record import record_dataset
 from chronosim.adapters.simulators.reference import check_clock
-from chronosim.commands.output import make_folder, output_path
+from chronosim.commands.output import alone, holds_nothing, make_folder, output_path
 from chronosim.commands.settings import make_part, whole_number, with_seed
+from chronosim.commands.unfinished import drop_unfinished
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 
@@ -42,18 +43,24 @@ def run(config: DictConfig) -> None:
     # Made here too, so that what is missing is one sentence here, not one from each worker.
     check_clock(make_part(config, "simulator"), prompter)
     make_part(config, "policy")
-    dataset = _open(config)
-    before, began = _frames(dataset), perf_counter()
-    record_dataset(
-        dataset,
-        simulator=partial(make_part, config, "simulator"),
-        prompter=prompter,
-        policy=partial(_policy, OmegaConf.to_yaml(config)),
-        seeds=range(seed, seed + counts["episodes"]),
-        steps=counts["steps"],
-        workers=counts["workers"],
-    )
-    after, seconds = _frames(dataset), perf_counter() - began
+    dataset, seeds = output_path(config), range(seed, seed + counts["episodes"])
+    _check_same(config, dataset)
+    with alone(dataset, "record"):
+        _check_same(config, dataset)  # again: another run may just have been here
+        if holds_nothing(dataset):
+            make_folder(config, dataset)
+        drop_unfinished(dataset, seeds)
+        before, began = _frames(dataset), perf_counter()
+        record_dataset(
+            dataset,
+            simulator=partial(make_part, config, "simulator"),
+            prompter=prompter,
+            policy=partial(_policy, OmegaConf.to_yaml(config)),
+            seeds=seeds,
+            steps=counts["steps"],
+            workers=counts["workers"],
+        )
+        after, seconds = _frames(dataset), perf_counter() - began
     print(
         f"{dataset} holds {len(list_episodes(dataset))} episodes; {after - before:,} frames were "
         f"recorded in {seconds:.0f} s, {(after - before) / seconds:,.0f} a second"
@@ -65,13 +72,11 @@ def _policy(settings: str, seed: int) -> Any:
     return make_part(with_seed(DictConfig(OmegaConf.create(settings)), seed), "policy")
 
 
-def _open(config: DictConfig) -> Path:
-    """Makes the data set, or checks that the one there was recorded by the same settings."""
-    dataset = output_path(config)
+def _check_same(config: DictConfig, dataset: Path) -> None:
+    """Checks that a data set, if there is one, was recorded by the same settings."""
+    if holds_nothing(dataset):
+        return
     made_by = dataset / "config.yaml"
-    if not dataset.exists() or not any(dataset.iterdir()):
-        make_folder(config, dataset)
-        return dataset
     if not made_by.is_file():
         raise InvalidConfig(f"{dataset} is no data set of chronosim record: choose another output=")
     theirs = _flat(OmegaConf.load(made_by))
@@ -83,7 +88,6 @@ def _open(config: DictConfig) -> Path:
                 f"{dataset} was recorded with {name}={theirs.get(name)}, not {ours.get(name)}: "
                 "use the same settings or another output="
             )
-    return dataset
 
 
 def _flat(config: Any) -> dict[str, Any]:

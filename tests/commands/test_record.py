@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from chronosim.cli import main
 from chronosim.episodes import EpisodeReader, list_episodes
@@ -22,10 +23,13 @@ def test_it_records_and_goes_on_where_it_stopped(
     assert "18 frames were recorded" in capsys.readouterr().out
     [first] = list_episodes(output)
     written = first.stat().st_mtime_ns
+    for draft in (".0000041.a1b2", ".0000007.c3d4"):
+        (output / draft).mkdir()
     assert record(output, "episodes=2", "seed=40") == 0
     assert "18 frames were recorded" in capsys.readouterr().out, "the first episode was kept"
     assert [path.name for path in list_episodes(output)] == ["0000040", "0000041"]
     assert first.stat().st_mtime_ns == written
+    assert [path.name for path in output.glob(".0*")] == [".0000007.c3d4"], "another run's"
     reader = EpisodeReader(first)
     assert (reader.steps, reader.finished, len(reader.trajectory(0))) == (2, True, 9)
     assert np.abs(np.diff(reader.frames.astype(int), axis=0)).max() > 0
@@ -60,6 +64,24 @@ def test_one_data_set_has_one_way_of_recording(
     (output / "config.yaml").unlink()
     assert record(output, "episodes=1") == 2
     assert "no data set of chronosim record" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_to_one_data_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "data"
+    output.mkdir()
+    with FileLock(output / ".lock"):
+        assert record(output, "episodes=1") == 2
+    assert "another chronosim record is writing to" in capsys.readouterr().err
+    assert [path.name for path in output.iterdir()] == [".lock"], "its settings are not written"
+
+
+def test_a_file_is_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").write_text("mine")
+    assert record(tmp_path / "data", "episodes=1") == 2
+    assert "data is no data set of chronosim record" in capsys.readouterr().err
+    assert (tmp_path / "data").read_text() == "mine"
 
 
 def test_an_episode_cut_off_and_repaired_is_neither_done_nor_removed(
