@@ -25,6 +25,8 @@ from chronosim.errors import EpisodeExists, InvalidEpisode
 
 __all__ = ["Repair", "repair"]
 
+_OF_THE_LAST = ("unused_row", "unused_action")  # what an import says of the last observation
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
@@ -85,6 +87,7 @@ class _Stretch:
     def __init__(self, found: Survey, first: int, last: int) -> None:
         assert found.content is not None
         self.first, self._content = first, found.content
+        self.at_the_end = last + 1 == len(found.rows)
         self._whole = found.between[first:last]
         rows = [row for row in found.rows[first : last + 1] if row is not None]
         steps = (
@@ -159,17 +162,26 @@ def _named(run: tuple[int, int]) -> str:
 def _attributes(
     place: Place, stretch: _Stretch, attributes: Mapping[str, Any], dropped: Sequence[str]
 ) -> dict[str, Any]:
-    about = dict(attributes["about"])
+    about = _about(stretch, attributes)
     if dropped:
         before = about.get("repaired", {}).get("dropped", [])
         about["repaired"] = {**_origin(place, stretch, about), "dropped": [*before, *dropped]}
     return {**_kept(attributes), "about": about}
 
 
+def _about(stretch: _Stretch, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of an episode, but for the row of a last observation that a stretch lacks."""
+    about = dict(attributes["about"])
+    if not stretch.at_the_end:
+        for name in _OF_THE_LAST:
+            about.pop(name, None)
+    return about
+
+
 def _set_aside(place: Place, stretch: _Stretch, attributes: Mapping[str, Any]) -> Place:
     """Writes a stretch as an episode of its own; it is complete when it appears."""
     target = place.with_name(f"{place.name}-from-{stretch.first}")
-    about = dict(attributes["about"])
+    about = _about(stretch, attributes)
     about["repaired"] = _origin(place, stretch, about)
     if target.exists():
         if EpisodeReader(target).about == about:

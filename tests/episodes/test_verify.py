@@ -256,3 +256,16 @@ def test_a_stretch_that_is_repaired_again_says_where_it_began(write: Write) -> N
     assert repair(behind).dropped
     repaired = EpisodeReader(behind).about["repaired"]
     assert (repaired["episode"], repaired["step"]) == ("episode", 6)
+
+
+def test_only_the_stretch_at_the_end_keeps_the_last_observations_row(write: Write) -> None:
+    path = write("episode", compact=False)
+    attributes = json.loads((path / "zarr.json").read_text())
+    attributes["attributes"]["about"] |= {"unused_row": {"reward": 7.0}, "unused_action": [1]}
+    (path / "zarr.json").write_text(json.dumps(attributes))
+    for observation in (5, 12):
+        (path / "live" / "frames" / f"c.{observation}.0.0.0").unlink()
+    others = repair(path).episodes
+    stretches = [EpisodeReader(one).about for one in (path, *others)]
+    kept = [{"unused_row", "unused_action"} & set(about) for about in stretches]
+    assert kept == [set(), set(), {"unused_row", "unused_action"}]
