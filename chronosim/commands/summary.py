@@ -19,7 +19,7 @@ from chronosim.episodes.place import Place
 from chronosim.errors import EpisodeWriteError
 from chronosim.frames import write_frame
 
-__all__ = ["draw_summary", "print_episodes", "summed_up", "write_summary"]
+__all__ = ["draw_summary", "print_episodes", "summed_up", "write_report", "write_summary"]
 
 _SHOWN = 28  # episodes on the sheet
 
@@ -53,9 +53,18 @@ def write_summary(rows: Sequence[Facts], path: Path) -> None:
     Raises:
         EpisodeWriteError: The disk refuses.
     """
-    report = {**summed_up(rows), "each": [_json(asdict(row)) for row in rows]}
+    write_report({**summed_up(rows), "each": [asdict(row) for row in rows]}, path)
+
+
+def write_report(report: Mapping[str, Any], path: Path) -> None:
+    """Writes figures as JSON, null for those that are not finite.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
+    """
+    text = json.dumps(_json(report), indent=2, allow_nan=False) + "\n"
     try:
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise EpisodeWriteError(f"the summary {path} could not be written: {error}") from error
 
@@ -126,8 +135,10 @@ def _plain(seed: int | None) -> str | None:
     return None if seed is None else str(seed)
 
 
-def _json(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and np.isnan(value) else value
-        for key, value in values.items()
-    }
+def _json(value: Any) -> Any:
+    """The same with null for what JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {key: _json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -69,12 +69,15 @@ def bars(values: Sequence[float] | np.ndarray, width: int = 60) -> str:
     """Draws numbers as a line of bars, from zero, or the smallest below it, to the largest.
 
     Args:
-        values: Finite numbers; means of neighbours stand for more than `width` of them.
+        values: Numbers, what is not finite left out; means of neighbours stand for more than
+            `width` of them.
         width: Bars at most.
     """
-    if not len(values):
+    numbers = np.asarray(values, float)
+    numbers = numbers[np.isfinite(numbers)]
+    if not numbers.size:
         return ""
-    parts = np.array_split(np.asarray(values, float), min(width, len(values)))
+    parts = np.array_split(numbers, min(width, numbers.size))
     means = np.array([part.mean() for part in parts])
     low = min(0.0, float(means.min()))
     span = max(float(means.max()) - low, 1e-12)

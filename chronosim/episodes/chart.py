@@ -31,7 +31,8 @@ def histogram(
     """Draws how often numbers occur, with their mean as a line.
 
     Args:
-        values: Finite numbers; whole ones get a bar each, where there is room.
+        values: Numbers, what is not finite left out; whole ones get a bar each, where there is
+            room.
         title: What they are.
         width: Of the picture, pixels.
         height: Of the picture, pixels.
@@ -46,6 +47,7 @@ def histogram(
     draw.text((left, 16), title, fill=INK, font=font)
     draw.line((left, bottom, right, bottom), fill=FAINT)
     numbers = np.asarray(values, float)
+    numbers = numbers[np.isfinite(numbers)]
     if not numbers.size:
         return np.asarray(image)
     most = min(bars, max(_FEWEST, int(3 * np.sqrt(numbers.size))))

@@ -38,7 +38,8 @@ def test_bars_go_from_zero_to_the_most() -> None:
     assert bars([5, 5]) == "██"
     assert bars([-1, 0, 1]) == "▁▅█"
     assert bars([0.0, 0.0]) == "▁▁"
-    assert bars([]) == ""
+    assert bars([]) == bars([np.nan]) == ""
+    assert bars([0, np.nan, 7, np.inf]) == "▁█", "what is not finite is left out"
     assert len(bars(np.arange(1000), width=50)) == 50
 
 

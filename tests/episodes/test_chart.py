@@ -34,6 +34,12 @@ def test_any_numbers_can_be_drawn(values: list[float]) -> None:
     assert heights(picture).astype(bool).mean() < 0.8, "one number is no wall"
 
 
+def test_what_is_not_finite_is_not_drawn() -> None:
+    picture = histogram([0, np.nan, 1, np.inf], "any")
+    assert np.array_equal(picture, histogram([0, 1], "any"))
+    assert np.array_equal(histogram([np.nan], "any"), histogram([], "any"))
+
+
 def test_pictures_are_set_on_paper() -> None:
     small, large = np.zeros((10, 20, 3), np.uint8), np.full((30, 40, 3), 9, np.uint8)
     across, down = beside([small, large]), stack([small, large])

@@ -8,10 +8,8 @@ Examples:
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +18,10 @@ from omegaconf import DictConfig
 from chronosim.commands.facts import Facts, facts, pace
 from chronosim.commands.finding import episodes_at
 from chronosim.commands.output import new_folder
-from chronosim.commands.summary import draw_summary, summed_up
+from chronosim.commands.summary import draw_summary, summed_up, write_report
 from chronosim.commands.terminal import faint, table
 from chronosim.episodes import EpisodeReader
-from chronosim.errors import EpisodeWriteError, InvalidEpisode
+from chronosim.errors import InvalidEpisode
 
 __all__ = ["run"]
 
@@ -41,7 +39,7 @@ def run(config: DictConfig) -> None:
     rows, actions = [facts(reader) for reader in readers], _actions(readers)
     report = {**summed_up(rows), **_contents(readers, rows), "action": _spread(actions)}
     folder = new_folder(config, "stats")
-    _write(report, folder / "stats.json")
+    write_report(report, folder / "stats.json")
     lines = _lines(report)
     print("\n".join(f"{faint(f'{name:<10}')}{value}" for name, value in lines))
     print(f"\n{_tables(report)}")
@@ -142,10 +140,3 @@ def _tables(report: dict[str, Any]) -> str:
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
-
-
-def _write(report: dict[str, Any], path: Path) -> None:
-    try:
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise EpisodeWriteError(f"{path} could not be written: {error}") from error

@@ -29,6 +29,7 @@ def write(tmp_path: Path) -> Write:
         compact: bool = True,
         action: Any = None,
         text: str | None = None,
+        reward: float | None = None,
         **about: Any,
     ) -> Path:
         path = tmp_path / "data" / name
@@ -54,7 +55,7 @@ def write(tmp_path: Path) -> Write:
                     seed=index,
                     prediction=Prediction(trajectory),
                     after=Observation(trajectory[-1], state, index + 1),
-                    reward=float(index + 1),
+                    reward=float(index + 1) if reward is None else reward,
                     terminated=close and index + 1 == steps,
                     truncated=False,
                     latency=0.25,

@@ -56,3 +56,11 @@ def test_one_episode_and_one_without_steps(
     assert main(["episodes", "stats", str(path), "output=out"]) == 0
     report = json.loads(Path("out/stats.json").read_text())
     assert (report["steps"], report["reward"], report["action"]) == (0, None, {})
+
+
+def test_rewards_that_are_no_numbers_are_null(write: Callable[..., Path]) -> None:
+    path = write("0000000", 2, reward=float("nan"))
+    assert main(["episodes", "show", str(path)]) == 0
+    assert main(["episodes", "stats", str(path), "output=out"]) == 0
+    report = json.loads(Path("out/stats.json").read_text(), parse_constant=pytest.fail)
+    assert report["reward"] == dict.fromkeys(("mean", "least", "median", "most"))
