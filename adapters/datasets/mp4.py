@@ -13,6 +13,7 @@ import numpy as np
 from chronosim.adapters.datasets.clips import encode
 from chronosim.adapters.datasets.exporting import provenance
 from chronosim.adapters.datasets.recording import Recording
+from chronosim.errors import InvalidEpisode
 
 __all__ = ["Mp4Exporter"]
 
@@ -55,14 +56,31 @@ class Mp4Exporter:
 
         Raises:
             InvalidFrame: A side of the frames is odd, which only `lossless` can hold.
+            InvalidEpisode: What JSON has no place for: states that are not finite, an infinite
+                reward, or either in what is said about the episode.
         """
         for recording in recordings:
             video = folder / f"{recording.name}.mp4"
             fps = recording.fps or self.fps
+            text = _text(recording, {"video": video.name, **_columns(recording)})
             encode(recording.frames, video, fps, lossless=self.lossless, crf=self.crf)
-            sidecar = {**provenance(recording), "video": video.name, **_columns(recording)}
-            text = json.dumps(sidecar, indent=1, ensure_ascii=False, allow_nan=False)
             video.with_suffix(".json").write_text(text, encoding="utf-8")
+
+
+def _text(recording: Recording, columns: dict[str, Any]) -> str:
+    sidecar = {**provenance(recording), **columns}
+    try:
+        return json.dumps(sidecar, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        bad = {
+            "states": not np.isfinite(recording.states).all(),
+            "rewards": np.isinf(recording.rewards).any(),
+        }
+        named = [name for name, it_is in bad.items() if it_is]
+        raise InvalidEpisode(
+            f"{recording.name} has numbers in its {' and '.join(named) or 'about'} that are not "
+            "finite, which JSON has no place for"
+        ) from error
 
 
 def _columns(recording: Recording) -> dict[str, Any]:
@@ -70,7 +88,7 @@ def _columns(recording: Recording) -> dict[str, Any]:
         {
             "action": recording.actions[row].tolist(),
             "text": recording.texts[row],
-            "reward": float(recording.rewards[row]),
+            "reward": None if np.isnan(recording.rewards[row]) else float(recording.rewards[row]),
             "terminated": bool(recording.terminated[row]),
             "truncated": bool(recording.truncated[row]),
             "seed": int(recording.seeds[row]),

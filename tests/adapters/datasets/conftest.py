@@ -34,6 +34,8 @@ def write_episode(
     states: int = 2,
     action: Callable[[np.random.Generator], Any] = lambda rng: rng.normal(size=3).astype("f4"),
     about: dict[str, Any] | None = None,
+    reward: float | None = None,
+    state: float | None = None,
 ) -> None:
     rng = np.random.default_rng(seed)
     said = {
@@ -47,15 +49,16 @@ def write_episode(
     with EpisodeWriter(path, first, said | (about or {})) as writer:
         for index in range(steps):
             frames = [picture(seed * 1000 + index * 10 + at + 1, size) for at in range(time)]
-            state = rng.normal(size=states).astype(np.float32)
+            drawn = rng.normal(size=states).astype(np.float32)
+            values = drawn if state is None else np.full_like(drawn, state)
             writer.append(
                 Step(
                     action=action(rng),
                     text=f"Step {index % 3}: links, rechts und größer",
                     seed=2**40 + index,
                     prediction=Prediction(np.stack(frames)),
-                    after=Observation(frames[-1], state, index + 1),
-                    reward=0.1 * index - 0.05,
+                    after=Observation(frames[-1], values, index + 1),
+                    reward=0.1 * index - 0.05 if reward is None else reward,
                     terminated=index == steps - 1 and seed % 2 == 0,
                     truncated=index == steps - 1 and seed % 2 == 1,
                     latency=0.01 * index,

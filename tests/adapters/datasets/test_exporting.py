@@ -160,6 +160,9 @@ def test_no_data_set(tmp_path: Path) -> None:
         ("diffusion-policy", {"action": lambda rng: "left"}, InvalidAction, "holds numbers"),
         ("robomimic", {"action": lambda rng: 3}, InvalidAction, "vectors of numbers"),
         ("mp4", {"size": (31, 32)}, InvalidFrame, "even sides, not 31 x 32"),
+        ("mp4", {"state": np.nan}, InvalidEpisode, "numbers in its states that are not finite"),
+        ("mp4", {"reward": np.inf}, InvalidEpisode, "numbers in its rewards that are not finite"),
+        ("mp4", {"about": {"x": np.nan}}, InvalidEpisode, "in its about that are not finite"),
     ],
 )
 def test_what_a_format_cannot_hold(

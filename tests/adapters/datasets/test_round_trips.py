@@ -113,6 +113,13 @@ def test_instructions_that_look_like_numbers_stay_words(dataset: Maker) -> None:
         assert theirs.column("action").tolist() == ours.column("action").tolist()
 
 
+def test_rewards_that_are_no_numbers_stay_so(dataset: Maker) -> None:
+    source = dataset(reward=float("nan"))
+    _, imported = out_and_in(source, "mp4", "folder", {"lossless": True}, "steps", 1)
+    for ours, theirs in zip(readers(source), readers(imported.path), strict=True):
+        assert_same_steps(ours, theirs)
+
+
 @pytest.mark.parametrize("out", ["lerobot", "diffusion-policy"])
 def test_what_is_dropped_is_said(dataset: Maker, out: str) -> None:
     source = dataset()
