@@ -116,7 +116,7 @@ def _difference(
         return Difference(index, "frames", frames, sentence)
     for what, by in (
         ("state", _units(logged.after.state, again.after.state)),
-        ("reward", abs(logged.reward - again.reward)),
+        ("reward", _units(np.asarray(logged.reward), np.asarray(again.reward))),
     ):
         if by > tolerance:
             return Difference(index, what, by, f"the {what} of step {index} differs by {by:g}")
@@ -146,9 +146,12 @@ def _grey_levels(logged: np.ndarray, again: np.ndarray) -> float:
 
 
 def _units(logged: np.ndarray, again: np.ndarray) -> float:
+    """How far apart; infinitely where only one is NaN, which no comparison would notice."""
     if logged.shape != again.shape:
         return float("inf")
-    return float(np.abs(logged - again).max(initial=0.0))
+    apart = ~((logged == again) | (np.isnan(logged) & np.isnan(again)))
+    differences = np.abs(logged[apart] - again[apart])
+    return float(np.nan_to_num(differences, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def _end(terminated: bool, truncated: bool) -> str:

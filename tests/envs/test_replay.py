@@ -77,6 +77,21 @@ def test_the_first_difference_is_named(
     assert found.sentence.startswith(said)
 
 
+def test_what_is_no_number_is_only_alike_to_its_like(
+    reader: EpisodeReader, shift: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, unknown = make_env(shift, horizon=4), float("nan")
+    monkeypatch.setattr(type(env.scenario), "score", lambda *_: (unknown, False))
+    found = first_difference(reader, env, tolerance=255)
+    assert found is not None
+    assert (found.step, found.what, found.by) == (0, "reward", float("inf"))
+    path = reader.path.with_name("unknown")
+    with EpisodeWriter(path, reader.observation(0), reader.about) as writer:
+        for step in reader:
+            writer.append(replace(step, reward=unknown))
+    assert first_difference(EpisodeReader(path), env) is None
+
+
 def test_frames_may_differ_by_a_tolerance(reader: EpisodeReader, shift: Any) -> None:
     step = reader.step(3)
     trajectory = step.prediction.trajectory.copy()
