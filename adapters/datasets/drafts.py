@@ -26,17 +26,13 @@ def draft(output: str | Path, *, force: bool, keep: Path) -> Iterator[Path]:
         keep: What must survive, such as what is read from.
 
     Raises:
-        EpisodeExists: There is something at `output`, and `force` is not set.
+        EpisodeExists: There is something at `output`, and `force` is not set; or it came there
+            while the draft was open.
         InvalidConfig: Replacing `output` would remove `keep`, or the folder that one works in.
         EpisodeWriteError: The disk refuses.
     """
     output = Path(output).absolute()
-    there = output.exists() and not (output.is_dir() and not any(output.iterdir()))
-    if there and not force:
-        raise EpisodeExists(
-            f"there is something at {output} already, and nothing is overwritten: choose another "
-            "folder, or --force"
-        )
+    _check_free(output, force)
     for kept in (keep, Path.cwd()):
         if output.exists() and kept.resolve().is_relative_to(output.resolve()):
             raise InvalidConfig(f"{output} cannot be replaced: {kept} lies in it")
@@ -44,6 +40,7 @@ def draft(output: str | Path, *, force: bool, keep: Path) -> Iterator[Path]:
     try:
         written.mkdir(parents=True)
         yield written
+        _check_free(output, force)  # again: writing takes long, and others write too
         _put_in_place(written, output)
     except ChronosimError:
         raise
@@ -51,6 +48,15 @@ def draft(output: str | Path, *, force: bool, keep: Path) -> Iterator[Path]:
         raise EpisodeWriteError(f"{output} could not be written: {error}") from error
     finally:
         _remove(written)
+
+
+def _check_free(output: Path, force: bool) -> None:
+    there = output.exists() and not (output.is_dir() and not any(output.iterdir()))
+    if there and not force:
+        raise EpisodeExists(
+            f"there is something at {output} already, and nothing is overwritten: choose another "
+            "folder, or --force"
+        )
 
 
 def _put_in_place(written: Path, output: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from chronosim import config
+from chronosim.adapters.datasets.drafts import draft
 from chronosim.adapters.datasets.exporting import Exporter, export_dataset
 from chronosim.adapters.datasets.importing import Importer
 from chronosim.adapters.datasets.recording import Recording
@@ -99,6 +100,16 @@ def test_nothing_is_overwritten_unasked(dataset: Maker, tmp_path: Path) -> None:
     export_dataset(source, out, Names(), force=True, progress=False)
     assert contents(out) == {"0000002": "4", "0000003": "6"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+def test_what_came_there_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with (
+        pytest.raises(EpisodeExists, match="nothing is overwritten"),
+        draft(output, force=False, keep=tmp_path / "source"),
+    ):
+        output.write_text("theirs")
+    assert contents(tmp_path) == {"out": "theirs"}, "no draft is left"
 
 
 @pytest.mark.parametrize("output", ["", "source"])
