@@ -126,7 +126,7 @@ def import_dataset(
             clocked = found if found.fps else replace(found, fps=conversion.source_fps)
             recording = resample(clocked, conversion.fps)
             lost |= left_behind(
-                found, recording, rows_per_step=conversion.rows_per_step, action=conversion.action
+                clocked, recording, rows_per_step=conversion.rows_per_step, action=conversion.action
             )
             about = about_import(source, repr(importer), found, recording, conversion, prompter)
             first = first_observation(recording, size, prompter)

@@ -19,7 +19,7 @@ def left_behind(
     """Compares what was found with the steps that will be made of it.
 
     Args:
-        found: The rows as the source has them.
+        found: The rows as the source has them, at their rate, which may have been given.
         recording: The same at the rate asked for.
         rows_per_step: Rows in a step.
         action: What a step's action is made of.
@@ -27,7 +27,7 @@ def left_behind(
     rows = len(recording) - (not recording.closed)
     lost: dict[str, Any] = {
         LAST_ROW: not recording.closed,
-        "rows between those of the new rate": recording is not found and recording.fps != found.fps,
+        "rows between those of the new rate": recording.fps != found.fps,
         "rows at the end that make no whole step": rows % rows_per_step > 0,
     }
     steps = rows // rows_per_step

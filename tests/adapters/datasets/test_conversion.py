@@ -141,6 +141,12 @@ def test_what_is_left_behind_is_said(tmp_path: Path) -> None:
     assert "left behind: " in str(report)
 
 
+def test_a_rate_that_is_given_leaves_nothing_behind(tmp_path: Path) -> None:
+    given, conversion = Given(recording(4, fps=None)), Conversion(source_fps=5)
+    report = import_dataset(tmp_path, tmp_path / "out", given, conversion, progress=False)
+    assert "rows between those of the new rate" not in report.lost
+
+
 def test_a_prompter_words_the_actions(tmp_path: Path) -> None:
     driving = recording(actions=np.array([[0.5, 0.2, 0.0]] * 6, np.float32))
     prompter = DrivingPrompter()
