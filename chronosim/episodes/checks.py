@@ -35,7 +35,8 @@ def check_step(
     Raises:
         InvalidFrame: A frame is of another size.
         InvalidEpisode: The commanded state is of another shape.
-        InvalidAction: The action is neither numbers nor a string, or of another shape or kind.
+        InvalidAction: The action is neither numbers nor a string, of another shape or kind, or too
+            large a whole number for the kind.
     """
     for found in (step.prediction.frame, step.after.frame):
         if found.shape != frame:
@@ -45,12 +46,12 @@ def check_step(
             f"this episode's states are of shape {state}, but a step has one of "
             f"{step.after.state.shape}"
         )
-    values = np.asarray(step.action)
+    values = _values(step.action)
     if values.dtype.kind not in "biufUS":
         raise InvalidAction(f"an action must be numbers or a string, not {step.action!r}")
     dtype = "string" if values.dtype.kind in "US" else str(values.dtype)
     kind: dict[str, Any] = dict(action or {"dtype": dtype, "shape": list(values.shape)})
-    if kind["shape"] != list(values.shape) or not _fits(dtype, kind["dtype"]):
+    if kind["shape"] != list(values.shape) or not _fits(values, kind["dtype"]):
         raise InvalidAction(
             f"this episode's actions are {kind['dtype']} of shape {tuple(kind['shape'])}, "
             f"but a step has {step.action!r}"
@@ -86,8 +87,21 @@ def check_trajectories(kept: str) -> Trajectories:
     )
 
 
-def _fits(dtype: str, known: str) -> bool:
-    """Whether actions of `dtype` can be kept as `known` without losing their kind."""
-    if "string" in (dtype, known):
-        return dtype == known
-    return np.can_cast(dtype, known, "same_kind")
+def _values(action: Any) -> np.ndarray:
+    try:
+        return np.asarray(action)
+    except ValueError as error:
+        raise InvalidAction(f"an action must have rows of one width, not {action!r}") from error
+
+
+def _fits(values: np.ndarray, known: str) -> bool:
+    """Whether an action can be kept as `known` without losing its kind, or whole numbers."""
+    words = values.dtype.kind in "US"
+    if words or known == "string":
+        return words and known == "string"
+    if not np.can_cast(values.dtype, known, "same_kind"):
+        return False
+    if values.dtype.kind == "f":
+        return True  # a float may lose digits, but a whole number would become another
+    with np.errstate(invalid="ignore"):
+        return bool((values.astype(known).astype(values.dtype) == values).all())

@@ -196,6 +196,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         (taken(1, action=np.zeros(2, np.float32)), InvalidAction, r"shape \(3,\)"),
         (taken(1, action="left"), InvalidAction, "'left'"),
         (taken(1, action={"steer": 1}), InvalidAction, "numbers or a string"),
+        (taken(1, action=[[1], [1, 2]]), InvalidAction, "rows of one width"),
         (taken(1, states=1), InvalidEpisode, r"shape \(2,\).*\(1,\)"),
         (
             Step(
@@ -230,6 +231,15 @@ def test_whole_numbers_do_not_swallow_fractions(tmp_path: Path) -> None:
         writer.append(taken(0, action=np.array([1, 0, 0])))
         with pytest.raises(InvalidAction, match="int64"):
             writer.append(taken(1, action=np.array([0.5, 0, 0])))
+
+
+def test_a_whole_number_does_not_become_another(tmp_path: Path) -> None:
+    with EpisodeWriter(tmp_path / "episode", observed(0), {}) as writer:
+        writer.append(taken(0, action=np.int8(1)))
+        with pytest.raises(InvalidAction, match="int8"):
+            writer.append(taken(1, action=np.int64(300)))
+        writer.append(taken(1, action=np.int64(100)))
+    assert EpisodeReader(tmp_path / "episode").column("action").tolist() == [1, 100]
 
 
 @pytest.mark.usefixtures("as_users_run_it")
