@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
@@ -79,10 +80,10 @@ def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...])
     """Tells whether a folder holds an earlier run of the same settings, to go on with.
 
     Args:
-        config: The run's settings; it has a `seed`.
+        config: The run's settings.
         folder: Where the results shall be.
-        may_differ: Names of the settings that need not be alike; where `seed` is one of them, what
-            follows the seed follows it.
+        may_differ: Names of the settings that need not be alike, "world.steps" for one of a group;
+            where `seed` is one of them, what follows the seed follows it.
 
     Returns:
         False where there is nothing yet.
@@ -97,16 +98,22 @@ def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...])
             f"{folder} holds something already, and nothing is overwritten: "
             "choose another output=, or remove it"
         )
-    theirs = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    earlier = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(earlier, DictConfig)
+    followed = {"seed": earlier.get("seed", config.seed)} if "seed" in may_differ else {}
+    for name in may_differ:
+        if "." in name:
+            OmegaConf.update(earlier, name, OmegaConf.select(config, name))
+    theirs = OmegaConf.to_container(earlier)
+    ours = OmegaConf.to_container(OmegaConf.merge(config, followed), resolve=True)
     assert isinstance(theirs, dict)
-    seed = theirs.get("seed", config.seed) if "seed" in may_differ else config.seed
-    ours = OmegaConf.to_container(OmegaConf.merge(config, {"seed": seed}), resolve=True)
     assert isinstance(ours, dict)
     names = sorted(set(theirs) | set(ours), key=lambda name: (name != "seed", name))
     for name in names:  # the seed first: others follow it
         if name not in may_differ and theirs.get(name) != ours.get(name):
+            setting, was, given = _first_difference(name, theirs.get(name), ours.get(name))
             raise InvalidConfig(
-                f"{folder} was made with {name}={theirs.get(name)}, not {ours.get(name)}: "
+                f"{folder} was made with {setting}={was}, not {given}: "
                 "use the same settings to go on with it, or another output="
             )
     return True
@@ -167,3 +174,15 @@ def alone(folder: Path, command: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _first_difference(name: str, theirs: Any, ours: Any) -> tuple[str, Any, Any]:
+    """Goes into groups of settings, which are long, to the first one that is not alike."""
+    while isinstance(theirs, dict) and isinstance(ours, dict):
+        key = next(
+            key
+            for key in (*theirs, *ours)
+            if (key in theirs, theirs.get(key)) != (key in ours, ours.get(key))
+        )
+        name, theirs, ours = f"{name}.{key}", theirs.get(key), ours.get(key)
+    return name, theirs, ours

@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from chronosim.cli import main
-from chronosim.commands.output import output_path
+from chronosim.commands.output import make_folder, output_path, same_settings
 from chronosim.errors import InvalidConfig
 
 COMMANDS = (
@@ -41,3 +41,16 @@ def test_no_address_is_taken_for_a_folder(address: str) -> None:
     with pytest.raises(InvalidConfig, match="output must be a folder on this machine, not"):
         output_path(OmegaConf.create({"output": address}))
     assert output_path(OmegaConf.create({"output": "~/set"})) == Path.home() / "set"
+
+
+def test_a_folder_is_gone_on_with_by_the_same_settings_or_such_as_may_differ(
+    tmp_path: Path,
+) -> None:
+    settings = {"data": "a", "world": {"steps": 3, "batch": 2}}  # and no seed
+    make_folder(OmegaConf.create(settings), tmp_path)
+    more = OmegaConf.create(settings | {"world": {"steps": 5, "batch": 2}})
+    assert same_settings(more, tmp_path, ("world.steps",))
+    with pytest.raises(InvalidConfig, match=r"was made with world\.steps=3, not 5: use the same"):
+        same_settings(more, tmp_path, ())
+    with pytest.raises(InvalidConfig, match="was made with data=a, not b: use the same"):
+        same_settings(OmegaConf.create(settings | {"data": "b"}), tmp_path, ("world.steps",))
