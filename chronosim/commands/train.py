@@ -1,8 +1,10 @@
 """Trains a world model like nano from recorded episodes.
 
-Three stages, each with its own folder, checkpoint, log and curve: the autoencoder on single frames,
-the autoencoder on clips, then transformer and encoders by flow matching. Run it again to go on
-after it was broken off. The result is a pipeline folder that every command takes as its model.
+Four stages, each with its own folder, checkpoint, log and curve: the autoencoder on single frames,
+the autoencoder on clips, what its encoder carries through blank frames, then transformer and
+encoders by flow matching. Run it again with the same settings to go on after it was broken off, or
+with more `world.steps` to train on. The result is a pipeline folder that every command takes as its
+model.
 
 Examples:
     chronosim train dataset=datasets/carracing output=runs/train/mine
@@ -18,7 +20,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.commands.output import make_folder, output_path
+from chronosim.commands.output import make_folder, output_path, same_settings
 from chronosim.commands.settings import whole_number
 from chronosim.errors import InvalidConfig
 from chronosim.models.loading import load
@@ -27,6 +29,8 @@ from chronosim.training.trainer import Schedule
 
 __all__ = ["run"]
 
+# From one run on a folder to the next; what the later stages build on must stay as it is:
+_MAY_DIFFER = ("output", "threads", "world.steps")
 # Of `FlowObjective`:
 _FLOW = ["reasoning", "reasoning_from", "drop", "shift", "pure", "disturb", "stress", "point"]
 
@@ -35,14 +39,23 @@ def run(config: DictConfig) -> None:
     """Runs the command.
 
     Raises:
-        ChronosimError: A setting that cannot work, or a data set that cannot be learned from.
+        ChronosimError: A setting that cannot work, a data set that cannot be learned from, or a
+            folder that holds something else, or a training by other settings.
     """
     if config.threads is not None:
         torch.set_num_threads(whole_number(config, "threads", 1))
     folder = output_path(config)
+    recipe = _recipe(config)
+    _check_folder(config, folder)
     make_folder(config, folder)
-    pipeline = train_pipeline(_recipe(config), _paths(config.dataset), folder)
+    pipeline = train_pipeline(recipe, _paths(config.dataset), folder)
     print(f"\nThe model is in {pipeline}: chronosim rollout model.name={pipeline}")
+
+
+def _check_folder(config: DictConfig, folder: Path) -> None:
+    """Checks that a training may go on in a folder: one that has learned nothing may change."""
+    learned = any(folder.glob("*/checkpoint.pt"))
+    same_settings(config, folder, _MAY_DIFFER if learned else tuple(map(str, config)))
 
 
 def _recipe(config: DictConfig) -> Recipe:

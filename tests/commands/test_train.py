@@ -16,3 +16,29 @@ def test_a_schedule_that_cannot_be_is_named(
 ) -> None:
     assert main(["train", "world.steps=0", f"output={tmp_path / 'out'}"]) == 2
     assert "world cannot be trained so" in capsys.readouterr().err
+
+
+def test_a_training_goes_on_by_the_same_settings_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", f"dataset={tmp_path / 'none'}", f"output={tmp_path / 'out'}"]
+    assert main(arguments) == 2
+    kept = (tmp_path / "out" / "config.yaml").read_bytes()
+    (tmp_path / "out" / "stills").mkdir()
+    (tmp_path / "out" / "stills" / "checkpoint.pt").touch()
+    for other in ("dataset=other", "clips.steps=900"):
+        capsys.readouterr()
+        assert main([*arguments, other]) == 2
+        said = capsys.readouterr().err
+        assert "was made with " + other.partition("=")[0] in said, said
+        assert (tmp_path / "out" / "config.yaml").read_bytes() == kept
+    assert main([*arguments, "world.steps=6000", "threads=1"]) == 2
+    assert "there is no data set" in capsys.readouterr().err, "to train on is no other training"
+
+
+def test_a_folder_in_which_nothing_was_learned_yet_may_change_its_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("none", "other"):
+        assert main(["train", f"dataset={tmp_path / name}", f"output={tmp_path / 'out'}"]) == 2
+        assert f"there is no data set at {tmp_path / name}" in capsys.readouterr().err
