@@ -93,6 +93,9 @@ def train(objective: Objective, schedule: Schedule, folder: Path) -> nn.Module:
 
     Returns:
         The objective's module, holding the averaged weights.
+
+    Raises:
+        InvalidConfig: It was trained for more steps than the schedule has.
     """
     folder.mkdir(parents=True, exist_ok=True)
     module = objective.module
@@ -170,6 +173,11 @@ class _State:
     def _load(self) -> None:
         saved = torch.load(self.path, weights_only=True)
         self.step = saved["step"]
+        if self.step > self.schedule.steps:
+            raise InvalidConfig(
+                f"{self.path.parent} was trained for {self.step} steps already: it cannot be one "
+                f"of steps={self.schedule.steps}"
+            )
         self.module.load_state_dict(saved["module"])
         self.average = saved["average"]
         self.optimizer.load_state_dict(saved["optimizer"])

@@ -78,3 +78,9 @@ def test_the_rate_rises_then_falls_to_a_fiftieth() -> None:
 def test_a_schedule_that_cannot_be_is_refused(changes: dict[str, float]) -> None:
     with pytest.raises(InvalidConfig):
         Schedule(**({"steps": 1, "learning_rate": 1.0} | changes))  # type: ignore[arg-type]
+
+
+def test_fewer_steps_than_were_trained_are_refused(tmp_path: Path) -> None:
+    train(Line(), SCHEDULE, tmp_path)
+    with pytest.raises(InvalidConfig, match="was trained for 8 steps already"):
+        train(Line(), Schedule(steps=6, learning_rate=0.05, evaluate_every=2), tmp_path)
