@@ -6,6 +6,7 @@ was broken off goes on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file, save_file
 from transformers import T5TokenizerFast
 
-from chronosim.episodes import list_episodes
+from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.models.components import Components
 from chronosim.training.autoencoder import new_autoencoder
@@ -82,8 +83,10 @@ def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Pa
     Raises:
         EpisodeNotFound: There is no data set.
         InvalidEpisode: It holds no steps.
-        InvalidConfig: Its trajectories do not fit the transformer's trained positions.
+        InvalidConfig: Its trajectories do not fit the transformer's trained positions, or the
+            folder was trained on other episodes.
     """
+    _keep_lengths(recipe, datasets, folder)
     data = _load(recipe, datasets, folder / "windows")
     torch.manual_seed(recipe.world.seed)
     vae = _autoencoder(recipe, data, folder)
@@ -91,6 +94,31 @@ def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Pa
     _train_world(recipe, vae, world, tokenizer, data, folder)
     save_pipeline(folder / "pipeline", world, vae, tokenizer)
     return folder / "pipeline"
+
+
+def _keep_lengths(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> None:
+    """Keeps which episodes are learned from; others would be shuffled otherwise.
+
+    What was held out would be learned, and what was learned be held out.
+    """
+    ours = {"new": _lengths(datasets), "known": _lengths(recipe.known)}
+    file = folder / "episodes.json"
+    learned = any(folder.glob("*/checkpoint.pt"))
+    if learned and file.is_file() and json.loads(file.read_text()) != ours:
+        raise InvalidConfig(
+            f"{folder} was trained on other episodes than there are now: go on with the data sets "
+            "as they were, or use another output="
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / ".episodes.json"
+    draft.write_text(json.dumps(ours))
+    draft.replace(file)
+
+
+def _lengths(datasets: Sequence[Path]) -> list[list[str | int]]:
+    """Name and steps of each episode."""
+    episodes = [episode for dataset in datasets for episode in list_episodes(dataset)]
+    return [[episode.name, EpisodeReader(episode).steps] for episode in episodes]
 
 
 def _load(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> TrainingData:

@@ -153,3 +153,16 @@ def test_known_worlds_keep_their_latents(
         if known:
             assert learned.vae.config.latents_mean == start.vae.config.latents_mean
     assert moved["kept"] < 0.7 * moved["free"]
+
+
+def test_a_training_does_not_go_on_with_other_episodes(
+    tmp_path: Path, record_toy: Record, networks: Any
+) -> None:
+    record_toy(tmp_path / "pairs", 2, 5, 1)
+    train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
+    windows = (tmp_path / "out" / "windows" / "start-1.npy").read_bytes()
+    record_toy(tmp_path / "more", 1, 4, 1)
+    (tmp_path / "more" / "0000").rename(tmp_path / "pairs" / "0002")
+    with pytest.raises(InvalidConfig, match="was trained on other episodes than there are now"):
+        train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
+    assert (tmp_path / "out" / "windows" / "start-1.npy").read_bytes() == windows
