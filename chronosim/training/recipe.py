@@ -6,6 +6,7 @@ was broken off goes on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save, save_file
 from transformers import T5TokenizerFast
 
 from chronosim.episodes import EpisodeReader, list_episodes
@@ -205,12 +207,27 @@ def _train_world(
 
 
 def _latents(vae: AutoencoderKLWan, windows: Windows, path: Path) -> LatentWindows:
-    """Encodes the windows once; a resumed training reads them back."""
+    """Encodes the windows once; a resumed training reads them back, if they are still the same."""
     file = path.with_suffix(".safetensors")
-    if file.exists() and len((kept := load_file(file))["start"]) == len(windows):
+    made_from = {"autoencoder": _fingerprint(vae), "windows": str(len(windows))}
+    if file.exists() and _metadata(file) == made_from:
+        kept = load_file(file)
         return LatentWindows(kept["start"], kept["clip"], kept["blank"], windows.text)
     latents = encode_windows(vae, windows)
     tensors = {"start": latents.start, "clip": latents.clip, "blank": latents.blank}
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in tensors.items()}, file)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, file, metadata=made_from)
     return latents
+
+
+def _fingerprint(vae: AutoencoderKLWan) -> str:
+    """A hash of all that latents depend on: the weights, and what normalises them."""
+    scale = json.dumps([vae.config.latents_mean, vae.config.latents_std])
+    weights = save({name: value.contiguous() for name, value in vae.state_dict().items()})
+    return hashlib.sha256(scale.encode() + weights).hexdigest()
+
+
+def _metadata(file: Path) -> dict[str, str] | None:
+    with safe_open(file, framework="pt") as opened:
+        metadata: dict[str, str] | None = opened.metadata()
+    return metadata

@@ -10,8 +10,9 @@ import torch
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
 from chronosim.models.loading import load
-from chronosim.training import flow
+from chronosim.training import flow, recipe
 from chronosim.training.autoencoder import to_tensor
+from chronosim.training.latents import encode_windows
 from chronosim.training.recipe import Recipe, train_pipeline
 from chronosim.training.trainer import Schedule
 from chronosim.types import EditPrompt
@@ -166,3 +167,21 @@ def test_a_training_does_not_go_on_with_other_episodes(
     with pytest.raises(InvalidConfig, match="was trained on other episodes than there are now"):
         train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
     assert (tmp_path / "out" / "windows" / "start-1.npy").read_bytes() == windows
+
+
+def test_latents_are_encoded_anew_only_where_the_autoencoder_has_changed(
+    tmp_path: Path, record_toy: Record, networks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_toy(tmp_path / "pairs", 2, 5, 1)
+    encoded = []
+
+    def counting(vae: Any, windows: Any) -> Any:
+        encoded.append(len(windows))
+        return encode_windows(vae, windows)
+
+    monkeypatch.setattr(recipe, "encode_windows", counting)
+    longer = Schedule(steps=6, learning_rate=1e-3, evaluate_every=3)
+    for stages, windows in (({}, [8, 2]), ({}, [2]), ({"stills": longer}, [8, 2])):
+        encoded.clear()
+        train_pipeline(toy_recipe(networks, **stages), [tmp_path / "pairs"], tmp_path / "out")
+        assert encoded == windows
