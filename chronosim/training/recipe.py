@@ -92,6 +92,8 @@ def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Pa
     data = _load(recipe, datasets, folder / "windows")
     torch.manual_seed(recipe.world.seed)
     vae = _autoencoder(recipe, data, folder)
+    # How much the stages before have drawn depends on where they were broken off:
+    torch.manual_seed(recipe.world.seed)
     world, tokenizer = _world(recipe, data)
     _train_world(recipe, vae, world, tokenizer, data, folder)
     save_pipeline(folder / "pipeline", world, vae, tokenizer)

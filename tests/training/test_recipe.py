@@ -55,8 +55,13 @@ def test_a_trained_pipeline_loads_and_predicts(
     assert saved == {"text_encoder", "image_encoder", "transformer", "vae"}
 
 
-def test_a_training_goes_on_where_it_was_broken_off(
-    dataset: Path, tmp_path: Path, networks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", [1, 4], ids=["before", "behind"])
+def test_a_training_goes_on_where_it_was_broken_off_before_and_behind_a_checkpoint(
+    dataset: Path,
+    tmp_path: Path,
+    networks: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
 ) -> None:
     whole = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "whole")
     short = toy_recipe(networks, world=Schedule(steps=4, learning_rate=1e-3, evaluate_every=2))
@@ -64,7 +69,7 @@ def test_a_training_goes_on_where_it_was_broken_off(
 
     def dying(self: Any, *arguments: Any) -> torch.Tensor:
         calls.append(1)
-        if len(calls) == 4:
+        if len(calls) == step:
             raise KeyboardInterrupt
         return real(self, *arguments)
 
