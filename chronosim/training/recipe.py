@@ -218,7 +218,9 @@ def _latents(vae: AutoencoderKLWan, windows: Windows, path: Path) -> LatentWindo
     latents = encode_windows(vae, windows)
     tensors = {"start": latents.start, "clip": latents.clip, "blank": latents.blank}
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in tensors.items()}, file, metadata=made_from)
+    draft = path.with_suffix(".new")  # a kill must leave no half file, which cannot be read back
+    save_file({k: v.contiguous() for k, v in tensors.items()}, draft, metadata=made_from)
+    draft.replace(file)
     return latents
 
 

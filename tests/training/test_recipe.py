@@ -190,3 +190,20 @@ def test_latents_are_encoded_anew_only_where_the_autoencoder_has_changed(
         encoded.clear()
         train_pipeline(toy_recipe(networks, **stages), [tmp_path / "pairs"], tmp_path / "out")
         assert encoded == windows
+
+
+def test_a_training_goes_on_where_it_was_killed_while_latents_were_written(
+    tmp_path: Path, record_toy: Record, networks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_toy(tmp_path / "pairs", 2, 5, 1)
+
+    def dying(tensors: Any, file: Path, metadata: Any) -> None:
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recipe, "save_file", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
+    pipeline = train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
+    assert (pipeline / "model_index.json").is_file()
