@@ -7,7 +7,17 @@ import time
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.parse import urlsplit
+from urllib.request import (
+    BaseHandler,
+    HTTPRedirectHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
+
+from chronosim.models.addresses import is_loopback
 
 __all__ = ["Refused", "post_json"]
 
@@ -80,11 +90,19 @@ def _said(error: HTTPError) -> str:
         return ""
 
 
+def _opener(url: str) -> OpenerDirector:
+    """No proxy between this machine and itself: it would read the key, which http leaves clear."""
+    handlers: list[BaseHandler] = [_NoRedirect()]
+    if is_loopback(urlsplit(url).hostname or ""):
+        handlers.append(ProxyHandler({}))
+    return build_opener(*handlers)
+
+
 def _exchange(request: Request, timeout: float) -> bytes:
     """Sends and reads; a socket's own timeout starts anew with every byte that trickles in."""
     deadline = time.monotonic() + timeout
     body = b""
-    with build_opener(_NoRedirect).open(request, timeout=timeout) as answer:
+    with _opener(request.full_url).open(request, timeout=timeout) as answer:
         while chunk := answer.read1(1 << 16):
             body += chunk
             if time.monotonic() > deadline:

@@ -183,6 +183,18 @@ def test_a_service_that_is_late_is_given_up(
         service.writer.write("Reword it.", [kit.prompt(0)])
 
 
+def test_a_service_on_this_machine_is_asked_past_any_proxy(
+    serve: Callable[..., SimpleNamespace], kit: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, proxy = serve(reword), serve(reword)
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+    service.writer.write("Reword it.", [kit.prompt(0)])
+    assert len(service.asked) == 1
+    assert proxy.asked == []
+
+
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch, kit: SimpleNamespace) -> None:
     monkeypatch.setenv("no_proxy", "*")
     writer = EndpointWriter("http://127.0.0.1:9", "qwen")
