@@ -19,7 +19,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
-from transformers import T5TokenizerFast
+from transformers import CLIPVisionConfig, T5TokenizerFast
 
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
@@ -85,8 +85,8 @@ def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Pa
     Raises:
         EpisodeNotFound: There is no data set.
         InvalidEpisode: It holds no steps.
-        InvalidConfig: Its trajectories do not fit the transformer's trained positions, or the
-            folder was trained on other episodes.
+        InvalidConfig: Its trajectories do not fit the transformer's trained positions, or its
+            frames the image encoder, or the folder was trained on other episodes.
     """
     _keep_lengths(recipe, datasets, folder)
     data = _load(recipe, datasets, folder / "windows")
@@ -129,6 +129,7 @@ def _load(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> TrainingDat
     found = load_windows(_shuffled(datasets), folder)
     known = load_windows(_shuffled(recipe.known), folder / "known") if recipe.known else []
     _check_lengths([*found, *known], _latents_of_a_clip(recipe))
+    _check_sizes([*found, *known], _side_of_a_frame(recipe))
     new, held_out = zip(*(w.split(min(recipe.held_out, len(w) // 2)) for w in found), strict=True)
     return TrainingData(new, known, held_out)
 
@@ -154,6 +155,24 @@ def _check_lengths(found: Sequence[Windows], skip: int) -> None:
             raise InvalidConfig(
                 f"the data set has trajectories of {windows.time} frames, but a transformer with "
                 f"rope_temporal_skip_len={skip} learns 1 or {full}: record with that many"
+            )
+
+
+def _side_of_a_frame(recipe: Recipe) -> int:
+    """Pixels on each side of the frames that the image encoder reads."""
+    if recipe.start is not None:
+        return int(recipe.start.image_encoder.config.image_size)
+    return int(CLIPVisionConfig(**recipe.networks["image_encoder"]).image_size)
+
+
+def _check_sizes(found: Sequence[Windows], side: int) -> None:
+    """Better now than hours later, when the image encoder sees the first frame."""
+    for windows in found:
+        height, width = windows.start.shape[1:3]
+        if (height, width) != (side, side):
+            raise InvalidConfig(
+                f"the data set has frames of {width} x {height}, but an image encoder with "
+                f"image_size={side} reads {side} x {side}: record frames of that size"
             )
 
 

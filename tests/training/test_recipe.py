@@ -207,3 +207,19 @@ def test_a_training_goes_on_where_it_was_killed_while_latents_were_written(
             train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
     pipeline = train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
     assert (pipeline / "model_index.json").is_file()
+
+
+def test_frames_that_the_image_encoder_does_not_read_are_refused_at_the_beginning(
+    tmp_path: Path, record_toy: Record, networks: Any
+) -> None:
+    record_toy(tmp_path / "pairs", 2, 5, 1)
+    start = load(train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "first"))
+    start.components.image_encoder.config.image_size = 64
+    larger = networks | {"image_encoder": networks["image_encoder"] | {"image_size": 48}}
+    for refused, side in (
+        (toy_recipe(larger), 48),
+        (toy_recipe(networks, start=start.components), 64),
+    ):
+        with pytest.raises(InvalidConfig, match=rf"frames of 32 x 32, but .* reads {side} x"):
+            train_pipeline(refused, [tmp_path / "pairs"], tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("checkpoint.pt"))
