@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -66,7 +67,7 @@ def _recipe(config: DictConfig) -> Recipe:
     return Recipe(
         networks=values["networks"],
         **{stage: _schedule(stage, values[stage]) for stage in stages},
-        batch={stage: values[stage]["batch"] for stage in stages},
+        batch={stage: _batch(stage, values[stage]["batch"]) for stage in stages},
         held_out=whole_number(config, "held_out", 1),
         flow={name: world[name] for name in _FLOW},
         start=None if config.start is None else load(str(config.start), device="cpu").components,
@@ -79,7 +80,13 @@ def _paths(given: str | Sequence[str]) -> list[Path]:
     return [Path(one) for one in ([given] if isinstance(given, str) else given)]
 
 
-def _schedule(stage: str, values: dict[str, float]) -> Schedule:
+def _batch(stage: str, size: Any) -> int:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise InvalidConfig(f"{stage}.batch must be a whole number of at least 1, not {size!r}")
+    return size
+
+
+def _schedule(stage: str, values: dict[str, Any]) -> Schedule:
     try:
         return Schedule(
             steps=int(values["steps"]),

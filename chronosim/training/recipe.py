@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save, save_file
 from transformers import CLIPVisionConfig, T5TokenizerFast
 
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.errors import InvalidConfig
+from chronosim.errors import InvalidConfig, InvalidEpisode
 from chronosim.models.components import Components
 from chronosim.training.autoencoder import new_autoencoder
 from chronosim.training.autoencoder_stages import another, train_autoencoder
@@ -84,7 +84,7 @@ def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Pa
 
     Raises:
         EpisodeNotFound: There is no data set.
-        InvalidEpisode: It holds no steps.
+        InvalidEpisode: It holds no steps, or a single one with trajectories of some length.
         InvalidConfig: Its trajectories do not fit the transformer's trained positions, or its
             frames the image encoder, or the folder was trained on other episodes.
     """
@@ -130,6 +130,7 @@ def _load(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> TrainingDat
     known = load_windows(_shuffled(recipe.known), folder / "known") if recipe.known else []
     _check_lengths([*found, *known], _latents_of_a_clip(recipe))
     _check_sizes([*found, *known], _side_of_a_frame(recipe))
+    _check_counts(found)
     new, held_out = zip(*(w.split(min(recipe.held_out, len(w) // 2)) for w in found), strict=True)
     return TrainingData(new, known, held_out)
 
@@ -155,6 +156,15 @@ def _check_lengths(found: Sequence[Windows], skip: int) -> None:
             raise InvalidConfig(
                 f"the data set has trajectories of {windows.time} frames, but a transformer with "
                 f"rope_temporal_skip_len={skip} learns 1 or {full}: record with that many"
+            )
+
+
+def _check_counts(found: Sequence[Windows]) -> None:
+    for windows in found:
+        if len(windows) < 2:
+            raise InvalidEpisode(
+                f"the data set has a single step with a trajectory of {windows.time} frames, but "
+                "it takes two, one to learn from and one to hold out: record more"
             )
 
 

@@ -42,3 +42,13 @@ def test_a_folder_in_which_nothing_was_learned_yet_may_change_its_settings(
     for name in ("none", "other"):
         assert main(["train", f"dataset={tmp_path / name}", f"output={tmp_path / 'out'}"]) == 2
         assert f"there is no data set at {tmp_path / name}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["0", "-2", "1.5", "many", "null"])
+def test_a_batch_that_cannot_be_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: str
+) -> None:
+    assert main(["train", f"clips.batch={size}", f"output={tmp_path / 'out'}"]) == 2
+    said = "clips.batch must be a whole number of at least 1, not"
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -223,3 +223,9 @@ def test_frames_that_the_image_encoder_does_not_read_are_refused_at_the_beginnin
         with pytest.raises(InvalidConfig, match=rf"frames of 32 x 32, but .* reads {side} x"):
             train_pipeline(refused, [tmp_path / "pairs"], tmp_path / "out")
     assert not list((tmp_path / "out").rglob("checkpoint.pt"))
+
+
+def test_a_single_step_is_refused(tmp_path: Path, record_toy: Record, networks: Any) -> None:
+    record_toy(tmp_path / "single", 1, 1, 1)
+    with pytest.raises(InvalidEpisode, match="a single step with a trajectory of 1 frames"):
+        train_pipeline(toy_recipe(networks), [tmp_path / "single"], tmp_path / "out")
