@@ -26,7 +26,16 @@ def check_address(url: str, what: str, secret: str, variable: str | None, instea
     Raises:
         InvalidConfig: It is none, holds a secret, or would have one travel in the clear.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        # As the client will, which fails on an empty part of a name, or one of 64 letters or more:
+        (parts.hostname or "").encode("idna")
+    except ValueError as error:  # UnicodeError is one
+        raise InvalidConfig(f"the url of {what} has a host that is none: {url!r}") from error
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidConfig(f"the url {url!r} has a port that is none") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidConfig(
             f"the url of {what} begins with http:// or https:// and a host, not {url!r}"

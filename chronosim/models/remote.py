@@ -153,14 +153,10 @@ class RemoteModel:
 
 def _split(url: str, token_variable: str | None) -> tuple[bool, str, int | None, str]:
     """Whether it is https, the host, the port, and what comes before the paths."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise InvalidConfig(f"the url {url!r} has a port that is none") from error
     check_address(url, "a world model", "token", token_variable, "a tunnel to localhost")
+    parts = urlsplit(url)
     assert parts.hostname is not None  # checked
-    return parts.scheme == "https", parts.hostname, port, parts.path
+    return parts.scheme == "https", parts.hostname, parts.port, parts.path
 
 
 def _token(variable: str | None) -> str | None:

@@ -254,6 +254,10 @@ def test_nobody_there_is_one_sentence() -> None:
     [
         ("ftp://host", {}, "begins with http://"),
         ("http://host:port", {}, "a port that is none"),
+        ("http://host:99999", {}, "a port that is none"),
+        ("http://[::1", {}, "a host that is none"),
+        ("http://foo..bar", {}, "a host that is none"),
+        (f"http://{'a' * 64}.example", {}, "a host that is none"),
         ("http://me:secret@host", {}, "must hold no password"),
         ("http://far.example", {"token_variable": "T"}, "in the clear"),
         ("http://127.0.0.1", {"token_variable": "NOT_THERE"}, "holds no token"),

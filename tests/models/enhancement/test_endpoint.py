@@ -253,6 +253,10 @@ def test_the_key_is_sent_and_told_to_nobody_else(
     [
         ("localhost:8000/v1", {}, "begins with http:// or https:// and a host"),
         ("http://me:secret@localhost/v1", {}, "must hold no password"),
+        ("http://localhost:99999/v1", {}, "a port that is none"),
+        ("http://[::1/v1", {}, "a host that is none"),
+        ("http://foo..bar/v1", {}, "a host that is none"),
+        (f"http://{'a' * 64}.example/v1", {}, "a host that is none"),
         ("https://example.org/v1?key=1", {}, "must hold no password, key or query"),
         ("http://example.org/v1", {"key_variable": "QWEN_KEY"}, "in the clear"),
         ("http://localhost/v1", {"key_variable": "NO_SUCH_KEY"}, "NO_SUCH_KEY.* is not set"),
