@@ -70,10 +70,11 @@ class TriggerPrompter:
         """Words the action.
 
         Raises:
-            InvalidAction: No text, or one of no or more than 200 characters.
+            InvalidAction: No text, none but space and points, or more than 200 characters.
         """
-        if not isinstance(action, str) or not 1 <= len(action) <= _LONGEST:
+        words = action.strip().rstrip(".") if isinstance(action, str) else ""
+        if not words or len(action) > _LONGEST:
             raise InvalidAction(
                 f"an action must be words, 1 to {_LONGEST} characters of them, not {action!r}"
             )
-        return self.sentence.replace("{}", action.strip().rstrip(".")), observation.state
+        return self.sentence.replace("{}", words), observation.state

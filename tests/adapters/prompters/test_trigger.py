@@ -38,7 +38,7 @@ def test_any_language_is_words() -> None:
     assert TriggerPrompter("Make it {}!")(SEEN, "夜の{街}")[0] == "Make it 夜の{街}!"
 
 
-@pytest.mark.parametrize("action", ["", "x" * 201, 3, ["a"]])
+@pytest.mark.parametrize("action", ["", " ", ".", " .. ", "x" * 201, 3, ["a"]])
 def test_what_is_no_words_is_refused(action: object) -> None:
     with pytest.raises(InvalidAction, match="an action must be words, 1 to 200 characters"):
         TriggerPrompter("{}")(SEEN, action)
