@@ -19,6 +19,7 @@ from chronosim.protocols import WorldModel
 __all__ = ["Service"]
 
 _log = logging.getLogger(__name__)
+_DIGITS = 12  # of a length: Python makes no number of thousands of them
 
 
 class _Refused(Exception):
@@ -152,9 +153,11 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
             raise _Refused(411, "a request says its Content-Length")
-        if int(length) > self.server.largest:
+        if len(length) > _DIGITS or int(length) > self.server.largest:
             self.close_connection = True
-            raise _Refused(413, f"a request may have {self.server.largest:,} bytes, not {length}")
+            raise _Refused(
+                413, f"a request may have {self.server.largest:,} bytes, not {length:.20}"
+            )
         try:
             return read_prompts(
                 json.loads(self.rfile.read(int(length))), most=self.server.most_prompts

@@ -11,7 +11,6 @@ PNG is base64 of a PNG file, RGB with 8 bits a channel. A refusal is a status of
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -157,7 +156,10 @@ def _read_frame(text: Any) -> Frame:
             if picture.mode != "RGB":
                 raise Misread(f"a frame is RGB with 8 bits a channel, not {picture.mode}")
             return np.array(picture)
-    except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError) as error:
+    except Misread:
+        raise
+    # ValueError is binascii's error, and Pillow's for chunks beside the picture that are broken:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise Misread(f"a frame is base64 of a PNG, but: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Misread(f"a frame is too large: {error}") from error

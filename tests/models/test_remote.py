@@ -1,8 +1,11 @@
 """A model behind a URL: a real server on this machine, and others that speak wrongly."""
 
+import base64
 import json
 import socket
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -15,6 +18,7 @@ import pytest
 from chronosim.errors import InvalidConfig, InvalidPrompt, RemoteFailed
 from chronosim.models.remote import RemoteModel
 from chronosim.models.service import Service
+from chronosim.png import encode_png
 from chronosim.testing import EchoModel, check_world_model
 from chronosim.types import EditPrompt, Prediction
 
@@ -115,6 +119,7 @@ GOOD = {"Content-Type": "application/json"}
         (b"{}", {"Content-Type": "text/plain"}, 415, "application/json"),
         (b"{}", {**GOOD, "Host": "evil.example"}, 403, "not called 'evil.example'"),
         (b"x" * 70_000, GOOD, 413, "may have 60,000 bytes, not 70000"),
+        (b"", {**GOOD, "Content-Length": "9" * 5000}, 413, "may have 60,000 bytes, not 99999"),
     ],
 )
 def test_a_server_takes_nothing_else(
@@ -142,6 +147,16 @@ def test_a_silent_client_is_let_go() -> None:
 
 
 Answer = Callable[["Other"], None]
+
+
+def with_an_empty_gamma() -> str:
+    """A PNG whose chunk about its gamma, before its pixels, holds none."""
+    png = encode_png(np.zeros((4, 4, 3), np.uint8))
+    gamma = struct.pack(">I", 0) + b"gAMA" + struct.pack(">I", zlib.crc32(b"gAMA"))
+    return base64.b64encode(png[:33] + gamma + png[33:]).decode()
+
+
+BROKEN = with_an_empty_gamma()
 
 
 class Other(BaseHTTPRequestHandler):
@@ -212,6 +227,7 @@ def test_no_redirect_is_followed() -> None:
         ({"predictions": []}, "1 prompts got 0 predictions"),
         ({"predictions": [{"trajectory": []}]}, "1 to 1024 frames, not 0"),
         ({"predictions": [{"trajectory": ["xx"]}]}, "base64 of a PNG"),
+        ({"predictions": [{"trajectory": [BROKEN]}]}, "base64 of a PNG, but: Truncated gAMA"),
         ({"predictions": "none"}, "'predictions' is missing"),
     ],
 )
