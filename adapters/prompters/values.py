@@ -160,13 +160,22 @@ def _choices(action: Mapping[str, Any]) -> tuple[str, ...]:
             "an action is one or more numbers, or one name with a list of choices, not "
             f"{dict(action)}"
         )
-    choices = tuple(map(str, action[named[0]]))
+    listed = action[named[0]]
+    if isinstance(listed, str) or not isinstance(listed, Sequence):
+        raise InvalidConfig(
+            f"{named[0]} is a number with its range or a list of choices, not {listed!r}"
+        )
+    choices = tuple(map(str, listed))
     if len(choices) < 2 or len(set(choices)) < len(choices):
         raise InvalidConfig(f"{named[0]} needs two or more different choices, not {choices}")
     return choices
 
 
-def _split(name: str, given: Mapping[str, Any]) -> tuple[Number, Reckoning]:
+def _split(name: str, given: Any) -> tuple[Number, Reckoning]:
+    if not isinstance(given, Mapping):
+        raise InvalidConfig(f"{name} is a number with its range, not {given!r}")
+    if not isinstance(given.get("gain", {}), Mapping):
+        raise InvalidConfig(f"the gain of {name} is numbers by name, not {given['gain']!r}")
     reckoning = {one.name for one in fields(Reckoning)}
     return (
         _number(name, {key: value for key, value in given.items() if key not in reckoning}),

@@ -109,3 +109,19 @@ def test_what_cannot_be_is_said_when_it_is_made(
 ) -> None:
     with pytest.raises(InvalidConfig, match=said):
         ValuesPrompter(template, action, state)
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "said"),
+    [
+        ({"t": "left"}, {}, "t is a number with its range or a list of choices, not 'left'"),
+        (
+            {"t": {"low": 0, "high": 1}},
+            {"s": {"low": 0, "high": 1, "gain": None}},
+            "the gain of s is numbers by name, not None",
+        ),
+    ],
+)
+def test_settings_of_another_kind_are_refused(action: Any, state: Any, said: str) -> None:
+    with pytest.raises(InvalidConfig, match=said):
+        ValuesPrompter("Push {t}.", action, state)
