@@ -136,7 +136,7 @@ def _parts(frame: Frame) -> np.ndarray:
     if frame.shape[:2] != (_SIZE, _SIZE):
         raise InvalidFrame(
             f"PushT's board is read off frames of 96 x 96, not of {frame.shape[0]} x "
-            f"{frame.shape[1]}"
+            f"{frame.shape[1]}: those are for another scenario"
         )
     distance = ((frame[:, :, None].astype(np.float32) - _COLOURS) ** 2).sum(-1)
     parts: np.ndarray = distance.argmin(-1)

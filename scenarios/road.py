@@ -33,7 +33,10 @@ def road_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
         InvalidFrame: It is of another size: the car and the dashboard would lie elsewhere.
     """
     if frame.shape[:2] != SIZE:
-        raise InvalidFrame(f"the road is read off frames of 96 x 96, not of {_size(frame)}")
+        raise InvalidFrame(
+            f"the road is read off frames of 96 x 96, not of {_size(frame)}: those are for another "
+            "scenario"
+        )
     values = frame.astype(np.int16)
     grey = values.max(-1) - values.min(-1) < 30
     mask: Bool[np.ndarray, "height width"] = grey & (values.mean(-1) > 80) & (values.mean(-1) < 140)

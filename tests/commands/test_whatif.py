@@ -116,8 +116,10 @@ def test_a_frame_of_ones_own(tmp_path: Path) -> None:
     tree = load_tree(tmp_path / "out" / "episodes")
     assert tree.root.frame.mean() == 102
     assert tree.root.state.tolist() == [12]
-    given[-1:] = ["steps=1", "fit=true", "plans=null"]
-    assert whatif(tmp_path / "large", *given) == 0
+    assert whatif(tmp_path / "wrong", *given, "fit=true") == 2, "CarRacing judges no such frames"
+    photo = ["scenario=table-reach", f"scenario.frame={tmp_path / 'road.png'}"]
+    large = [given[0], *given[2:], *photo, "fit=true", "plans=null"]
+    assert whatif(tmp_path / "large", *large) == 0
     assert load_tree(tmp_path / "large" / "episodes").root.frame.shape == (960, 960, 3)
 
 
