@@ -11,7 +11,7 @@ from chronosim.errors import InvalidEpisode
 from chronosim.simulator import noise_seed
 from chronosim.studio.tree import Tree
 from chronosim.types import Observation
-from chronosim.whatif.making import differences
+from chronosim.whatif.making import took_steps
 
 __all__ = ["lineage_of", "plant"]
 
@@ -79,19 +79,12 @@ def _append(tree: Tree, at: int, reader: EpisodeReader, identity: Mapping[str, A
     if reader.steps:  # an episode may be of hours: before it is read
         tree.check_room(int(reader.lengths.sum()) * height * width * 3)
     numbers, noises, depth = [at], _noises(reader), tree[at].observation.step
-    log = None if _is_of(reader.about, identity) else reader.about
+    log = None if took_steps(identity, reader.about) else reader.about
     for step, noise in zip(reader, noises, strict=True):
         after = Observation(step.after.frame, step.after.state, depth + len(numbers))
         node = tree.add(numbers[-1], replace(step, after=after), noise, log)
         numbers.append(node.number)
     return numbers
-
-
-def _is_of(about: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
-    """Whether this very model took an episode's steps: the same actions then lead to the same."""
-    model = about.get("model")
-    synthetic = about.get("synthetic") is True
-    return synthetic and isinstance(model, Mapping) and not differences(model, identity)
 
 
 def _noise(reader: EpisodeReader) -> int:

@@ -11,7 +11,7 @@ from chronosim.episodes import EpisodeReader, Step
 from chronosim.errors import InvalidEpisode
 from chronosim.simulator import Simulator
 from chronosim.types import Observation
-from chronosim.whatif.making import differences
+from chronosim.whatif.making import took_steps
 
 __all__ = ["Logged", "read_moment"]
 
@@ -62,12 +62,11 @@ def read_moment(path: str | Path, at: int, steps: int, simulator: Simulator) -> 
             f"{kept.shape}: choose the prompter that the episode was logged with"
         )
     following = tuple(reader.step(index) for index in range(at, min(at + steps, reader.steps)))
-    synthetic, model = reader.about.get("synthetic") is True, reader.about.get("model")
-    alike = isinstance(model, Mapping) and not differences(model, simulator.model.identity)
+    synthetic = reader.about.get("synthetic") is True
     return Logged(
         root=root,
         steps=following,
         seeds=tuple(step.seed for step in following) if synthetic else (),
-        own=synthetic and alike,
+        own=took_steps(simulator.model.identity, reader.about),
         lineage={"episode": str(Path(path).absolute()), "step": at, "branch": 1},
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["differences"]
+__all__ = ["differences", "took_steps"]
 
 # Nothing that decides what is predicted: the outcome is the same whether the way is decoded or not,
 # and other versions or numbers of threads round otherwise, but mean the same.
@@ -33,3 +33,15 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]
         elif other != value:
             found.append(name)
     return sorted(found)
+
+
+def took_steps(identity: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+    """Whether a model took an episode's steps: the same actions then lead to the same frames.
+
+    Args:
+        identity: The model's.
+        about: What the episode's log says of itself.
+    """
+    model = about.get("model")
+    synthetic = about.get("synthetic") is True
+    return synthetic and isinstance(model, Mapping) and not differences(model, identity)
