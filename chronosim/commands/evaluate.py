@@ -25,11 +25,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.commands.evidence import make_evidence
-from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
+from chronosim.commands.output import (
+    alone,
+    make_folder,
+    new_folder,
+    output_path,
+    same_settings,
+)
 from chronosim.commands.parts import REPORTED, Part, make_parts
 from chronosim.commands.terminal import faint
 from chronosim.errors import InvalidConfig
@@ -56,16 +61,13 @@ def run(config: DictConfig) -> None:
     parts = make_parts(config)
     evidence = make_evidence(config)
     folder = _folder(config)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            evidence.folder = folder
-            _check_model(folder, evidence.simulator.model.identity)
-            for name, part in parts.items():
-                _finish(evidence, name, part)
-            report = _report(config, evidence)
-            _save(folder, report)
-    except Timeout as error:
-        raise InvalidConfig(f"another evaluation is writing to {folder}: wait for it") from error
+    with alone(folder, "evaluate"):
+        evidence.folder = folder
+        _check_model(folder, evidence.simulator.model.identity)
+        for name, part in parts.items():
+            _finish(evidence, name, part)
+        report = _report(config, evidence)
+        _save(folder, report)
     print(f"\n{report.markdown()}\n")
     print(faint(f"{folder / 'report.html'}, results.json, results.md and episodes/ beside it"))
 
