@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from chronosim.errors import EpisodeWriteError, InvalidFrame, MissingDependency
 from chronosim.types import Frame
 
-__all__ = ["fit_frame", "middle_of", "read_frame", "resize_frame", "write_frame"]
+__all__ = ["encode_png", "fit_frame", "middle_of", "read_frame", "resize_frame", "write_frame"]
 
 _LARGEST = 50_000_000  # pixels; a file of a few kilobytes can claim any number of them
 
@@ -166,3 +167,16 @@ def _raw_mode(settings: Any) -> str:
     """How a decoder of Pillow's finds the pixels in the file; other settings may stand beside."""
     first = settings[0] if isinstance(settings, tuple) and settings else settings
     return first if isinstance(first, str) else ""
+
+
+def encode_png(frame: Frame, *, compress_level: int = 6) -> bytes:
+    """Encodes a frame, nothing lost.
+
+    Args:
+        frame: RGB uint8 (height, width, 3).
+        compress_level: 0 (fast and large) to 9.
+    """
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    image.save(buffer, format="PNG", compress_level=compress_level)
+    return buffer.getvalue()

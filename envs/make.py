@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chronosim import config
 from chronosim.envs.chrono_env import ChronoEnv, Guard
 from chronosim.envs.guard import load_guard
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.errors import InvalidConfig
-from chronosim.models.loading import load
+from chronosim.models.loading.load import load
 from chronosim.protocols import Prompter, Scenario, WorldModel
+from chronosim.settings import parts as config
 
 __all__ = ["load_model", "make_env", "make_vector_env"]
 

@@ -10,9 +10,10 @@ import sys
 
 import numpy as np
 
-from chronosim import EditPrompt, Observation, Simulator, config
+from chronosim import EditPrompt, Observation, Simulator
 from chronosim.frames import read_frame, write_frame
-from chronosim.models.sizes import Sizing
+from chronosim.models.engine.sizes import Sizing
+from chronosim.settings import parts as config
 
 model = config.load("model", sys.argv[1] if len(sys.argv) > 1 else "nano")
 

@@ -6,12 +6,12 @@ Usage: python examples/03_record_and_replay.py [model]
 import sys
 
 import chronosim
-from chronosim.adapters.policies.carracing import LaneFollower
 from chronosim.envs.make import make_env
-from chronosim.envs.record_episodes import RecordEpisodes
 from chronosim.envs.replay import first_difference
-from chronosim.episodes.filmstrip import filmstrip, step_panels
+from chronosim.envs.wrappers import RecordEpisodes
 from chronosim.frames import write_frame
+from chronosim.pictures.filmstrip import filmstrip, step_panels
+from chronosim.policies.carracing import LaneFollower
 from chronosim.testing import ReplayModel
 
 model = sys.argv[1] if len(sys.argv) > 1 else "nano"

@@ -14,11 +14,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.make import load_model
 from chronosim.errors import InvalidAction
 from chronosim.frames import write_frame
+from chronosim.prompters.driving import Driving
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.testing import check_prompter
 from chronosim.types import Observation, State
@@ -35,7 +35,7 @@ class Keys:
     """Drives by the arrow keys, each held for a step; the commanded state is the speed in m/s."""
 
     def __init__(self) -> None:
-        self.wheel = DrivingPrompter()
+        self.wheel = Driving()
         self.seconds_per_step = self.wheel.seconds_per_step
         self.action_space = gym.spaces.Discrete(len(KEYS))
         self.state_space = self.wheel.state_space

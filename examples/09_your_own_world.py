@@ -14,8 +14,8 @@ import gymnasium as gym
 import numpy as np
 
 import chronosim  # noqa: F401  (registers chronosim/World-v0)
-from chronosim import config
 from chronosim.frames import write_frame
+from chronosim.settings import parts as config
 
 mine = Path(__file__).parent / "mine"
 world = str(mine / "simulator" / "pendulum.yaml")

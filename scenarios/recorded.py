@@ -12,8 +12,7 @@ from hydra.utils import get_method
 
 from chronosim.episodes import list_episodes
 from chronosim.errors import InvalidConfig
-from chronosim.scenarios.moments import Moments
-from chronosim.scenarios.starts import Starts, load_starts
+from chronosim.scenarios.starts import Moments, Starts, load_starts
 from chronosim.types import Frame, Observation, Prediction
 
 __all__ = ["Judge", "RecordedScenario"]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import InvalidConfig, InvalidFrame
-from chronosim.models.sizes import AREA, Sizing
-from chronosim.scenarios.beginning import Beginning, find_beginning
+from chronosim.models.engine.sizes import AREA, Sizing
 from chronosim.scenarios.goals.criterion import Criterion, in_words
-from chronosim.scenarios.goals.words import Asks, InWords
+from chronosim.scenarios.goals.judged import Asks, InWords
+from chronosim.scenarios.starts import Beginning, find_beginning
 from chronosim.types import Frame, Observation, Prediction
 
 __all__ = ["Scene", "explain"]
@@ -36,7 +36,7 @@ class Scene:
             reward is 0.
         failure: The same; None: nothing fails.
         ends: Whether reaching the goal ends the episode.
-        judge: Who answers questions, such as `chronosim.metrics.judge.Judge`; None: nobody does,
+        judge: Who answers questions, such as `chronosim.metrics.Judge`; None: nobody does,
             and what asks one never holds.
         wants: What the frame must show, for the sentence that asks for one.
         values: The initial values of image files, by name, in the prompter's units.

@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from chronosim import cli
-from chronosim.cli import COMMANDS, main, read_command
-from chronosim.commands.choices import choices, config_groups, settings_text
-from chronosim.commands.settings import compose_config, make_part, with_seed
+from chronosim.cli.main import COMMANDS, _docstring, main, read_command
 from chronosim.errors import InvalidConfig
+from chronosim.settings.compose import (
+    choices,
+    compose_config,
+    config_groups,
+    make_part,
+    settings_text,
+    with_seed,
+)
 
 
 def sentence(capsys: pytest.CaptureFixture[str]) -> str:
@@ -20,7 +25,7 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def examples(command: str) -> list[str]:
-    lines = (line.strip() for line in cli._docstring(command).splitlines())
+    lines = (line.strip() for line in _docstring(command).splitlines())
     return [line for line in lines if line.startswith("chronosim ")]
 
 
@@ -141,7 +146,7 @@ def test_an_interrupted_command_says_so(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_run", interrupted)
+    monkeypatch.setattr("chronosim.cli.main._run", interrupted)
     assert main(["demo"]) == 130
     assert "what was finished is on disk" in sentence(capsys)
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from chronosim import config
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.commands.settings import make_part
 from chronosim.envs.make import load_model, make_env
 from chronosim.errors import InvalidConfig, MissingDependency, ModelNotFound
+from chronosim.prompters.driving import Driving
 from chronosim.protocols import Prompter, Scenario
 from chronosim.scenarios.carracing import CarRacingScenario
+from chronosim.settings import parts as config
+from chronosim.settings.compose import make_part
 from chronosim.testing import EchoModel
 
 
@@ -25,9 +25,9 @@ def test_names() -> None:
 def test_load_and_override() -> None:
     assert config.load("model", "echo") == EchoModel(time=1)
     assert config.load("model", "echo", time=3) == EchoModel(time=3)
-    assert config.load("prompter", "driving") == DrivingPrompter()
+    assert config.load("prompter", "driving") == Driving()
     # A setting that the file leaves at its default can be named as well.
-    assert config.load("prompter", "driving", resolution=10) == DrivingPrompter(resolution=10)
+    assert config.load("prompter", "driving", resolution=10) == Driving(resolution=10)
     assert config.load("scenario", "carracing") == CarRacingScenario()
 
 
@@ -74,14 +74,14 @@ def test_models_by_object_and_folder(tmp_path: Path) -> None:
 
 WORLD = """
 prompter:
-  _target_: chronosim.adapters.prompters.values.ValuesPrompter
+  _target_: chronosim.prompters.Values
   template: Go {way}.
   action: {way: [left, right]}
 scenario:
-  _target_: chronosim.scenarios.recorded.RecordedScenario
+  _target_: chronosim.scenarios.RecordedScenario
   starts: STARTS
 policy:
-  _target_: chronosim.adapters.policies.random.RandomPolicy
+  _target_: chronosim.policies.Random
   prompter: ${prompter}
   seed: ${seed}
 """

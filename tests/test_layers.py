@@ -4,25 +4,29 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ADAPTERS = ("formats", "policies", "prompters", "simulators")
 
 # From the ground up; a layer may import itself and those below it.
 LAYERS = (
     ("errors",),
     ("types",),
-    ("protocols", "frames", "png"),
-    ("simulator", "episodes", "models", "metrics", "testing", "config"),
+    ("protocols", "frames"),
+    ("settings",),
+    ("simulator", "episodes", "pictures", "models", "metrics", "testing"),
     ("scenarios",),
-    ("envs", "adapters"),
-    ("training", "evaluation", "whatif"),
-    ("commands", "studio", "cli"),
+    ("envs", *ADAPTERS),
+    ("rollouts", "training", "evaluation", "whatif", "bench"),
+    ("cli",),
+    ("commands", "studio"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-STRANGERS = {("envs", "adapters"), ("adapters", "envs")}  # side by side, and never meeting
+STRANGERS = {*product(["envs"], ADAPTERS), *product(ADAPTERS, ["envs"])}  # side by side, and never meeting
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -32,7 +36,7 @@ def modules() -> Iterator[tuple[str, Path]]:
             parts = path.relative_to(ROOT).with_suffix("").parts
             if package == "chronosim" and (parts[1] == "__init__" or (ROOT / parts[1]).is_dir()):
                 continue  # the links inside chronosim are the folders beside it
-            yield parts[1] if package == "chronosim" else package, path
+            yield package if package in ("envs", "scenarios") else parts[1], path
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -23,7 +23,7 @@ PUBLIC = {
         "errors",
         "fork",
     ],
-    "chronosim.config": ["companion", "find_own", "load", "names"],
+    "chronosim.settings.parts": ["companion", "find_own", "load", "names"],
     "chronosim.errors": [
         "ChronosimError",
         "EnhancementFailed",

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.cli import COMMANDS, main, read_command
-from chronosim.commands.settings import compose_config
+from chronosim.cli.main import COMMANDS, main, read_command
+from chronosim.settings.compose import compose_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / ".docs").glob("*.md")}
+PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -65,7 +65,7 @@ def test_the_page_of_episodes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert main(["rollout", "model=echo", "horizon=9", f"output={tmp_path}"]) == 0
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    for block in blocks("python", PAGES[ROOT / ".docs" / "episodes.md"]):
+    for block in blocks("python", PAGES[ROOT / "docs" / "episodes.md"]):
         exec(compile(block, "episodes.md", "exec"), names)
     assert names["damage"] == []
     assert len(names["frames"]) == len(names["actions"]) + 1
@@ -73,7 +73,7 @@ def test_the_page_of_episodes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_page_of_worlds_shows_the_file_it_names() -> None:
-    [shown] = blocks("yaml", PAGES[ROOT / ".docs" / "worlds.md"])
+    [shown] = blocks("yaml", PAGES[ROOT / "docs" / "worlds.md"])
     assert shown in (ROOT / "examples/mine/simulator/pendulum.yaml").read_text(encoding="utf-8")
 
 

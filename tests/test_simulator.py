@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.errors import InvalidAction, InvalidModel
+from chronosim.prompters.driving import Driving
 from chronosim.simulator import Branch, Simulator, noise_seed
 from chronosim.types import EditPrompt, Observation, Prediction
 
@@ -40,7 +40,7 @@ class NoiseModel:
 
 @pytest.fixture
 def simulator() -> Simulator:
-    return Simulator(NoiseModel(), DrivingPrompter())
+    return Simulator(NoiseModel(), Driving())
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_step(simulator: Simulator, start: Observation) -> None:
 
 
 def test_words_that_the_model_rewrote_are_kept(start: Observation) -> None:
-    simulator = Simulator(NoiseModel(rewrites=True), DrivingPrompter())
+    simulator = Simulator(NoiseModel(rewrites=True), Driving())
     text = simulator.step(start, STRAIGHT, seed=0)[1].text
     assert text is not None
     assert text.startswith("THE CAR")
@@ -139,4 +139,4 @@ def test_models_that_break_their_contract(
             return answers
 
     with pytest.raises(InvalidModel, match=sentence):
-        Simulator(Broken(), DrivingPrompter()).step(start, STRAIGHT, seed=0)
+        Simulator(Broken(), Driving()).step(start, STRAIGHT, seed=0)

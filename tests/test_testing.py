@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.episodes import EpisodeWriter, Step
 from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidConfig, InvalidPrompt
+from chronosim.prompters.driving import Driving
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.testing import (
     EchoModel,
@@ -145,7 +145,7 @@ def test_tolerance_is_in_grey_levels() -> None:
 
 
 @dataclass(frozen=True)
-class SpoiltPrompter(DrivingPrompter):
+class SpoiltPrompter(Driving):
     """A driving prompter that spoils what it is told to."""
 
     spoils: str = ""
@@ -227,7 +227,7 @@ class SpoiltScenario:
 @pytest.mark.usefixtures("as_users_run_it")
 def test_scenarios_that_break_a_clause(spoils: str, clause: str) -> None:
     with pytest.raises(AssertionError, match=clause):
-        check_scenario(SpoiltScenario(spoils), DrivingPrompter())
+        check_scenario(SpoiltScenario(spoils), Driving())
 
 
 def test_a_scenario_that_does_not_fit_the_prompter() -> None:
@@ -236,4 +236,4 @@ def test_a_scenario_that_does_not_fit_the_prompter() -> None:
             return np.zeros((96, 96, 3), np.uint8), {"height": 10.0}
 
     with pytest.raises(InvalidConfig, match="height"):
-        check_scenario(Flying(), DrivingPrompter())
+        check_scenario(Flying(), Driving())

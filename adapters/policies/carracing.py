@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from chronosim.scenarios.road import road_mask
+from chronosim.scenarios.road import CAR, road_mask
 from chronosim.types import Observation
 
-__all__ = ["DriverMix", "LaneFollower"]
+__all__ = ["DriverMix", "LaneFollower", "RoadBalance", "RoadLeaver"]
 
 _CAR_ROW, _CAR_COLUMN = 70, 48  # where CarRacing's camera keeps the car, of 96 rows and columns
 _Action = Float32[np.ndarray, "3"]
@@ -93,3 +93,57 @@ class DriverMix:
         throttle = rng.choice([0.0, rng.uniform(0, 0.3), rng.uniform(0, 1)], p=[0.4, 0.5, 0.1])
         brake = rng.choice([0.0, rng.uniform(0, 0.3), rng.uniform(0, 1)], p=[0.75, 0.15, 0.1])
         return np.array([swerve, throttle, brake], np.float32)
+
+
+@dataclass(slots=True)
+class RoadBalance:
+    """Steers by how much more road lies ahead on one side than on the other, and by its change.
+
+    A proportional-differential controller on one feature, the difference of the two areas over
+    their sum. Beside `LaneFollower` it aims at no point, follows no line, and remembers a frame.
+
+    Attributes:
+        target_speed: m/s that throttle and brake aim at.
+        rows: Rows ahead of the car in which the road is weighed (1 row is about half a metre).
+        gain: Steering per unit of the difference, which is -1 (all on the left) to 1.
+        damping: Steering per unit by which the difference grew since the last step.
+    """
+
+    target_speed: float = 15.0
+    rows: int = 30
+    gain: float = 0.5
+    damping: float = 0.15
+    _before: float | None = field(init=False, repr=False, default=None)
+
+    def __call__(self, observation: Observation) -> Float32[np.ndarray, 3]:
+        """Chooses steering, throttle and brake: float32 (3,)."""
+        row, column = CAR
+        ahead = road_mask(observation.frame)[max(row - self.rows, 0) : row]
+        left, right = float(ahead[:, :column].sum()), float(ahead[:, column:].sum())
+        lean = (right - left) / max(left + right, 1.0)
+        growth = 0.0 if self._before is None else lean - self._before
+        self._before = lean
+        steering = float(np.clip(self.gain * lean + self.damping * growth, -0.4, 0.4))
+        error = self.target_speed - float(observation.state[0])
+        throttle, brake = np.clip([0.02 * error, -0.02 * (error + 3)], 0.0, (0.25, 0.2))
+        return np.array([steering, throttle, brake], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class RoadLeaver:
+    """Steers off the road, to the side on which there is less of it.
+
+    Attributes:
+        steering: How far, 0 to 1; the wheels turn no further than 0.4.
+        throttle: 0 to 1.
+    """
+
+    steering: float = 0.4
+    throttle: float = 0.2
+
+    def __call__(self, observation: Observation) -> Float32[np.ndarray, 3]:
+        """Chooses steering, throttle and brake: float32 (3,)."""
+        row, column = CAR
+        near = road_mask(observation.frame)[row - 30 : row]
+        side = -1.0 if near[:, :column].sum() < near[:, column:].sum() else 1.0
+        return np.array([side * self.steering, self.throttle, 0.0], np.float32)

@@ -13,14 +13,14 @@ from jaxtyping import Float32, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from chronosim.adapters.policies.regression import FrameRegressor, fit
 from chronosim.errors import InvalidConfig, ModelNotFound
+from chronosim.policies.regression import FrameRegressor, fit
 from chronosim.types import Observation
 
-__all__ = ["ClonedPolicy", "clone"]
+__all__ = ["Cloned", "clone"]
 
 
-class ClonedPolicy:
+class Cloned:
     """A small network that acts as somebody did whom it learned from, from frame and state alone.
 
     Args:
@@ -48,7 +48,7 @@ class ClonedPolicy:
 
     def __repr__(self) -> str:
         """Names the file and the network's width."""
-        return f"ClonedPolicy({self._path.name!r}, width={self._sizes['width']})"
+        return f"Cloned({self._path.name!r}, width={self._sizes['width']})"
 
     @torch.no_grad()
     def __call__(self, observation: Observation) -> Float32[np.ndarray, " action"]:

@@ -15,11 +15,11 @@ from chronosim.errors import InvalidConfig
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
-__all__ = ["HandicappedPolicy"]
+__all__ = ["Handicapped"]
 
 
 @dataclass(slots=True)
-class HandicappedPolicy:
+class Handicapped:
     """Acts as another policy does, but late, askew, shakily or without thinking.
 
     Attributes:

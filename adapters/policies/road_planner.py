@@ -17,7 +17,7 @@ __all__ = ["RoadPlanner"]
 _ACROSS, _ALONG = 2.7 * 6 * 96 / 1000, 2.7 * 6 * 96 / 800  # pixels a metre
 _WHEELBASE = 3.24  # metres: car_dynamics.WHEELPOS, 80 + 82, times SIZE, 0.02
 _LOCK = 0.4  # radians that the wheels turn at most
-_POWER, _BRAKES = 1650.0, 90.0  # m^2/s^3 and m/s^2, as DrivingPrompter reckons
+_POWER, _BRAKES = 1650.0, 90.0  # m^2/s^3 and m/s^2, as Driving reckons
 _SECONDS, _TICKS = 0.36, 6  # of a held action, and the moments at which it is looked at
 _GAS = 0.3  # throttle or brake at most
 

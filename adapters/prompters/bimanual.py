@@ -10,19 +10,18 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float32
 
-from chronosim.adapters.prompters.checks import check_action
-from chronosim.adapters.prompters.sentence import Sentence
 from chronosim.errors import InvalidConfig
+from chronosim.prompters.wording import Sentence, check_action
 from chronosim.protocols import Prompter
 from chronosim.types import Observation, State
 
-__all__ = ["BimanualPrompter"]
+__all__ = ["Bimanual"]
 
 _SIDES = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True)
-class BimanualPrompter:
+class Bimanual:
     """Moves two arms at once, each as a prompter of its own words it.
 
     Left and right are the robot's own. The action is float32 (a + b,): the left arm's, then the

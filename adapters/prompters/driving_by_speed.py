@@ -11,25 +11,26 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float32
 
-from chronosim.adapters.prompters.checks import (
+from chronosim.errors import InvalidConfig, InvalidPrompt
+from chronosim.prompters.wording import (
+    Quantity,
+    Sentence,
     begin_state,
     check_action,
     check_limits,
     check_wording,
+    make_quantities,
 )
-from chronosim.adapters.prompters.quantity import Quantity, make_quantities
-from chronosim.adapters.prompters.sentence import Sentence
-from chronosim.errors import InvalidConfig, InvalidPrompt
 from chronosim.types import Observation, State
 
-__all__ = ["SpeedPrompter"]
+__all__ = ["DrivingBySpeed"]
 
 _GAPS = ("before", "speed", "turn")
 _CHANGES = ("faster", "slower", "same", "stop", "stand")
 
 
 @dataclass(frozen=True, slots=True)
-class SpeedPrompter:
+class DrivingBySpeed:
     """Drives a car by the speed to reach and the rate to turn at, held for `seconds_per_step`.
 
     The action is float32 (2,): the speed at the end of the step, 0 to `top_speed` m/s, and the yaw

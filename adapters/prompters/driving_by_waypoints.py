@@ -11,24 +11,25 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float32
 
-from chronosim.adapters.prompters.checks import (
+from chronosim.errors import InvalidConfig, InvalidPrompt
+from chronosim.prompters.wording import (
+    Quantity,
+    Sentence,
     begin_state,
     check_action,
     check_limits,
     check_wording,
+    make_quantities,
 )
-from chronosim.adapters.prompters.quantity import Quantity, make_quantities
-from chronosim.adapters.prompters.sentence import Sentence
-from chronosim.errors import InvalidConfig, InvalidPrompt
 from chronosim.types import Observation, State
 
-__all__ = ["WaypointPrompter"]
+__all__ = ["DrivingByWaypoints"]
 
 _USUAL = {"x": 0.0, "y": 0.0, "heading": 0.0, "speed": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class WaypointPrompter:
+class DrivingByWaypoints:
     """Drives a car along waypoints that lie equally far apart in time.
 
     The action is float32 (2 n,): x and y of each of `points` waypoints, in metres, seen from the

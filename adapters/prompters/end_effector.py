@@ -1,38 +1,39 @@
-"""Words how a robot arm moves and turns its gripper, keeping the gripper's pose."""
+"""Words how a robot arm moves, turns and closes its gripper, keeping the gripper's pose."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
-from chronosim.adapters.prompters.checks import (
+from chronosim.errors import InvalidConfig, InvalidPrompt
+from chronosim.prompters.wording import (
+    Quantity,
+    Sentence,
     begin_state,
     check_action,
     check_limits,
     check_wording,
+    listed,
+    make_quantities,
     make_value,
 )
-from chronosim.adapters.prompters.gripper import Gripper
-from chronosim.adapters.prompters.quantity import Quantity, make_quantities
-from chronosim.adapters.prompters.rotation import compose
-from chronosim.adapters.prompters.sentence import Sentence, listed
-from chronosim.errors import InvalidConfig, InvalidPrompt
 from chronosim.types import Observation, State
 
-__all__ = ["EndEffectorPrompter"]
+__all__ = ["EndEffector", "Gripper", "compose"]
 
 _MOVES, _TURNS = ("x", "y", "z"), ("rx", "ry", "rz")
 _WORDS = ("sentence", "move", *_MOVES, "turn", *_TURNS, "still", "gripper")
 
 
 @dataclass(frozen=True, slots=True)
-class EndEffectorPrompter:
+class EndEffector:
     """Moves a gripper by a small step, turns it, and opens or closes it.
 
     The action is float32 (7,): a translation x, y, z in metres (each -`largest_move` to
@@ -177,3 +178,91 @@ class EndEffectorPrompter:
         ]
         said = listed(list(filter(None, parts)))
         return str(self.wording[what]).format(said) if said else ""
+
+
+_STEP = 5  # percent: finer openings are not told apart in words
+
+
+@dataclass(frozen=True, slots=True)
+class Gripper:
+    """Words how far a gripper opens or closes.
+
+    Attributes:
+        open: It opens as far as it goes: "opens it".
+        close: It closes: "closes it".
+        keep: It stays as it is: "keeps it as it is".
+        part: It opens or closes to a part, with a `{}` for percent: "opens it to {}%".
+
+    Raises:
+        InvalidConfig: `part` has not exactly one `{}`, or two are worded alike.
+    """
+
+    open: str
+    close: str
+    keep: str
+    part: str
+
+    def __post_init__(self) -> None:
+        if self.part.count("{}") != 1:
+            raise InvalidConfig(f"a part of a gripper's way needs one {{}}, not {self.part!r}")
+        if len({self.open, self.close, self.keep, self.part}) < 4:
+            raise InvalidConfig("a gripper's words must be told apart: open, close, keep and part")
+
+    def say(self, before: float, after: float) -> str:
+        """Words the way from one opening to another, both 0 (closed) to 1 (open)."""
+        was, is_ = _percent(before), _percent(after)
+        if was == is_:
+            return self.keep
+        if is_ in (0, 100):
+            return self.open if is_ else self.close
+        return self.part.format(is_)
+
+    def read(self, before: float, text: str) -> float:
+        """Gives the opening after it, 0 to 1.
+
+        Raises:
+            InvalidPrompt: It is none of these words.
+        """
+        known = {self.open: 1.0, self.close: 0.0, self.keep: before}
+        if text in known:
+            return known[text]
+        found = re.fullmatch(r"(\d+)".join(map(re.escape, self.part.split("{}"))), text)
+        if found is None:
+            raise InvalidPrompt(f"{text!r} is nothing that the gripper does")
+        return int(found[1]) / 100
+
+
+def _percent(opening: float) -> int:
+    return round(opening * 100 / _STEP) * _STEP
+
+
+_Vector = Float[np.ndarray, "3"]
+
+
+def compose(second: _Vector, first: _Vector) -> _Vector:
+    """Gives the rotation that two make, one after the other, both about axes that stay fixed.
+
+    Args:
+        second: Rotation vector, radians.
+        first: Rotation vector, radians.
+
+    Returns:
+        Rotation vector of length 0 to pi.
+    """
+    w2, v2 = _quaternion(second)
+    w1, v1 = _quaternion(first)
+    w = w2 * w1 - v2 @ v1
+    v = w2 * v1 + w1 * v2 + np.cross(v2, v1)
+    if w < 0:  # the same rotation, the short way round
+        w, v = -w, -v
+    length = float(np.linalg.norm(v))
+    angle = 2 * float(np.arctan2(length, w))
+    return v * (angle / length) if length > 1e-12 else 2 * v
+
+
+def _quaternion(rotation: _Vector) -> tuple[float, _Vector]:
+    """A unit quaternion: its real and its imaginary part."""
+    angle = float(np.linalg.norm(rotation))
+    if angle < 1e-12:
+        return 1.0, rotation / 2
+    return float(np.cos(angle / 2)), rotation * (np.sin(angle / 2) / angle)

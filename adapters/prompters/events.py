@@ -1,26 +1,25 @@
-"""Scripted events: a prompter around a prompter."""
+"""Scripted events, each at a given step: a prompter around a prompter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from chronosim import config
-from chronosim.adapters.prompters.checks import make_value
-from chronosim.adapters.prompters.event import Event
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.prompters.wording import make_value
 from chronosim.protocols import Prompter
+from chronosim.settings import parts as config
 from chronosim.types import Observation, State
 
-__all__ = ["EventPrompter"]
+__all__ = ["Event", "Events"]
 
 
 @dataclass(frozen=True, slots=True)
-class EventPrompter:
+class Events:
     """Words actions as another prompter does, and lets things happen at given steps.
 
     Actions, commanded state and clock are the other prompter's. Words of an event follow those of
@@ -29,7 +28,7 @@ class EventPrompter:
     place of the agent's, or is added to it, and is worded as any other, in words that they know.
     The commanded state follows what is really done::
 
-        _target_: chronosim.adapters.prompters.events.EventPrompter
+        _target_: chronosim.prompters.Events
         prompter: driving
         events:
           gust: {step: 3, steps: 2, add: [0.3, 0, 0]}   # steering, throttle, brake
@@ -127,3 +126,66 @@ def _check_fits(name: str, event: Event, prompter: Prompter) -> None:
             prompter(seen, event.action)
         except InvalidAction as error:
             raise InvalidConfig(f"the event {name!r}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happens, and when: words for models that take free ones, or an action for any model.
+
+    Exactly one of `text`, `action` and `add` says what happens.
+
+    Attributes:
+        step: The first step at which it happens, counted from 0.
+        text: Words that follow those of the action: "A pedestrian steps onto the road."
+        action: An action that is taken in place of the agent's: the brakes lock.
+        add: Numbers that are added to the agent's action, kept within its bounds: the car skids.
+        steps: How many steps it lasts, >= 1.
+        every: After how many steps it comes again; None: never.
+
+    Raises:
+        InvalidConfig: A number that cannot be, or not exactly one thing happens.
+    """
+
+    step: int
+    text: str | None = None
+    action: object = None
+    add: Sequence[float] | None = None
+    steps: int = 1
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        happening = [what for what in (self.text, self.action, self.add) if what is not None]
+        if len(happening) != 1 or (self.text is not None and not self.text.strip()):
+            raise InvalidConfig(
+                "an event needs one of text, action and add: text="
+                f"{self.text!r}, action={self.action!r}, add={self.add!r}"
+            )
+        if self.step < 0 or self.steps < 1:
+            raise InvalidConfig(
+                f"an event begins at step 0 or later and lasts 1 step or more: step {self.step}, "
+                f"steps {self.steps}"
+            )
+        if self.every is not None and self.every <= self.steps:
+            raise InvalidConfig(
+                f"an event of {self.steps} steps comes again after more of them, "
+                f"not after {self.every}"
+            )
+
+    def happens(self, step: int) -> bool:
+        """Whether it is under way at a step."""
+        since = step - self.step
+        if self.every is not None and since >= 0:
+            since %= self.every
+        return 0 <= since < self.steps
+
+    def __str__(self) -> str:
+        when = f"at step {self.step}"
+        if self.steps > 1:
+            when = f"from step {self.step} to {self.step + self.steps - 1}"
+        if self.every is not None:
+            when += f", and every {self.every} steps after it"
+        if self.text is not None:
+            return f"{when}: {self.text}"
+        if self.add is not None:
+            return f"{when}: {list(self.add)} is added to the action"
+        return f"{when}: the action is {self.action}, whatever the agent does"

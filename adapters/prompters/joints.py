@@ -12,25 +12,26 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float32
 
-from chronosim.adapters.prompters.checks import (
+from chronosim.errors import InvalidConfig, InvalidPrompt
+from chronosim.prompters.end_effector import Gripper
+from chronosim.prompters.wording import (
+    Sentence,
     begin_state,
     check_action,
     check_limits,
     check_wording,
+    listed,
     make_value,
 )
-from chronosim.adapters.prompters.gripper import Gripper
-from chronosim.adapters.prompters.sentence import Sentence, listed
-from chronosim.errors import InvalidConfig, InvalidPrompt
 from chronosim.types import Observation, State
 
-__all__ = ["JointPrompter"]
+__all__ = ["Joints"]
 
 _WORDS = ("sentence", "joint", "still", "gripper")
 
 
 @dataclass(frozen=True, slots=True)
-class JointPrompter:
+class Joints:
     """Sends each joint of a robot to an angle, and its gripper to an opening.
 
     The action is float32 (n + 1,): the target of each joint in rad, in the order and within the

@@ -9,17 +9,17 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from chronosim.adapters.prompters.checks import check_action, check_names
 from chronosim.errors import InvalidConfig
+from chronosim.prompters.wording import check_action, check_names
 from chronosim.types import Observation, State
 
-__all__ = ["PushingPrompter"]
+__all__ = ["Pushing"]
 
 _BOARD = 512.0  # board units from edge to edge, gym-pusht's own
 
 
 @dataclass(frozen=True, slots=True)
-class PushingPrompter:
+class Pushing:
     """Sends a pusher somewhere on a board, where it arrives within `seconds_per_step`.
 
     The action is float32 (2,): the place to go to, x (across, from the left) and y (down, from the

@@ -12,10 +12,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from chronosim.adapters.simulators.reference import ReferenceSimulator
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
-from chronosim.episodes.whole import check_whole
+from chronosim.episodes.compact import check_whole
 from chronosim.protocols import Prompter
+from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation
 
 __all__ = ["record_dataset", "record_episode"]

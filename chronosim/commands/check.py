@@ -22,13 +22,13 @@ import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from chronosim.commands.output import new_folder
-from chronosim.commands.settings import make_part, whole_number
-from chronosim.commands.terminal import faint
+from chronosim.bench.timing import describe_machine, list_versions
+from chronosim.cli.output import new_folder
+from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.conformance.suite import Conformance, check_conformance
-from chronosim.evaluation.speed.machine import describe_machine, list_versions
+from chronosim.evaluation.conformance import Conformance, check_conformance
 from chronosim.protocols import Prompter, Scenario
+from chronosim.settings.compose import make_part, whole_number
 from chronosim.types import EditPrompt, Observation
 
 __all__ = ["run"]

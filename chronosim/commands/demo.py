@@ -16,12 +16,12 @@ from time import perf_counter
 
 from omegaconf import DictConfig
 
-from chronosim.commands.output import new_folder
-from chronosim.commands.play import draw_filmstrip, draw_video, ending, make_world, play
-from chronosim.commands.rolling import logged_settings
-from chronosim.commands.settings import make_part, whole_number, with_seed
-from chronosim.envs.record_episodes import RecordEpisodes
+from chronosim.cli.output import new_folder
+from chronosim.cli.play import draw_filmstrip, draw_video, ending, make_world, play
+from chronosim.envs.wrappers import RecordEpisodes
 from chronosim.episodes import EpisodeReader
+from chronosim.rollouts.run import logged_settings
+from chronosim.settings.compose import make_part, whole_number, with_seed
 
 __all__ = ["run"]
 

@@ -27,23 +27,20 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.commands.evidence import make_evidence
-from chronosim.commands.output import (
+from chronosim.bench.timing import describe_machine, list_versions
+from chronosim.cli.output import (
     alone,
     make_folder,
     new_folder,
     output_path,
     same_settings,
 )
-from chronosim.commands.parts import REPORTED, Part, make_parts
-from chronosim.commands.terminal import faint
+from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig
+from chronosim.evaluation.evaluate import REPORTED, Part, make_evidence, make_parts
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.reporting.html import render
-from chronosim.evaluation.reporting.keeping import load_section, save_section
-from chronosim.evaluation.reporting.plots import check_plots
-from chronosim.evaluation.reporting.report import Report
-from chronosim.evaluation.speed.machine import describe_machine, list_versions
+from chronosim.evaluation.report.plots import check_plots
+from chronosim.evaluation.report.report import Report, load_section, render, save_section
 
 __all__ = ["run"]
 

@@ -27,15 +27,15 @@ from jaxtyping import UInt8
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from chronosim.commands.output import check_free, output_path
-from chronosim.commands.settings import whole_number
+from chronosim.cli.output import check_free, output_path
 from chronosim.envs.guard import DriftGuard
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.alarms import Alarms, count_alarms, count_cut
-from chronosim.evaluation.outcomes.predictions import Autoencoding, see_through
-from chronosim.evaluation.reporting.section import Table
-from chronosim.models.loading import load
+from chronosim.evaluation.predictions import Autoencoding, see_through
+from chronosim.evaluation.report.section import Table
+from chronosim.models.loading.load import load
+from chronosim.settings.compose import whole_number
 from chronosim.types import Frame
 
 __all__ = ["run"]

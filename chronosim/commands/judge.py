@@ -24,15 +24,14 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
-from chronosim.commands.settings import whole_number
+from chronosim.bench.timing import list_versions
+from chronosim.cli.output import make_folder, new_folder, output_path, same_settings
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.editing.edits import find_edits
-from chronosim.evaluation.editing.grades import Graders, editing_section, grade
-from chronosim.evaluation.speed.machine import list_versions
+from chronosim.evaluation.editing import Graders, editing_section, find_edits, grade
 from chronosim.metrics.clip import load_clip
 from chronosim.metrics.judge import Judge
 from chronosim.metrics.perceptual import load_alexnet
+from chronosim.settings.compose import whole_number
 
 __all__ = ["run"]
 

@@ -15,6 +15,7 @@ Examples:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,22 +23,20 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.commands.output import new_folder
-from chronosim.commands.processes import count_processes, is_first_process
-from chronosim.commands.settings import make_part, whole_number
-from chronosim.episodes.filmstrip import Panel, filmstrip
-from chronosim.episodes.video import frame_rate, write_video
+from chronosim.cli.output import new_folder
 from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.frames import read_frame, write_frame
-from chronosim.models.camera import CameraSized
-from chronosim.models.sizes import GRID, Sizing, model_size
+from chronosim.models.engine.sizes import GRID, CameraSized, Sizing, model_size
+from chronosim.pictures.filmstrip import Panel, filmstrip
+from chronosim.pictures.video import frame_rate, write_video
 from chronosim.protocols import Prompter, WorldModel
+from chronosim.settings.compose import make_part, whole_number
 from chronosim.simulator import Simulator
 from chronosim.types import EditPrompt, Frame, Observation, Prediction
 
-__all__ = ["run"]
+__all__ = ["count_processes", "is_first_process", "run"]
 
-_LOAD, _PLAN = "chronosim.models.loading.load", "chronosim.models.planning.plan_model"
+_LOAD, _PLAN = "chronosim.models.load", "chronosim.models.loading.plan.plan_model"
 
 
 def run(config: DictConfig) -> None:
@@ -151,7 +150,9 @@ def _sizing(config: DictConfig) -> Sizing:
 
 def _explain(config: DictConfig) -> str:
     """What the model would load and need."""
-    from chronosim.models.explain import explain  # here: it brings torch, which not all models need
+    from chronosim.models.loading.plan import (
+        explain,  # here: it brings torch, which not all models need
+    )
 
     target = str(config.model.get("_target_"))
     if target != _LOAD:
@@ -180,3 +181,13 @@ def _panels(observed: Frame, prediction: Prediction, words: str) -> list[Panel]:
         *between,
         Panel(prediction.frame, f"{last} of {last}: the outcome"),
     ]
+
+
+def count_processes() -> int:
+    """Gives how many there are; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """Whether this is the one that prints and writes."""
+    return os.environ.get("RANK", "0") == "0"

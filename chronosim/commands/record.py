@@ -19,13 +19,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.adapters.simulators.record import record_dataset
-from chronosim.adapters.simulators.reference import check_clock
-from chronosim.commands.output import alone, holds_nothing, make_folder, output_path
-from chronosim.commands.settings import make_part, whole_number, with_seed
-from chronosim.commands.unfinished import drop_unfinished
+from chronosim.cli.output import alone, holds_nothing, make_folder, output_path
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
+from chronosim.rollouts.run import drop_unfinished
+from chronosim.settings.compose import make_part, whole_number, with_seed
+from chronosim.simulators.record import record_dataset
+from chronosim.simulators.reference import check_clock
 
 __all__ = ["run"]
 

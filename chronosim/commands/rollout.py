@@ -18,22 +18,20 @@ from time import perf_counter
 
 from omegaconf import DictConfig
 
-from chronosim.commands.facts import facts
-from chronosim.commands.output import (
+from chronosim.cli.output import (
     alone,
     make_folder,
     output_path,
     same_settings,
     unused_folder,
 )
-from chronosim.commands.play import draw_filmstrip, draw_video
-from chronosim.commands.rolling import make_rows, roll
-from chronosim.commands.settings import whole_number
-from chronosim.commands.summary import draw_summary, print_episodes, write_summary
-from chronosim.commands.unfinished import drop_unfinished, episode_name
+from chronosim.cli.play import draw_filmstrip, draw_video
+from chronosim.cli.summary import draw_summary, facts, print_episodes, write_summary
 from chronosim.envs.record_vector import RecordRows
 from chronosim.episodes import EpisodeReader
-from chronosim.episodes.checks import check_trajectories
+from chronosim.episodes.writer import check_trajectories
+from chronosim.rollouts.run import drop_unfinished, episode_name, make_rows, roll
+from chronosim.settings.compose import whole_number
 
 __all__ = ["run"]
 

@@ -1,8 +1,9 @@
 """Serves a world model over HTTP, for model=remote on another machine or in another program.
 
-The protocol is two addresses and JSON with PNG frames (chronosim.models.wire has it in ten lines),
-so that other languages can ask, and a model of another language can be asked. It listens at
-loopback alone unless there is a token; over a network, put a TLS proxy or an ssh tunnel before it.
+The protocol is two addresses and JSON with PNG frames (chronosim.models.serving.wire has it in
+ten lines), so that other languages can ask, and a model of another language can be asked. It
+listens at loopback alone unless there is a token; over a network, put a TLS proxy or an ssh tunnel
+before it.
 
 Examples:
     chronosim serve
@@ -19,9 +20,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from chronosim.commands.settings import make_part, whole_number
-from chronosim.models.addresses import check_token
-from chronosim.models.service import Service
+from chronosim.models.serving.http import check_token
+from chronosim.models.serving.service import Service
+from chronosim.settings.compose import make_part, whole_number
 
 __all__ = ["run"]
 

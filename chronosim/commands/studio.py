@@ -18,8 +18,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from chronosim.commands.settings import make_part, whole_number
 from chronosim.errors import InvalidConfig, MissingDependency
+from chronosim.settings.compose import make_part, whole_number
 
 __all__ = ["run"]
 
@@ -31,8 +31,8 @@ def run(config: DictConfig) -> None:
         ChronosimError: A setting that cannot work.
     """
     try:
+        from chronosim.studio.app import open_browser, serve
         from chronosim.studio.library import Library
-        from chronosim.studio.server import open_browser, serve
         from chronosim.studio.sessions import Sessions
         from chronosim.studio.studio import Studio
         from chronosim.studio.workshop import Workshop
@@ -41,7 +41,7 @@ def run(config: DictConfig) -> None:
         raise MissingDependency(
             f"the studio needs {error.name}: pip install 'chronosim[studio]'"
         ) from error
-    from chronosim.studio.models import Models
+    from chronosim.studio.workshop import Models
 
     whole_number(config, "seed", 0)
     port, most = whole_number(config, "port", 0), whole_number(config, "megabytes", 1)

@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.commands.output import make_folder, output_path, same_settings
-from chronosim.commands.settings import whole_number
+from chronosim.cli.output import make_folder, output_path, same_settings
 from chronosim.errors import InvalidConfig
-from chronosim.models.loading import load
+from chronosim.models.loading.load import load
+from chronosim.settings.compose import whole_number
 from chronosim.training.recipe import Recipe, train_pipeline
 from chronosim.training.trainer import Schedule
 

@@ -15,6 +15,9 @@ Examples:
 
 from __future__ import annotations
 
+import csv
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,27 +27,26 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from chronosim.commands.futures import print_futures, write_futures
-from chronosim.commands.output import make_folder, new_folder, output_path, same_settings
-from chronosim.commands.settings import make_part, whole_number
-from chronosim.errors import InvalidConfig
-from chronosim.frames import read_frame
-from chronosim.models.sizes import Sizing
+from chronosim.cli.output import make_folder, new_folder, output_path, same_settings
+from chronosim.cli.terminal import table
+from chronosim.errors import EpisodeWriteError, InvalidConfig
+from chronosim.frames import read_frame, write_frame
+from chronosim.models.engine.sizes import Sizing
+from chronosim.pictures.video import Track, frame_rate, montage, write_video
 from chronosim.protocols import Scenario
+from chronosim.settings.compose import make_part, whole_number
 from chronosim.simulator import Simulator
 from chronosim.types import Observation
-from chronosim.whatif.grow import open_store
-from chronosim.whatif.grower import Grower
-from chronosim.whatif.logged import Logged, read_moment
-from chronosim.whatif.plan import Plan
-from chronosim.whatif.plan_file import contrasts, read_plans
+from chronosim.whatif.grow import Grower, open_store
+from chronosim.whatif.picture import Divergence, draw_tree, measure
+from chronosim.whatif.plans import Logged, Plan, contrasts, read_moment, read_plans
 from chronosim.whatif.search import Search
-from chronosim.whatif.tree import Tree
+from chronosim.whatif.tree import Branch, Tree
 
-__all__ = ["run"]
+__all__ = ["print_futures", "run", "write_futures"]
 
 _LOGGED, _AGAIN = "as logged", "the same, imagined"
-_LOAD = "chronosim.models.loading.load"
+_LOAD = "chronosim.models.load"
 _MAY_DIFFER = ("apart", "at_once", "keep", "output")
 
 
@@ -211,3 +213,108 @@ def _folder(config: DictConfig) -> Path:
         make_folder(config, output_path(config))
         return output_path(config)
     return new_folder(config, "whatif")
+
+
+def print_futures(tree: Tree, apart: float, *, tried: int, asked: int, needed: int) -> None:
+    """Prints a line for each branch: its score, and how far it is from the first, step by step.
+
+    Args:
+        tree: The branches to show, the first being what the others are compared with.
+        apart: RMS grey levels from which two frames count as different.
+        tried: Branches that there are in all.
+        asked: Predictions that the model was asked for.
+        needed: Predictions that the branches consist of.
+    """
+    divergence, name = measure(tree), tree.branches[0].name
+    steps = [f"step {step}" for step in range(1, tree.depth + 1)]
+    rows = [
+        (branch.name, branch.score, _end(branch), _parts(divergence, row, apart), *rms)
+        for row, (branch, rms) in enumerate(zip(tree.branches, divergence.rms[0], strict=True))
+    ]
+    print(f"\nHow far from {name!r}, RMS grey levels after each step:\n")
+    print(table(("branch", "score", "end", f"parts (>= {apart:g})", *steps), rows))
+    more = f"{len(tree)} of {tried} plans shown; " if tried > len(tree) else ""
+    print(f"\n{more}{needed} predictions, {asked} of them made now")
+
+
+def write_futures(
+    tree: Tree, folder: Path, *, apart: float, seconds_per_step: float | None
+) -> None:
+    """Writes tree.png, tree.mp4, tree.json and divergence.csv.
+
+    Args:
+        tree: At least one branch with a step.
+        folder: Where to.
+        apart: RMS grey levels from which two frames count as different.
+        seconds_per_step: How long an action is held; None where the model has no clock.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
+    """
+    write_frame(
+        folder / "tree.png", draw_tree(tree, apart=apart, seconds_per_step=seconds_per_step)
+    )
+    _film(tree, folder / "tree.mp4", seconds_per_step)
+    divergence = measure(tree)
+    try:
+        text = json.dumps(_figures(tree, divergence, apart), indent=2, allow_nan=False)
+        (folder / "tree.json").write_text(text + "\n", encoding="utf-8")
+        with (folder / "divergence.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("branch", "other", "step", "rms_grey_levels", "psnr_db"))
+            writer.writerows(divergence.rows())
+    except OSError as error:
+        raise EpisodeWriteError(f"the figures could not be written to {folder}: {error}") from error
+
+
+def _film(tree: Tree, path: Path, seconds_per_step: float | None) -> None:
+    """All branches side by side, from the same moment on."""
+    tracks = [
+        Track(tree.root, branch.steps, _rate(branch, seconds_per_step), branch.name)
+        for branch in tree.branches
+    ]
+    fastest = max(track.rate for track in tracks)
+    write_video(montage(tracks, fastest), path, fastest)
+
+
+def _rate(branch: Branch, seconds_per_step: float | None) -> Any:
+    length = len(branch.steps[0].prediction.trajectory) if branch.steps else 1
+    return frame_rate(seconds_per_step, length)
+
+
+def _end(branch: Branch) -> str:
+    return f"ended at {len(branch.steps)}" if branch.ended else ""
+
+
+def _parts(divergence: Divergence, row: int, apart: float) -> str | None:
+    first = divergence.first(0, row, apart)
+    return None if first is None else f"step {first}"
+
+
+def _figures(tree: Tree, divergence: Divergence, apart: float) -> dict[str, Any]:
+    """The figures of a tree as JSON values."""
+    return {
+        "apart": apart,
+        "branches": [
+            {
+                "name": branch.name,
+                "score": None if math.isnan(branch.score) else branch.score,
+                "ended": branch.ended,
+                "rewards": [step.reward for step in branch.steps],
+                "actions": [np.asarray(action).tolist() for action in branch.actions],
+                "words": [step.text for step in branch.steps],
+                "shares": tree.split(row)[1],
+                "with": _name(tree, tree.split(row)[0]),
+                "parts_from": {
+                    other.name: divergence.first(row, index, apart)
+                    for index, other in enumerate(tree.branches)
+                    if index != row
+                },
+            }
+            for row, branch in enumerate(tree.branches)
+        ],
+    }
+
+
+def _name(tree: Tree, index: int | None) -> str | None:
+    return None if index is None else tree.branches[index].name

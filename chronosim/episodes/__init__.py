@@ -1,13 +1,12 @@
 """Episodes on disk: one Zarr v3 group each, readable after every step."""
 
-from chronosim.episodes.catalogue import list_episodes
 from chronosim.episodes.compact import compact
-from chronosim.episodes.damage import Damage
 from chronosim.episodes.dataset import EpisodeDataset
+from chronosim.episodes.place import list_episodes
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.episodes.repair import Repair, repair
 from chronosim.episodes.step import Step
-from chronosim.episodes.verify import verify
+from chronosim.episodes.verify import Damage, verify
 from chronosim.episodes.writer import EpisodeWriter
 
 __all__ = [

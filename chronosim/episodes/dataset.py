@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from upath import UPath
 
-from chronosim.episodes.catalogue import list_episodes
-from chronosim.episodes.place import Place, as_place
+from chronosim.episodes.place import Place, as_place, list_episodes
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.errors import InvalidConfig, InvalidEpisode
 

@@ -10,13 +10,11 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 from upath import UPath
 
-from chronosim.episodes.catalogue import read_attributes
-from chronosim.episodes.layout import COLUMNS, LIVE, SCHEMA, Trajectories
-from chronosim.episodes.place import as_place
-from chronosim.episodes.rows import Row, action_array
+from chronosim.episodes.arrays import Content, Stored
+from chronosim.episodes.layout import COLUMNS, LIVE, SCHEMA, Row, Trajectories, action_array
+from chronosim.episodes.place import as_place, read_attributes
 from chronosim.episodes.schema1 import StoredSchema1
 from chronosim.episodes.step import Step
-from chronosim.episodes.stored import Content, Stored
 from chronosim.errors import InvalidEpisode
 from chronosim.types import Frame, Observation, Prediction, Trajectory
 

@@ -13,14 +13,12 @@ import zarr
 from jaxtyping import UInt8
 from upath import UPath
 
-from chronosim.episodes.catalogue import read_attributes
-from chronosim.episodes.layout import SCHEMA
-from chronosim.episodes.place import Place, as_place, remove, store
+from chronosim.episodes.arrays import padded
+from chronosim.episodes.compact import leftovers, rewrite
+from chronosim.episodes.layout import SCHEMA, Row
+from chronosim.episodes.place import Place, as_place, read_attributes, remove, store
 from chronosim.episodes.reader import EpisodeReader
-from chronosim.episodes.rewrite import leftovers, rewrite
-from chronosim.episodes.rows import Row
-from chronosim.episodes.stored import padded
-from chronosim.episodes.survey import Survey, survey
+from chronosim.episodes.verify import Survey, survey
 from chronosim.errors import EpisodeExists, InvalidEpisode
 
 __all__ = ["Repair", "repair"]

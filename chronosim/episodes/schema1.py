@@ -15,10 +15,9 @@ import numpy as np
 import zarr
 from jaxtyping import UInt8
 
-from chronosim.episodes.catalogue import read_attributes
-from chronosim.episodes.chunks import read_rows
-from chronosim.episodes.place import Place, array_size, open_array
-from chronosim.episodes.rows import Row
+from chronosim.episodes.arrays import read_rows
+from chronosim.episodes.layout import Row
+from chronosim.episodes.place import Place, array_size, open_array, read_attributes
 from chronosim.errors import InvalidEpisode
 
 __all__ = ["StoredSchema1"]

@@ -1,16 +1,24 @@
-"""Reads all of an episode and names each kind of damage."""
+"""Reads all of an episode, chunk by chunk, and names each kind of damage."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+import zarr
 from upath import UPath
 
-from chronosim.episodes.damage import Damage
-from chronosim.episodes.place import as_place
-from chronosim.episodes.survey import survey
+from chronosim.episodes.arrays import REPAIR, Stored, missing_chunks, read_rows
+from chronosim.episodes.compact import leftovers
+from chronosim.episodes.layout import SCHEMA, Row, action_array
+from chronosim.episodes.place import Place, as_place, read_attributes
+from chronosim.episodes.schema1 import StoredSchema1
+from chronosim.errors import InvalidEpisode
 
-__all__ = ["Damage", "verify"]
+__all__ = ["Damage", "Kind", "Survey", "survey", "verify"]
 
 
 def verify(path: str | Path | UPath) -> list[Damage]:
@@ -27,3 +35,212 @@ def verify(path: str | Path | UPath) -> list[Damage]:
         EpisodeNotFound: There is no episode.
     """
     return survey(as_place(path)).damages
+
+
+@dataclass(slots=True, eq=False)
+class Survey:
+    """What a look at every chunk found.
+
+    Attributes:
+        damages: All that is wrong.
+        attributes: What the episode says about itself; empty if that cannot be read.
+        content: Its arrays; None if there is no reading them at all.
+        rows: Its rows, T + 1; None for those that cannot be read.
+        frames: Whether each observed frame can be read, bool (T + 1,).
+        between: Whether what lies between the observations of each step can be read, bool (T,).
+    """
+
+    damages: list[Damage] = field(default_factory=list)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    content: Stored | StoredSchema1 | None = None
+    rows: list[Row | None] = field(default_factory=list)
+    frames: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    between: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+
+    def note(self, kind: Kind, place: str, sentence: str) -> None:
+        """Notes a damage."""
+        self.damages.append(Damage(kind, place, sentence.removesuffix(REPAIR)))
+
+
+def survey(place: Place) -> Survey:
+    """Looks an episode over.
+
+    Raises:
+        EpisodeNotFound: There is no episode.
+    """
+    found = Survey()
+    try:
+        attributes = read_attributes(place)
+    except InvalidEpisode as error:
+        found.note("unreadable", "zarr.json", str(error))
+        return found
+    if attributes["schema"] > SCHEMA:
+        sentence = f"{place} has schema {attributes['schema']}, newer than this one's {SCHEMA}"
+        found.note("schema", "zarr.json", sentence)
+        return found
+    if not attributes["finished"]:
+        sentence = f"{place} is not finished: it is being written, or was broken off"
+        found.note("unfinished", "zarr.json", sentence)
+    found.attributes = attributes
+    found.content = (StoredSchema1 if attributes["schema"] == 1 else Stored)(place, attributes)
+    _Look(place, found, found.content, int(attributes["steps"])).all_round()
+    if attributes["schema"] > 1:
+        for entry in leftovers(place, attributes["data"]):
+            sentence = f"{entry.name} in {place} is left over from something that was broken off"
+            found.note("leftover", entry.name, sentence)
+    return found
+
+
+@dataclass(slots=True, eq=False)
+class _Look:
+    """One look, noting into a survey."""
+
+    place: Place
+    found: Survey
+    content: Stored | StoredSchema1
+    steps: int
+
+    def all_round(self) -> None:
+        """Looks at records, then at frames, then at what lies between them."""
+        found, rows = self.found, self._rows()
+        found.rows = rows
+        self.content.trust(rows)
+        self._note_values(rows)
+        found.frames = self._readable("frames", [1] * (self.steps + 1))
+        found.between = np.ones(self.steps, bool)
+        clips = [row.clip if row else 0 for row in rows[1:]]
+        lengths = [row.between if row and not row.clip else 0 for row in rows[1:]]
+        if any(lengths):
+            found.between &= self._readable("between", lengths)
+        if any(clips):
+            found.between &= self._readable("clips", clips)
+            for step in np.flatnonzero(np.array(clips) * found.between):
+                self._look_at_clip(int(step))
+
+    def _rows(self) -> list[Row | None]:
+        rows: list[Row | None] = [None] * (self.steps + 1)
+        if isinstance(self.content, StoredSchema1):
+            for index in range(self.steps + 1):
+                try:
+                    rows[index] = self.content.row(index)
+                except InvalidEpisode as error:
+                    self.found.note("undecodable", f"row {index}", str(error))
+            return rows
+        for start, texts in self._stretches("records", [1] * (self.steps + 1)):
+            for index, text in enumerate([] if texts is None else texts, start):
+                try:
+                    rows[index] = Row.loads(str(text))
+                except ValueError as error:
+                    self.found.note("undecodable", f"records {index}", str(error))
+        return rows
+
+    def _note_values(self, rows: Sequence[Row | None]) -> None:
+        kind = self.content.action() if self.steps and any(rows) else None
+        for index, row in enumerate(rows):
+            if row is None:
+                continue
+            values = {"state": np.array(row.state), "reward": np.array(row.reward)}
+            if kind is not None and row.action is not None and kind["dtype"] != "string":
+                action = action_array([row.action], kind["dtype"], tuple(kind["shape"]))
+                values["action"] = action.astype(float)
+            for name, value in values.items():
+                if np.isnan(value).any():
+                    sentence = f"the {name} in row {index} of {self.place} is not a number"
+                    self.found.note("nan", f"records {index}", sentence)
+
+    def _readable(self, name: str, widths: Sequence[int]) -> np.ndarray:
+        """Whether each row of an array can be read; a row of width 0 has nothing to be read."""
+        readable = np.array(widths) == 0
+        for start, values in self._stretches(name, widths):
+            if values is not None:
+                readable[start : start + len(values)] = True
+        return readable
+
+    def _stretches(
+        self, name: str, widths: Sequence[int]
+    ) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Reads an array chunk by chunk: first row, and the values or None."""
+        try:
+            array = self.content.array(name)
+        except InvalidEpisode as error:
+            self.found.note("unreadable", name, str(error))
+            return
+        rows = min(len(widths), array.shape[0])
+        if rows < len(widths):
+            sentence = f"{array.path} in {self.place} has {rows} rows, but needs {len(widths)}"
+            self.found.note("length", name, sentence)
+        step = array.chunks[0]
+        for start in range(0, rows, step):
+            stop = min(rows, start + step)
+            width = max(widths[start:stop])
+            if width == 0:
+                continue
+            if name in ("between", "clips") and width > array.shape[1]:
+                sentence = f"{array.path} in {self.place} holds {array.shape[1]} a row, not {width}"
+                self.found.note("length", f"{name} {start}", sentence)
+                yield start, None
+            else:
+                yield start, self._read(array, start, stop, width)
+
+    def _read(self, array: zarr.Array[Any], start: int, stop: int, width: int) -> np.ndarray | None:
+        name = array.path.rpartition("/")[2]
+        extent = width if name in ("between", "clips") else None
+        missing = missing_chunks(self.place, array, start, stop, extent)
+        try:
+            values = read_rows(self.place, array, start, stop)
+        except InvalidEpisode as error:
+            kind: Kind = "checksum" if "checksum" in str(error) else "undecodable"
+            self.found.note(kind, f"{name} {start}", str(error))
+            return None
+        if isinstance(self.content, StoredSchema1) and missing:
+            self.found.note(
+                "missing chunk",
+                missing[0],
+                f"{missing[0]} of {self.place} is missing, or was all black: schema 1 wrote no "
+                "chunk of zeros",
+            )
+            return None
+        for file in missing:
+            self.found.note("missing chunk", file, f"{file} of {self.place} is missing")
+        return None if missing else values
+
+    def _look_at_clip(self, step: int) -> None:
+        try:
+            self.content.between(step, step + 1)
+        except InvalidEpisode as error:
+            self.found.between[step] = False
+            self.found.note("undecodable", f"clips {step}", str(error))
+
+
+Kind = Literal[
+    "unreadable",
+    "schema",
+    "unfinished",
+    "missing chunk",
+    "checksum",
+    "length",
+    "nan",
+    "undecodable",
+    "leftover",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is wrong with an episode.
+
+    Attributes:
+        kind: `unreadable` (what it says of itself, or of an array, cannot be read), `schema` (from
+            the future), `unfinished` (still written, or broken off), `missing chunk`, `checksum`,
+            `length` (a shape against the committed length), `nan`, `undecodable`, or `leftover` (of
+            something broken off; it costs only space).
+        place: Where: a file, or an array and its first row concerned.
+        sentence: What is wrong.
+    """
+
+    kind: Kind
+    place: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFilter
 
 from chronosim.envs.guard import DriftGuard
-from chronosim.evaluation.outcomes.scores import wilson_interval
+from chronosim.evaluation.predictions import wilson_interval
 from chronosim.types import Frame
 
 __all__ = ["BREAKS", "Alarms", "count_alarms", "count_cut"]

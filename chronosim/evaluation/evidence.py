@@ -13,23 +13,23 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from chronosim.evaluation.fidelity.rollouts import roll_out
-from chronosim.evaluation.fidelity.taught import teach
-from chronosim.evaluation.outcomes.predictions import predict
-from chronosim.evaluation.reporting.arrays import load_arrays, save_arrays
-from chronosim.evaluation.truth.kept import (
+from chronosim.evaluation.fidelity.rollouts import roll_out, teach
+from chronosim.evaluation.predictions import predict
+from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.recordings import Recording
+from chronosim.evaluation.truth.sources import Source
+from chronosim.evaluation.truth.storage import (
+    load_arrays,
     load_imagined,
     load_moments,
     load_predictions,
     load_recordings,
+    save_arrays,
     save_episodes,
     save_moments,
     save_predictions,
 )
-from chronosim.evaluation.truth.moments import Moment
-from chronosim.evaluation.truth.recordings import Recording
-from chronosim.evaluation.truth.sources import Source
-from chronosim.models.chronoedit import ChronoEdit
+from chronosim.models.engine.chronoedit import ChronoEdit
 from chronosim.simulator import Simulator
 from chronosim.types import Trajectory
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from chronosim.errors import InvalidModel, InvalidPrompt
-from chronosim.models.places import find_device, find_folder
-from chronosim.models.quiet import no_bars
+from chronosim.models.loading.places import find_device, find_folder
+from chronosim.models.loading.quiet import no_bars
 from chronosim.types import Frame
 
 __all__ = ["Clip", "load_clip"]

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float64, UInt8
 
 from chronosim.errors import InvalidConfig
-from chronosim.metrics.networks import Features, ScriptedNetwork
+from chronosim.metrics.perceptual import Features, ScriptedNetwork
 from chronosim.types import Frame, Trajectory
 
 __all__ = ["Distance", "frechet_distance", "load_i3d", "load_inception"]

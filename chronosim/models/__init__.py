@@ -1,10 +1,8 @@
-"""World models: ChronoEdit through diffusers, and its presets.
+"""World models: ChronoEdit through diffusers, its presets, its rivals, and models behind a URL.
 
-`chronosim.models.loading.load` gives a model by a preset's name, a local folder or a hub id.
-Importing this package stays light: PyTorch comes with `loading`.
+Importing this package stays light: PyTorch comes with what needs it.
 """
 
-from chronosim.models.presets import PRESETS, Preset
-from chronosim.models.sampling import Sampling
+import lazy_loader as lazy
 
-__all__ = ["PRESETS", "Preset", "Sampling"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

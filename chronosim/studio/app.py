@@ -1,25 +1,35 @@
-"""The studio as a web application: its addresses, and what answers each."""
+"""The studio as a web application: who may talk to it, what answers, how it is served."""
 
 from __future__ import annotations
 
+import hmac
+import os
+import secrets
+import socket
+import sys
+import webbrowser
 from collections.abc import Awaitable, Callable
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
+import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chronosim.errors import ChronosimError
-from chronosim.studio.guard import Guard
-from chronosim.studio.pages import STATIC, Pages
-from chronosim.studio.replies import state_of
+from chronosim.errors import ChronosimError, InvalidConfig
+from chronosim.models.serving.http import check_token, is_loopback
+from chronosim.studio.pages import STATIC, Pages, state_of
 from chronosim.studio.sessions import NoRoom, NoSession, SessionBusy
 from chronosim.studio.studio import Moved, Studio
 from chronosim.studio.workshop import sentence
 
-__all__ = ["make_app"]
+__all__ = ["Guard", "make_app", "open_browser", "serve"]
 
 _STATUS = {NoSession: 404, SessionBusy: 409, NoRoom: 503}
 
@@ -76,3 +86,160 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _stumbled(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": sentence(error, "the studio stumbled")}, 500)
+
+
+_HEADERS = {
+    # Nothing comes from elsewhere, and no other page may show or read this one.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Guard:
+    """Lets in whom the studio is meant for.
+
+    On loopback the `Host` must be a loopback name: a page elsewhere whose name was bent to this
+    machine (DNS rebinding) has another. A request with an `Origin` must come from the page itself.
+    With a token, the first address opened carries it, and a cookie does from then on.
+
+    Args:
+        app: What is guarded.
+        token: Asked of everyone; None: of nobody, and then only loopback names are served.
+        cookie: Name of the cookie; cookies know no ports, so it names the port.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, cookie: str) -> None:
+        self._app, self._token, self._cookie = app, token, cookie
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, or has it answered."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-cache")  # asked again, and mostly unchanged
+            await send(message)
+
+        refused = self._refusal(scope)
+        await (refused or self._app)(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """What is answered in place of the app; None: the request may pass."""
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._token is None and not is_loopback(_hostname(host)):
+            return _no(f"this studio serves this machine only, under localhost, not {host[:80]!r}")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return _no("requests from other pages are refused")
+        if self._token is None or self._knows(headers.get("cookie", "")):
+            return None
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if not _same(given, self._token):
+            return _no("this studio asks for its token: open the address that its terminal shows")
+        welcome = RedirectResponse("/", 303)  # the token leaves the address bar
+        welcome.set_cookie(self._cookie, self._token, httponly=True, samesite="strict", path="/")
+        return welcome
+
+    def _knows(self, cookies: str) -> bool:
+        try:
+            found = SimpleCookie(cookies).get(self._cookie)
+        except CookieError:
+            return False
+        return found is not None and _same(found.value, self._token or "")
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _no(why: str) -> Response:
+    return JSONResponse({"error": why}, 403)
+
+
+def serve(
+    studio: Studio,
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    ready: Callable[[str], None],
+) -> None:
+    """Serves the studio's pages.
+
+    Args:
+        studio: What they are about.
+        host: Address or name to listen at; beyond loopback a token is asked of everyone.
+        port: 0 takes any that is free.
+        token: To be asked for; None: one is drawn where one is needed.
+        ready: Called with the page's address once it is there.
+
+    Raises:
+        InvalidConfig: There is no listening there, or the token could be guessed.
+    """
+    if token is not None:
+        check_token(token, "token=")
+    if token is None and not is_loopback(host):
+        token = secrets.token_urlsafe(18)
+    listening = _listen(host, port)
+    with listening:
+        port = int(listening.getsockname()[1])
+        app = make_app(studio, token=token, cookie=f"chronosim_studio_{port}")
+        shown = f"[{host}]" if ":" in host else host
+        if host in ("0.0.0.0", "::"):
+            shown = socket.gethostname()  # every address of this machine: its name is one to open
+        ready(f"http://{shown}:{port}/" + (f"?token={quote(token, safe='')}" if token else ""))
+        config = uvicorn.Config(
+            app,
+            log_level="error",  # an access log would show tokens, and is of use to nobody here
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            studio.workshop.close()
+
+
+def open_browser(address: str) -> None:
+    """Shows the page where there is a screen; never a browser of text in the terminal."""
+    screen = sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if screen:
+        webbrowser.open(address)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if port > 65535:  # the resolver would take it for another one
+        raise InvalidConfig(f"a port must lie from 0 to 65535, not {port}")
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except BaseException:
+            listening.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        raise InvalidConfig(
+            f"the studio cannot listen at {host}:{port} ({error}): choose another host= or port="
+        ) from error
+    return listening

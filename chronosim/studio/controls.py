@@ -7,16 +7,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.prompters.pushing import PushingPrompter
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.prompters.driving import Driving
+from chronosim.prompters.pushing import Pushing
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
 __all__ = ["describe_controls", "read_action"]
 
-_DRIVE = DrivingPrompter().action_space
-_PLACE = PushingPrompter().action_space
+_DRIVE = Driving().action_space
+_PLACE = Pushing().action_space
 _NAMED = 16  # choices that get a button with words; more get numbers
 
 

@@ -1,19 +1,24 @@
-"""What is in the one folder that a studio saves to and opens from."""
+"""The one folder that a studio saves trees to, as episodes, and opens them from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.catalogue import read_attributes
-from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig
-from chronosim.studio.opening import lineage_of
-from chronosim.types import Frame
+from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
+from chronosim.episodes.place import read_attributes
+from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidEpisode
+from chronosim.simulator import noise_seed
+from chronosim.studio.sessions import Session
+from chronosim.studio.tree import Node, Tree
+from chronosim.types import Frame, Observation
+from chronosim.whatif.store import took_steps
 
-__all__ = ["Library"]
+__all__ = ["Library", "lineage_of", "plant", "save_branch", "save_tree"]
 
 _MOST = 500  # entries of a folder that are shown; a page of thousands is read by nobody
 
@@ -156,3 +161,221 @@ class Library:
             "fork": lineage_of(about) is not None,
             "world": str((about.get("model") or {}).get("name") or about.get("source") or ""),
         }
+
+
+def plant(
+    readers: Sequence[EpisodeReader], identity: Mapping[str, Any], *, most: int = 2**30
+) -> Tree:
+    """Makes a tree of episodes, of which all but one are forks of others among them.
+
+    Args:
+        readers: The episodes.
+        identity: Of the model that goes on from them; steps of any other keep what their log says.
+        most: Bytes of frames that the tree may hold.
+
+    Raises:
+        InvalidEpisode: They are no tree: several are forks of none here, or of a step that is not
+            there; or what they hold is damaged.
+        InvalidConfig: They hold more frames than a tree may.
+    """
+    names = {reader.path.name for reader in readers}
+    roots = [reader for reader in readers if _parent(reader)[0] not in names]
+    roots = roots or [readers[0]]  # the first one forked from an episode elsewhere, named alike
+    if len(roots) != 1:
+        raise InvalidEpisode(
+            f"{readers[0].path.parent} holds {len(roots)} episodes that are forks of none there, "
+            "and a tree has one: open an episode"
+        )
+    tree = Tree(roots[0].observation(0), _noise(roots[0]), most=most)
+    places = {roots[0].path.name: _append(tree, 0, roots[0], identity)}
+    waiting = [reader for reader in readers if reader is not roots[0]]
+    while waiting:
+        ready = [reader for reader in waiting if _parent(reader)[0] in places]
+        if not ready:
+            circle = ", ".join(reader.path.name for reader in waiting)
+            raise InvalidEpisode(f"these episodes say that they are forks of each other: {circle}")
+        for reader in ready:
+            waiting.remove(reader)
+            parent, step = _parent(reader)
+            if not 0 <= step < len(places[parent]):
+                raise InvalidEpisode(f"{reader.path} forks from step {step} of {parent}, not there")
+            places[reader.path.name] = _append(tree, places[parent][step], reader, identity)
+    return tree
+
+
+def lineage_of(about: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What an episode says of the one that it forked from; None where it is no fork."""
+    lineage = about.get("lineage")
+    return lineage if isinstance(lineage, Mapping) else None
+
+
+def _parent(reader: EpisodeReader) -> tuple[str, int]:
+    """Name and step of what an episode forked from; "" where it is no fork."""
+    lineage = lineage_of(reader.about)
+    if lineage is None:
+        return "", 0
+    try:
+        return str(lineage["episode"]), int(lineage["step"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidEpisode(f"{reader.path} does not say where it forked") from error
+
+
+def _append(tree: Tree, at: int, reader: EpisodeReader, identity: Mapping[str, Any]) -> list[int]:
+    """Lets an episode's steps grow from a moment; gives the number of each of its moments."""
+    height, width = reader.frame_size
+    if reader.steps:  # an episode may be of hours: before it is read
+        tree.check_room(int(reader.lengths.sum()) * height * width * 3)
+    numbers, noises, depth = [at], _noises(reader), tree[at].observation.step
+    log = None if took_steps(identity, reader.about) else reader.about
+    for step, noise in zip(reader, noises, strict=True):
+        after = Observation(step.after.frame, step.after.state, depth + len(numbers))
+        node = tree.add(numbers[-1], replace(step, after=after), noise, log)
+        numbers.append(node.number)
+    return numbers
+
+
+def _noise(reader: EpisodeReader) -> int:
+    """What the noise of further steps follows from: as the log says, or else from its seed."""
+    told, seed = reader.about.get("noise"), reader.about.get("seed")
+    if _is_noise(told):
+        return told
+    return noise_seed(seed if type(seed) is int and seed >= 0 else 0, 0)
+
+
+def _noises(reader: EpisodeReader) -> list[int]:
+    """What the noise of each step follows from; one for all of them in logs that do not say."""
+    told = reader.about.get("noises")
+    if isinstance(told, list) and len(told) == reader.steps and all(map(_is_noise, told)):
+        return told
+    return [_noise(reader)] * reader.steps
+
+
+def _is_noise(told: Any) -> TypeGuard[int]:
+    return type(told) is int and 0 <= told < 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """One episode to be: the moments it shows, and the lineage it has."""
+
+    nodes: Sequence[Node]
+    lineage: dict[str, Any] | None
+
+
+def save_branch(session: Session, number: int, folder: Path) -> Path:
+    """Saves the way from the beginning to a moment as one episode.
+
+    Where several models took its steps, the episodes are one for each, every one but the first a
+    fork of the one before.
+
+    Args:
+        session: Whose.
+        number: Of the moment.
+        folder: Is made; the episode becomes its `episodes/0000000`, those after it the next ones.
+
+    Returns:
+        The episode that ends with the moment.
+
+    Raises:
+        InvalidConfig: There is no step yet.
+        EpisodeWriteError: The disk refuses; what is committed by then is whole.
+    """
+    return _write(session, _pieces(session.tree.path(number)), folder)[-1]
+
+
+def save_tree(session: Session, folder: Path) -> Path:
+    """Saves a tree: the first branch whole, every other one from its fork on.
+
+    Where branches part, the first one of the same model is gone on with; each other is an episode
+    of its own that begins at the fork, as `RecordEpisodes` and `chronosim.fork` leave them.
+
+    Args:
+        session: Whose.
+        folder: Is made; the episodes become those of its `episodes`.
+
+    Returns:
+        The folder of the episodes.
+
+    Raises:
+        InvalidConfig: There is no step yet.
+        EpisodeWriteError: The disk refuses; what is committed by then is whole.
+    """
+    return _write(session, _branches(session.tree), folder)[0].parent
+
+
+def _branches(tree: Tree) -> list[_Branch]:
+    branches: list[_Branch] = []
+    waiting: list[tuple[list[Node], dict[str, Any] | None]] = [([tree[0]], None)]
+    while waiting:
+        nodes, lineage = waiting.pop(0)
+        name, forks = _name(len(branches)), 0
+        while children := tree.children(nodes[-1].number):
+            onward = next((child for child in children if _goes_on(nodes, child)), None)
+            for child in children:
+                if child is not onward:
+                    forks += 1
+                    waiting.append(([nodes[-1], child], _lineage(name, nodes, forks)))
+            if onward is None:
+                break
+            nodes.append(onward)
+        branches.append(_Branch(nodes, lineage))
+    return branches
+
+
+def _pieces(path: Sequence[Node]) -> list[_Branch]:
+    """A way as branches of one model each, every one a fork of the one before."""
+    pieces = [[path[0]]]
+    for node in path[1:]:
+        if not _goes_on(pieces[-1], node):
+            pieces.append([pieces[-1][-1]])
+        pieces[-1].append(node)
+    forks = [_lineage(_name(number), nodes, 1) for number, nodes in enumerate(pieces[:-1])]
+    return [_Branch(*one) for one in zip(pieces, [None, *forks], strict=True)]
+
+
+def _goes_on(nodes: Sequence[Node], child: Node) -> bool:
+    """Whether a step may stand in the same episode as those before it: if one model took all."""
+    return len(nodes) == 1 or child.log is nodes[-1].log
+
+
+def _lineage(episode: str, nodes: Sequence[Node], branch: int) -> dict[str, Any]:
+    return {"episode": episode, "step": len(nodes) - 1, "branch": branch}
+
+
+def _write(session: Session, branches: Sequence[_Branch], folder: Path) -> list[Path]:
+    if len(session.tree) == 1:
+        raise InvalidConfig("there is nothing to save yet: take a step first")
+    paths = []
+    for number, branch in enumerate(branches):
+        first, *nodes = branch.nodes
+        about = _about(session, branch)
+        path = folder / "episodes" / _name(number)
+        with EpisodeWriter(path, first.observation, about) as writer:
+            for node in nodes:
+                assert node.step is not None
+                writer.append(node.step)
+        paths.append(path)
+    return paths
+
+
+def _about(session: Session, branch: _Branch) -> dict[str, Any]:
+    """What an episode says of itself: as its log said, where the session's model took no step."""
+    last = branch.nodes[-1]
+    if last.log is None:
+        about = session.world.about(_seed(session, branch), branch.lineage)
+    else:
+        about = {**last.log, "lineage": branch.lineage}
+    first, *noises = (node.noise for node in branch.nodes)
+    # `noise` stands for all steps in logs of before `noises`, which has one for each.
+    noise = noises[0] if noises else first
+    return {**about, "noise": noise, "noises": noises, "origin": session.origin}
+
+
+def _seed(session: Session, branch: _Branch) -> int | None:
+    """The seed that an episode can be run again from; None where other noise came in."""
+    alike = all(node.noise == session.tree[0].noise for node in branch.nodes)
+    return session.seed if alike else None
+
+
+def _name(number: int) -> str:
+    return f"{number:07d}"

@@ -1,18 +1,24 @@
-"""The sessions of a studio: so many and no more, each known only to those who have its id."""
+"""People's worlds: a tree of moments and the one they look at; so many and no more."""
 
 from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, perf_counter
+from typing import Any
 
-from chronosim.errors import ChronosimError
-from chronosim.studio.job import Job
-from chronosim.studio.session import Session
+from chronosim.episodes import Step
+from chronosim.errors import ChronosimError, InvalidConfig, ResetNeeded
+from chronosim.simulator import noise_seed
+from chronosim.studio.controls import describe_controls, read_action
+from chronosim.studio.tree import Node, Tree
+from chronosim.studio.workshop import Job
+from chronosim.studio.worlds import World
+from chronosim.types import Observation, Prediction
 
-__all__ = ["Desk", "NoRoom", "NoSession", "SessionBusy", "Sessions"]
+__all__ = ["Desk", "NoRoom", "NoSession", "Session", "SessionBusy", "Sessions"]
 
 _IDLE = 600.0  # seconds after which a session may make room for another
 
@@ -132,3 +138,173 @@ class Sessions:
                 "it with more (sessions=...)"
             )
         del self._desks[oldest.key]
+
+
+_FUTURES, _STEPS = 6, 20  # futures asked for at once, and steps of each
+_REDRAWN = 2**32  # depths of noise seeds that no step ever reaches
+
+
+@dataclass(slots=True)
+class _Future:
+    """A branch that is being grown: from where, by which action, under which noise."""
+
+    at: Node
+    action: Any
+    noise: int
+
+
+class Session:
+    """A world and what was done in it; its methods take turns, one at a time.
+
+    A step that fails leaves everything as it was. An action taken before from the same moment under
+    the same noise is not predicted again: what it led to is looked at.
+
+    Args:
+        world: What answers.
+        tree: What is there already: a beginning, or an episode that was opened.
+        seed: The tree follows from it; None if it does not.
+        origin: Where the tree comes from, for people.
+
+    Attributes:
+        controls: How a page gives it actions.
+        at: Number of the moment looked at.
+        noise: The seed that the noise of the next step follows from.
+        version: Grows with every change, so that two pages on one session notice each other.
+        saved: Where the session was saved last; None if never.
+
+    Raises:
+        InvalidConfig: No page can give such actions as the prompter's.
+    """
+
+    def __init__(self, world: World, tree: Tree, *, seed: int | None, origin: str) -> None:
+        self.world, self.tree = world, tree
+        self.seed, self.origin = seed, origin
+        self.controls = describe_controls(world.simulator.prompter, tree[0].observation)
+        self.at = 0
+        self.noise = tree[0].noise
+        self.version = 1
+        self.saved: str | None = None
+        self._redrawn = 0
+
+    def go(self, number: int) -> None:
+        """Looks at a moment; steps go on from there.
+
+        Raises:
+            InvalidConfig: There is no such moment.
+        """
+        self.at, self.noise = number, self.tree[number].noise
+        self.version += 1
+
+    def redraw(self) -> None:
+        """Draws new noise for the steps from here: the same action leads elsewhere."""
+        self.noise = self._other_noise()
+        self.version += 1
+
+    def step(self, given: Any) -> None:
+        """Takes an action from the moment looked at, and looks at what comes of it.
+
+        Args:
+            given: The action, as a page sends it.
+
+        Raises:
+            ResetNeeded: The episode ended here.
+            ChronosimError: As `Simulator.step`.
+        """
+        action = read_action(self.world.simulator.prompter.action_space, given)
+        future = _Future(self.tree[self.at], action, self.noise)
+        _check_open(future.at)
+        self._grow([future])
+        self.go(future.at.number)
+
+    def futures(self, given: Sequence[Any], steps: int, *, redraw: bool) -> list[int]:
+        """Holds each of several actions for some steps, side by side from the moment looked at.
+
+        Args:
+            given: The actions, as a page sends them.
+            steps: How long each is held.
+            redraw: Whether each future but the first has noise of its own; else all meet the same.
+
+        Returns:
+            Number of the last moment of each.
+
+        Raises:
+            InvalidConfig: Too many futures or steps.
+            ResetNeeded: The episode ended here.
+            ChronosimError: As `Simulator.step`; what had been predicted before stays in the tree.
+        """
+        if not 1 <= len(given) <= _FUTURES or not 1 <= steps <= _STEPS:
+            raise InvalidConfig(
+                f"1 to {_FUTURES} futures of 1 to {_STEPS} steps can be asked for at once, "
+                f"not {len(given)} of {steps}"
+            )
+        space = self.world.simulator.prompter.action_space
+        actions = [read_action(space, action) for action in given]
+        here = self.tree[self.at]
+        _check_open(here)
+        noises = [
+            self._other_noise() if redraw and row else self.noise for row in range(len(given))
+        ]
+        grown = [_Future(here, *pair) for pair in zip(actions, noises, strict=True)]
+        for _ in range(steps):
+            self._grow([future for future in grown if not future.at.ended])
+        self.go(grown[0].at.number)
+        return [future.at.number for future in grown]
+
+    def _grow(self, futures: Sequence[_Future]) -> None:
+        """Moves each on by a step, by one call of the model."""
+        asked = []
+        for future in futures:
+            known = self.tree.same(future.at.number, future.action, future.noise)
+            if known is None:
+                asked.append(future)
+            else:
+                future.at = known
+        if not asked:
+            return
+        before = [future.at.observation for future in asked]
+        size = max(math.prod(future.at.frames.shape) for future in asked)
+        self.tree.check_room(size * len(asked))  # before the work, not after it
+        began = perf_counter()
+        answers = self.world.simulator.step_all(
+            before,
+            [future.action for future in asked],
+            seeds=[noise_seed(future.noise, future.at.observation.step) for future in asked],
+        )
+        seconds = (perf_counter() - began) / len(asked)
+        for future, (after, prediction) in zip(asked, answers, strict=True):
+            step = self._judged(future, after, prediction, seconds)
+            future.at = self.tree.add(future.at.number, step, future.noise)
+
+    def _judged(
+        self, future: _Future, after: Observation, prediction: Prediction, seconds: float
+    ) -> Step:
+        before = future.at.observation
+        reward, terminated = self.world.scenario.score(before, future.action, prediction, after)
+        return Step(
+            action=future.action,
+            text=str(prediction.text),
+            seed=noise_seed(future.noise, before.step),
+            prediction=prediction,
+            after=after,
+            reward=float(reward),
+            terminated=terminated,
+            truncated=False,
+            latency=seconds,
+        )
+
+    def _other_noise(self) -> int:
+        # A tree that was opened may hold what was drawn before it was saved.
+        known = {node.noise for node in self.tree.nodes}
+        while True:
+            self._redrawn += 1
+            drawn = noise_seed(self.tree[0].noise, _REDRAWN + self._redrawn)
+            if drawn not in known:
+                return drawn
+
+
+def _check_open(node: Node) -> None:
+    if node.ended:
+        raise ResetNeeded(
+            f"the episode ended at step {node.observation.step}: step back and take another way, "
+            "or begin anew"
+        )

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chronosim.errors import InvalidConfig
-from chronosim.studio.job import Job
-from chronosim.studio.library import Library
-from chronosim.studio.opening import plant
-from chronosim.studio.replies import state_of
-from chronosim.studio.saving import save_branch, save_tree
-from chronosim.studio.session import Session
-from chronosim.studio.sessions import Desk, Sessions
+from chronosim.studio.library import Library, plant, save_branch, save_tree
+from chronosim.studio.pages import state_of
+from chronosim.studio.sessions import Desk, Session, Sessions
 from chronosim.studio.tree import Tree
-from chronosim.studio.workshop import Workshop
+from chronosim.studio.workshop import Job, Workshop
 from chronosim.studio.worlds import Worlds
 from chronosim.types import Frame
 

@@ -1,26 +1,29 @@
-"""The worlds a page may choose from, and how a choice becomes one."""
+"""The worlds a page may choose from, how a choice becomes one, and how it begins."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from gymnasium.utils import seeding
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.commands.choices import config_groups
-from chronosim.commands.settings import compose_config, make_part
-from chronosim.errors import InvalidConfig
-from chronosim.frames import write_frame
+from chronosim.envs.about import about_world
+from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.frames import fit_frame, write_frame
+from chronosim.models.engine.sizes import Sizing
 from chronosim.protocols import Scenario
+from chronosim.settings.compose import CONF, compose_config, config_groups, make_part, settings_text
 from chronosim.simulator import Simulator
-from chronosim.studio.menu import brings_none, entry, named
-from chronosim.studio.models import Models
-from chronosim.studio.world import World
-from chronosim.types import Frame
+from chronosim.studio.workshop import Models
+from chronosim.types import Frame, Observation
 
-__all__ = ["Worlds"]
+__all__ = ["World", "Worlds", "brings_none", "entry", "named"]
 
 _SAMPLING = {"denoising_steps": (1, 200), "guidance": (0, 20)}
 _SWITCHES = ("decode_trajectory",)
@@ -154,3 +157,150 @@ def _check_sampling(sampling: Mapping[str, Any]) -> None:
             raise InvalidConfig(f"{name} must be a number, not {value!r}")
         if not low <= value <= high:
             raise InvalidConfig(f"{name} must lie from {low} to {high}, not {value}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """What a session is driven by.
+
+    Attributes:
+        scenario_name: As it was chosen.
+        model_name: As it was chosen.
+        simulator: The model and the prompter.
+        scenario: Where it begins and what counts.
+        settings: Of all parts, as they would be made again (for the log).
+        frame_size: The only (height, width) the model works at; None: several.
+    """
+
+    scenario_name: str
+    model_name: str
+    simulator: Simulator
+    scenario: Scenario
+    settings: Mapping[str, Any]
+    frame_size: tuple[int, int] | None = None
+
+    def begin(self, seed: int, frame: Frame | None = None) -> tuple[Observation, int]:
+        """Begins an episode exactly as `ChronoEnv.reset(seed=...)` would.
+
+        Args:
+            seed: Of the scenario's draw and of the noise, >= 0.
+            frame: A first frame of one's own, uint8 (height, width, 3); it is fitted to the model.
+                None: one of the scenario's.
+
+        Returns:
+            The first observation, and the seed that the noise of its steps follows from.
+
+        Raises:
+            InvalidFrame: The frame cannot be fitted.
+            InvalidConfig: The scenario's values do not suit the prompter.
+        """
+        rng, _ = seeding.np_random(seed)
+        values: Mapping[str, float] = {}
+        if frame is None:
+            frame, values = self.scenario.begin(rng)
+        elif self.frame_size is not None:
+            frame = fit_frame(frame, self.frame_size)
+        else:
+            frame = Sizing("fit").there(frame)
+        first = Observation(frame.copy(), self.simulator.prompter.begin(values))
+        return first, int(rng.integers(2**63 - 1))
+
+    def check_fit(self, first: Observation, name: str) -> None:
+        """Checks that an episode from elsewhere could go on in this world.
+
+        Args:
+            first: Its first observation.
+            name: What it is called.
+
+        Raises:
+            InvalidEpisode: Its frames or commanded states are of another shape.
+        """
+        size, kept = first.frame.shape[:2], self.simulator.prompter.state_space.shape
+        if first.state.shape != kept:
+            raise InvalidEpisode(
+                f"{name} keeps {len(first.state)} commanded numbers, but the world "
+                f"{self.scenario_name} keeps {kept[0]}: choose the world it was made in"
+            )
+        if self.frame_size not in (None, size):
+            wanted = self.frame_size or size
+            raise InvalidEpisode(
+                f"{name} shows frames of {size[0]} x {size[1]}, but {self.model_name} works at "
+                f"{wanted[0]} x {wanted[1]}: choose a model that takes its size"
+            )
+
+    def about(self, seed: int | None, lineage: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Gives what a saved episode says of itself, in JSON values.
+
+        Args:
+            seed: The episode follows from it alone; None where it does not.
+            lineage: Of a fork, as `about_world` has it.
+        """
+        told = about_world(self.simulator, self.scenario, seed=seed, lineage=lineage)
+        config = {**self.settings, "policy": None, "horizon": None, "seed": seed}
+        return {**told, "policy": "studio", "config": config}
+
+
+def named(config: DictConfig, group: str) -> str:
+    """Names the choice that a part of the studio's settings was composed from.
+
+    Args:
+        config: The settings; Hydra does not keep what was chosen.
+        group: `model` or `scenario`, also the part's name.
+
+    Returns:
+        The choice that is most like it (some of its settings may have been given otherwise), or its
+        class's name, where it is of a class of the user's own.
+    """
+    ours: Any = OmegaConf.to_container(config[group])
+    best, most = str(ours["_target_"]).rpartition(".")[2], 0
+    usual = re.findall(rf"^ *- {group}: (.+)$", settings_text("studio"), re.MULTILINE)
+    for name in dict.fromkeys([*usual, *config_groups()[group]]):
+        if _file(group, name)[1].get("_target_", ours["_target_"]) != ours["_target_"]:
+            continue
+        try:
+            composed = compose_config("studio", [f"{group}={name}"])
+        except InvalidConfig:
+            continue  # one that needs to be told more
+        theirs: Any = OmegaConf.to_container(composed[group])
+        if theirs == ours:
+            return name
+        alike = sum(ours.get(key) == value for key, value in theirs.items())
+        if theirs["_target_"] == ours["_target_"] and alike > most:
+            best, most = name, alike
+    return best
+
+
+def entry(group: str, name: str) -> dict[str, Any]:
+    """Gives a choice in JSON values.
+
+    Args:
+        group: `model` or `scenario`.
+        name: The choice.
+
+    Returns:
+        Its `name`; what its file's first comment `says` of it; what it `needs` to be told where the
+        studio is started; and what a frame must show that it `wants` the user to bring, or None.
+    """
+    text, settings = _file(group, name)
+    lines = [line for line in text.splitlines() if not line.startswith("# @package")]
+    comment = takewhile(lambda line: line.startswith("#"), lines)
+    return {
+        "name": name,
+        "says": " ".join(line.removeprefix("#").strip() for line in comment),
+        "needs": [line.partition(":")[0].strip() for line in lines if ": ???" in line],
+        "wants": settings.get("wants", "a picture") if brings_none(settings) else None,
+    }
+
+
+def brings_none(scenario: Mapping[str, Any]) -> bool:
+    """Whether a scenario waits for a frame of the user's."""
+    return "frame" in scenario and scenario["frame"] is None
+
+
+def _file(group: str, name: str) -> tuple[str, Mapping[str, Any]]:
+    """A choice's file, as text and as settings; empty where there is none of that name."""
+    file = CONF / group / f"{name}.yaml"
+    text = file.read_text("utf-8") if file.is_file() else "{}"
+    settings: Any = OmegaConf.to_container(OmegaConf.create(text))
+    whole_world = "# @package _global_" in text  # which has a part of the group's name
+    return text, settings[group] if whole_world else settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,20 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from chronosim.metrics.pixels import psnr, squared_error
-from chronosim.models.convolution import use_all_slices, use_planar_convolutions
-from chronosim.training.windows import Windows
+from chronosim.models.engine.acceleration import use_all_slices, use_planar_convolutions
+from chronosim.training.carry import CarryObjective
+from chronosim.training.latents import measure_latents
+from chronosim.training.trainer import Schedule, train
+from chronosim.training.windows import TrainingData, Windows
 
-__all__ = ["AutoencoderObjective", "new_autoencoder", "to_pixels", "to_tensor"]
+__all__ = [
+    "AutoencoderObjective",
+    "another",
+    "new_autoencoder",
+    "to_pixels",
+    "to_tensor",
+    "train_autoencoder",
+]
 
 _CERTAIN = -6.0  # log variance that latents begin with
 
@@ -198,3 +209,56 @@ def _detail(clips: Clips) -> Float[Tensor, "batch 1 time height width"]:
     strength = (planes - blurred).abs().amax(1, keepdim=True)
     strength = F.max_pool2d(strength, 3, 1, 1).clamp(max=0.5) * 8
     return 1 + torch.unflatten(strength, 0, (len(clips), -1)).transpose(1, 2)
+
+
+def another(teacher: AutoencoderKLWan) -> AutoencoderKLWan:
+    """Makes a copy of an autoencoder that can be trained on."""
+    vae = new_autoencoder({k: v for k, v in teacher.config.items() if not k.startswith("_")})
+    vae.load_state_dict(teacher.state_dict())
+    use_planar_convolutions(vae.encoder)  # the slices that the teacher uses are to be used here
+    return vae
+
+
+def train_autoencoder(
+    vae: AutoencoderKLWan,
+    data: TrainingData,
+    folder: Path,
+    *,
+    schedules: Mapping[str, Schedule],
+    batch: Mapping[str, int],
+    blanks: int,
+    teacher: AutoencoderKLWan | None = None,
+) -> None:
+    """Trains an autoencoder in place; stages that are finished are not trained again.
+
+    Args:
+        vae: What is trained.
+        data: What it learns from.
+        folder: Gets a folder for each stage.
+        schedules: Of the stages `stills`, `clips` (left out where there are none) and `carry`.
+        batch: Batch sizes by stage.
+        blanks: Blank latents that the transformer sees behind a frame at most.
+        teacher: The autoencoder that it started from; latents of `data.known` stay where it puts
+            them.
+    """
+    for stage, row in (("stills", 0), ("clips", -1)):
+        if stage == "clips" and data.new[-1].time == 1:
+            continue
+        objective = AutoencoderObjective(
+            vae,
+            data.new[row:],
+            data.held_out[row:],
+            batch[stage],
+            stills=stage == "stills",
+            known=data.known[row:],
+            teacher=teacher,
+        )
+        train(objective, schedules[stage], folder / stage)
+    vae.eval()
+    if teacher is not None and data.known:  # their latents are to stay what they are
+        kept = {name: teacher.config[name] for name in ("latents_mean", "latents_std")}
+        vae.register_to_config(**kept)
+    else:
+        measure_latents(vae, data.new[-1])
+    carry = CarryObjective(vae, data.all, data.held_out[-1], blanks, batch["carry"])
+    train(carry, schedules["carry"], folder / "carry")

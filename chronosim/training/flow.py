@@ -13,10 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from chronosim.training.latents import condition_on
+from chronosim.training.latents import TrainingSet, condition_on
+from chronosim.training.pipeline import World
 from chronosim.training.pointing import Pointing
-from chronosim.training.training_set import TrainingSet
-from chronosim.training.world import World
 
 __all__ = ["FlowObjective"]
 

@@ -1,23 +1,33 @@
-"""Training windows as latents: encoded once, trained on many times."""
+"""Training windows as latents, encoded once, and their words as tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, patchify
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
 from tqdm import tqdm
+from transformers import T5TokenizerFast
 
 from chronosim.training.autoencoder import to_tensor
-from chronosim.training.encoder import EncoderTail, blank_features, features
+from chronosim.training.carry import EncoderTail, blank_features, features
+from chronosim.training.pointing import named_places
 from chronosim.training.windows import Windows
 
-__all__ = ["LatentWindows", "condition_on", "encode_windows", "measure_latents", "normalize"]
+__all__ = [
+    "LatentWindows",
+    "TrainingSet",
+    "condition_on",
+    "encode_windows",
+    "measure_latents",
+    "normalize",
+]
 
 _BATCH = 32
 _Planes = Float[Tensor, "n channels h w"]
@@ -151,3 +161,75 @@ def _encode_blank(
         found = torch.cat([found, behind.expand(len(found), -1, -1, -1, -1)], dim=2)
         latents = EncoderTail(vae)(found)[:, :, 1:]
     return normalize(vae, latents).bfloat16()
+
+
+_PIXELS = 0.3  # noise on pixels in [-1, 1], for each deviation of noise on latents
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Windows in latents, with what the encoders read.
+
+    Attributes:
+        latents: The windows' latents.
+        windows: Their frames.
+        tokens: Their words, padded with 0; one column more than the longest text.
+    """
+
+    latents: LatentWindows
+    windows: Windows
+    tokens: Int[Tensor, "n tokens"]
+
+    @property
+    def change(self) -> float:
+        """The mean squared difference between what was observed and what came of it."""
+        return float((self.latents.clip[:, :, -1] - self.latents.start).square().mean())
+
+    @property
+    def reasons(self) -> bool:
+        """Whether there are reasoning tokens in it, not only outcomes."""
+        return self.latents.clip.shape[2] > 1
+
+    @cached_property
+    def places(self) -> Float[Tensor, "n 2"]:
+        """The places that the words name, as `named_places` gives them."""
+        return named_places(self.windows.text)
+
+    @classmethod
+    def of(
+        cls, latents: LatentWindows, windows: Windows, tokenizer: T5TokenizerFast
+    ) -> TrainingSet:
+        """Reads the words with a tokenizer."""
+        ids = tokenizer(list(windows.text), padding=True, return_tensors="pt").input_ids
+        return cls(latents, windows, nn.functional.pad(ids, (0, 1)))
+
+    def observe(
+        self,
+        rows: Int[Tensor, " batch"],
+        slots: int,
+        disturbed: Float[Tensor, " batch"],
+        noise: torch.Generator,
+    ) -> tuple[
+        Float[Tensor, "batch channels h w"],
+        Float[Tensor, "batch channels {slots} h w"],
+        Float[Tensor, "batch 3 height width"],
+    ]:
+        """What is seen of some windows.
+
+        Args:
+            rows: Which windows.
+            slots: Latent frames behind the observed one.
+            disturbed: Noise on what is observed, in deviations of a latent.
+            noise: Where it is drawn from.
+
+        Returns:
+            Latents of the observed frames, of the blank ones behind them, and the frames in
+            [-1, 1].
+        """
+        start, blank = self.latents.start[rows], self.latents.blank[rows][:, :, :slots]
+        pixels = torch.from_numpy(self.windows.start[rows.numpy()]).permute(0, 3, 1, 2)
+        frames = pixels.float() / 127.5 - 1
+        level = disturbed.view(-1, 1, 1, 1)
+        spoilt = level * torch.randn(start.shape, generator=noise)
+        blurred = _PIXELS * level * torch.randn(frames.shape, generator=noise)
+        return start + spoilt, blank + spoilt.unsqueeze(2), frames + blurred

@@ -1,4 +1,4 @@
-"""Makes a world's networks from its config, and puts what was trained into a pipeline folder."""
+"""A world's networks, made from its config, and put into a pipeline folder when trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.configuration_utils import FrozenDict
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
@@ -26,11 +27,11 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from chronosim.models.quiet import no_warnings
+from chronosim.models.engine.acceleration import CrossAttention, fold_padding
+from chronosim.models.loading.quiet import no_warnings
 from chronosim.training.words import place_numerals
-from chronosim.training.world import World
 
-__all__ = ["new_world", "save_pipeline"]
+__all__ = ["World", "new_world", "save_pipeline"]
 
 
 def new_world(config: Mapping[str, Mapping[str, Any]], tokenizer: T5TokenizerFast) -> World:
@@ -96,3 +97,46 @@ def _half(module: nn.Module) -> nn.Module:
             {name: value for name, value in copied.config.items() if name != "_name_or_path"}
         )
     return nn.Module.to(copied, torch.float16)
+
+
+class World(nn.Module):
+    """The three networks that learn how a world moves.
+
+    Args:
+        transformer: Denoises latents.
+        text_encoder: Reads the words.
+        image_encoder: Reads the observed frame.
+    """
+
+    def __init__(
+        self,
+        transformer: ChronoEditTransformer3DModel,
+        text_encoder: UMT5EncoderModel,
+        image_encoder: CLIPVisionModel,
+    ) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.text_encoder = text_encoder
+        self.image_encoder = image_encoder
+        self._attention = CrossAttention(transformer)
+
+    def forward(
+        self,
+        latents: Float[Tensor, "batch inputs slots h w"],
+        sigma: Float[Tensor, " batch"],
+        tokens: Int[Tensor, "batch tokens"],
+        frames: Float[Tensor, "batch 3 height width"],
+    ) -> Float[Tensor, "batch channels slots h w"]:
+        """The velocity (noise minus clean) that the transformer sees in noisy latents.
+
+        Args:
+            latents: Noisy latents and condition, channels joined.
+            sigma: Share of noise, 0 to 1.
+            tokens: Token ids, padded with 0.
+            frames: Observed frames in [-1, 1].
+        """
+        mask = (tokens != 0).long()
+        words = self.text_encoder(tokens, mask).last_hidden_state * mask[..., None]
+        context = fold_padding(words, mask.sum(1))
+        seen = self.image_encoder(frames, output_hidden_states=True).hidden_states[-2]
+        return self._attention.forward(latents, sigma * 1000, context, seen).float()

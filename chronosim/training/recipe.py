@@ -23,17 +23,14 @@ from transformers import CLIPVisionConfig, T5TokenizerFast
 
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.models.components import Components
-from chronosim.training.autoencoder import new_autoencoder
-from chronosim.training.autoencoder_stages import another, train_autoencoder
+from chronosim.models.engine.components import Components
+from chronosim.training.autoencoder import another, new_autoencoder, train_autoencoder
 from chronosim.training.flow import FlowObjective
-from chronosim.training.latents import LatentWindows, encode_windows
-from chronosim.training.pipeline import new_world, save_pipeline
+from chronosim.training.latents import LatentWindows, TrainingSet, encode_windows
+from chronosim.training.pipeline import World, new_world, save_pipeline
 from chronosim.training.trainer import Schedule, train
-from chronosim.training.training_set import TrainingSet
 from chronosim.training.windows import TrainingData, Windows, load_windows
 from chronosim.training.words import extend_embeddings, extend_tokenizer, new_tokenizer
-from chronosim.training.world import World
 
 __all__ = ["Recipe", "train_pipeline"]
 
@@ -80,7 +77,7 @@ def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Pa
         folder: Gets a folder for each stage, and `pipeline`.
 
     Returns:
-        The pipeline folder, which `chronosim.models.loading.load` reads.
+        The pipeline folder, which `chronosim.models.load` reads.
 
     Raises:
         EpisodeNotFound: There is no data set.

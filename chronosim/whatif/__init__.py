@@ -9,12 +9,9 @@
     write_frame("tree.png", draw_tree(tree))
 """
 
-from chronosim.whatif.divergence import Divergence, measure
-from chronosim.whatif.grow import grow, open_store
-from chronosim.whatif.grower import Grower
-from chronosim.whatif.picture import draw_tree
-from chronosim.whatif.plan import Plan
-from chronosim.whatif.plan_file import contrasts, read_plans
+from chronosim.whatif.grow import Grower, grow, open_store
+from chronosim.whatif.picture import Divergence, draw_tree, measure
+from chronosim.whatif.plans import Plan, contrasts, read_plans
 from chronosim.whatif.search import Search
 from chronosim.whatif.store import load_tree
 from chronosim.whatif.tree import Branch, Tree

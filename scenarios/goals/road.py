@@ -23,7 +23,7 @@ _LOOKAHEAD = 30  # rows (about fifteen metres) ahead of the car
 class OnRoad:
     """Holds with all wheels on the road; in between, as many as are. CarRacing's 96 x 96 frames.
 
-    Source of the numbers: `chronosim.scenarios.carracing.CarRacingScenario`.
+    Source of the numbers: `chronosim.scenarios.CarRacingScenario`.
     """
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.testing import EchoModel
 from chronosim.types import Prediction
 

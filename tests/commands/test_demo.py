@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.frames import read_frame
 from chronosim.scenarios.board import pusher_place
@@ -65,7 +65,7 @@ def test_the_demo_needs_only_the_base_install(tmp_path: Path) -> None:
         "import sys\n"
         "for name in ('Box2D', 'pygame', 'matplotlib', 'moviepy', 'peft', 'beartype', 'cv2'):\n"
         "    sys.modules[name] = None\n"
-        "from chronosim.cli import main\n"
+        "from chronosim.cli.main import main\n"
         f"sys.exit(main(['demo', 'model=echo', 'horizon=2', r'output={tmp_path / 'out'}']))"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True)

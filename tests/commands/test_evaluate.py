@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from chronosim.adapters.policies.random import RandomPolicy
-from chronosim.cli import main
-from chronosim.commands.evidence import make_reference
-from chronosim.commands.parts import REPORTED, make_parts
-from chronosim.commands.settings import compose_config, make_part
+from chronosim.cli.main import main
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
 from chronosim.evaluation import Region
+from chronosim.evaluation.evaluate import REPORTED, make_parts, make_reference
+from chronosim.policies.basic import Random
 from chronosim.scenarios.road import DASHBOARD_ROW
+from chronosim.settings.compose import compose_config, make_part
 from chronosim.testing import EchoModel
 from chronosim.types import Observation, Prediction
 
@@ -169,7 +168,7 @@ def test_other_processes_can_make_every_part(simulator: str) -> None:
 def test_a_world_without_alternatives_of_its_own_draws_from_all_actions() -> None:
     config = compose_config("evaluate", ["alternatives=null"])
     alternatives = make_reference(config).alternatives(5)
-    assert isinstance(alternatives, RandomPolicy)
+    assert isinstance(alternatives, Random)
     assert alternatives.seed == 5
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import chronosim.commands.guard as command_module
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.envs.guard import load_guard
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
 from chronosim.types import Observation, Prediction

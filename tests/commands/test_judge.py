@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.errors import JudgementFailed
 from chronosim.frames import write_frame
 from chronosim.metrics.judge import Judge

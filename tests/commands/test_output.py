@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from chronosim.cli import main
-from chronosim.commands.output import make_folder, output_path, same_settings
+from chronosim.cli.main import main
+from chronosim.cli.output import make_folder, output_path, same_settings
 from chronosim.errors import InvalidConfig
 
 COMMANDS = (

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.frames import read_frame, write_frame
 
 
@@ -66,7 +66,7 @@ def test_the_seed_draws_the_first_frame(tmp_path: Path) -> None:
         (["size=[0, 96]"], "multiples of 16 from 16 up, not 0 x 96"),
         (["size=[50, 70]"], "not 50 x 70; the nearest is 48 x 64"),
         (["size=fit", "area=9"], "an area must be 256 pixels or more, not 9"),
-        (["explain=true"], "explain is for models that chronosim.models.loading.load loads"),
+        (["explain=true"], "explain is for models that chronosim.models.load loads"),
         (["seed=-1"], "seed must be a whole number of at least 0, not -1"),
     ],
 )
@@ -102,7 +102,7 @@ def test_it_explains_without_loading(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "chronosim.models.loading.load_components", lambda *_: pytest.fail("loaded")
+        "chronosim.models.loading.load.load_components", lambda *_: pytest.fail("loaded")
     )
     settings = [f"model.cache={tmp_path}", "model.device=cpu", "model.reasoning_steps=1"]
     assert main(["predict", "model=chronoedit-14b-turbo", "explain=true", *settings]) == 0

@@ -11,13 +11,12 @@ import pytest
 from filelock import FileLock
 from omegaconf import OmegaConf
 
-from chronosim.adapters.policies.carracing import DriverMix
-from chronosim.cli import main
-from chronosim.commands.rolling import policy_name
-from chronosim.commands.unfinished import drop_unfinished
+from chronosim.cli.main import main
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidEpisode
 from chronosim.frames import read_frame
+from chronosim.policies.carracing import DriverMix
+from chronosim.rollouts.run import drop_unfinished, policy_name
 
 TOYS = """
 import zlib

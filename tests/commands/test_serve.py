@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from chronosim.cli import main
-from chronosim.models.remote import RemoteModel
+from chronosim.cli.main import main
+from chronosim.models.serving.remote import RemoteModel
 from chronosim.types import EditPrompt
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chronosim.cli import main
-from chronosim.commands.sweep import jobs
+from chronosim.cli.main import main
+from chronosim.cli.sweep import jobs
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from chronosim.commands.terminal import bars, blocks, size, table
+from chronosim.cli.terminal import bars, blocks, size, table
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 
 
 def test_a_missing_data_set_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.frames import read_frame
 from chronosim.whatif import load_tree

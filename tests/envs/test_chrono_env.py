@@ -11,8 +11,8 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import RecordEpisodeStatistics, RecordVideo, TimeLimit
 
 from chronosim.envs.chrono_env import ChronoEnv
-from chronosim.envs.frame_observation import FrameObservation
 from chronosim.envs.make import make_env
+from chronosim.envs.wrappers import FrameObservation
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidFrame, InvalidModel, ResetNeeded
 from chronosim.testing import EchoModel
 from chronosim.types import EditPrompt, Prediction

@@ -10,8 +10,8 @@ import pytest
 from gymnasium.wrappers import RecordEpisodeStatistics
 
 import chronosim
-from chronosim.envs.frame_observation import FrameObservation
 from chronosim.envs.make import make_vector_env
+from chronosim.envs.wrappers import FrameObservation
 from chronosim.errors import InvalidConfig, ResetNeeded
 
 Make = Callable[..., gym.Env[Any, Any]]

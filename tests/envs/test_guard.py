@@ -10,9 +10,8 @@ import pytest
 
 import chronosim
 from chronosim.envs.chrono_env import ChronoEnv
-from chronosim.envs.guard import DriftGuard, load_guard, shipped_guards
+from chronosim.envs.guard import DriftGuard, describe, load_guard, shipped_guards
 from chronosim.envs.make import make_env, make_vector_env
-from chronosim.envs.traits import describe
 from chronosim.errors import InvalidConfig, InvalidFrame, ModelNotFound
 from chronosim.scenarios.starts import load_starts
 from chronosim.types import Frame

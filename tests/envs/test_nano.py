@@ -11,14 +11,14 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import chronosim
-from chronosim.adapters.policies.carracing import LaneFollower
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.prompters.pushing import PushingPrompter
 from chronosim.envs.make import load_model, make_env
-from chronosim.envs.record_episodes import RecordEpisodes
+from chronosim.envs.wrappers import RecordEpisodes
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidFrame, InvalidPrompt
-from chronosim.models.encoding import encode_text
+from chronosim.models.engine.encoding import encode_text
+from chronosim.policies.carracing import LaneFollower
+from chronosim.prompters.driving import Driving
+from chronosim.prompters.pushing import Pushing
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt, Observation
 
@@ -105,7 +105,7 @@ def test_what_nano_never_learned(model: Any) -> None:
 
 
 def test_nano_can_read_whatever_the_prompter_says() -> None:
-    prompter = DrivingPrompter()
+    prompter = Driving()
     observation = Observation(np.zeros((96, 96, 3), np.uint8), prompter.begin({}))
     components = load_model("nano").components  # type: ignore[attr-defined]
     for steering in np.linspace(-1, 1, 60):
@@ -121,7 +121,7 @@ def test_nano_can_read_whatever_the_prompter_says() -> None:
 
 
 def test_nano_can_read_wherever_the_pusher_goes() -> None:
-    prompter = PushingPrompter()
+    prompter = Pushing()
     components = load_model("nano").components  # type: ignore[attr-defined]
     frame, corner = np.zeros((96, 96, 3), np.uint8), prompter.begin({"x": 0, "y": 512})
     for percent in range(101):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import chronosim
-from chronosim.envs.record_episodes import RecordEpisodes
+from chronosim.envs.wrappers import RecordEpisodes
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import EpisodeWriteError, InvalidConfig, ResetNeeded
 from chronosim.simulator import Simulator
 from chronosim.testing import ReplayModel
-from chronosim.whatif.logged import read_moment
+from chronosim.whatif.plans import read_moment
 
 Make = Callable[..., gym.Env[Any, Any]]
 FullDisk = Callable[[int], AbstractContextManager[None]]
@@ -47,7 +47,7 @@ def test_round_trip(made: Make, tmp_path: Path) -> None:
         )
         assert 0 < logged.latency < 10
     assert reader.about["model"] == {"name": "shift", "time": 2}
-    assert reader.about["prompter"].startswith("DrivingPrompter(")
+    assert reader.about["prompter"].startswith("Driving(")
     assert reader.about["scenario"].startswith("CarRacingScenario(")
     assert reader.about["seed"] == 5
     assert reader.about["lineage"] is None

@@ -8,8 +8,8 @@ import pytest
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.fork import fork
 from chronosim.envs.make import make_env
-from chronosim.envs.record_episodes import RecordEpisodes
 from chronosim.envs.replay import Difference, first_difference
+from chronosim.envs.wrappers import RecordEpisodes
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
 from chronosim.errors import InvalidEpisode
 from chronosim.testing import EchoModel, ReplayModel

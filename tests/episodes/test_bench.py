@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from chronosim.episodes.bench import bench_episodes, table
+from chronosim.bench.episodes import bench_episodes, table
 
 
 def test_every_store_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chronosim.episodes.bench._LARGE", (32, 40))
+    monkeypatch.setattr("chronosim.bench.episodes._LARGE", (32, 40))
     figures = bench_episodes(tmp_path, steps=9, windows=3)
     stores = {figure.store for figure in figures}
     assert stores == {"live", "compacted", "npy files", "HDF5"}

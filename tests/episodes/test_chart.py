@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from chronosim.episodes.chart import beside, heading, histogram, stack
+from chronosim.pictures.chart import beside, heading, histogram, stack
 
 BAR, MEAN, PAPER = (104, 134, 178), (196, 92, 72), (250, 250, 248)
 

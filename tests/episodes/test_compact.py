@@ -45,8 +45,8 @@ def test_closing_compacts(write: Write) -> None:
 def test_many_large_frames_lie_in_shards(
     write: Write, check_steps: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chronosim.episodes.rewrite._CHUNK", 500)  # two frames
-    monkeypatch.setattr("chronosim.episodes.rewrite._SHARD", 3000)  # twelve
+    monkeypatch.setattr("chronosim.episodes.compact._CHUNK", 500)  # two frames
+    monkeypatch.setattr("chronosim.episodes.compact._SHARD", 3000)  # twelve
     path = write("episode", 40)
     [data] = path.glob("compact-*")
     assert len(list((data / "frames").glob("c.*"))) == 4

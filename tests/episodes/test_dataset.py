@@ -128,7 +128,7 @@ def test_a_mixture_is_refused_before_a_frame_is_read(
                 prediction = Prediction(black.frame[None])
                 writer.append(Step(action, "", 0, prediction, after, 0.0, False, False))
         with monkeypatch.context() as patched:
-            patched.setattr("chronosim.episodes.stored.read_rows", None)
+            patched.setattr("chronosim.episodes.arrays.read_rows", None)
             with pytest.raises(InvalidEpisode, match=said):
                 EpisodeDataset(tmp_path, horizon=2)
             assert len(EpisodeDataset([other], horizon=2)) == 4

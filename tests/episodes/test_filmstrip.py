@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from chronosim.episodes import Step
-from chronosim.episodes.filmstrip import Panel, filmstrip, step_panels
-from chronosim.episodes.lettering import text_block, wrap
 from chronosim.errors import InvalidEpisode
+from chronosim.pictures.filmstrip import Panel, filmstrip, step_panels, text_block, wrap
 from chronosim.types import Frame, Observation, Prediction
 
 PAPER = (250, 250, 248)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from chronosim.episodes import Step
-from chronosim.episodes.montage import Track, montage
 from chronosim.errors import InvalidEpisode
+from chronosim.pictures.video import Track, montage
 from chronosim.types import Frame, Observation, Prediction
 
 

@@ -62,7 +62,7 @@ def test_a_frame(
     kind: str,
     words: str,
 ) -> None:
-    monkeypatch.setattr("chronosim.episodes.rewrite._CHUNK", 500)  # two frames
+    monkeypatch.setattr("chronosim.episodes.compact._CHUNK", 500)  # two frames
     path = write("episode", compact=compacted)
     harm(chunk(path, "frames", 4 if compacted else 9))
     assert kinds(path) == [kind]

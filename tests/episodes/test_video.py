@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from chronosim.episodes import Step
-from chronosim.episodes.video import episode_frames, frame_rate, write_gif, write_video
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
+from chronosim.pictures.video import episode_frames, frame_rate, write_gif, write_video
 from chronosim.types import Frame, Observation, Prediction
 
 

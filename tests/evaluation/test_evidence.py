@@ -10,7 +10,7 @@ from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.outcomes import Setting
 from chronosim.evaluation.truth.sources import AsLogged, Recorded, Simulated
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Prediction

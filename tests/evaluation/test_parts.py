@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from chronosim.evaluation import Reference, parts
+from chronosim.evaluation import Reference
+from chronosim.evaluation import evaluate as parts
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.outcomes import Setting
 from chronosim.evaluation.ranking import Contestant
-from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.truth.sources import Simulated
 from chronosim.simulator import Simulator
 

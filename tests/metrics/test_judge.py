@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from chronosim.errors import InvalidConfig, JudgementFailed
-from chronosim.metrics.judge import Judge
-from chronosim.metrics.verdict import AXES, judge_edit
+from chronosim.metrics.judge import AXES, Judge, judge_edit
 
 Draw = Callable[..., Any]
 Serve = Callable[..., SimpleNamespace]

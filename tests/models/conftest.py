@@ -19,9 +19,9 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from chronosim.models.chronoedit import ChronoEdit
-from chronosim.models.components import Components
-from chronosim.models.sampling import Sampling
+from chronosim.models.engine.chronoedit import ChronoEdit
+from chronosim.models.engine.components import Components
+from chronosim.models.engine.sampling import Sampling
 from chronosim.types import EditPrompt, Frame
 
 # Both libraries are untyped.

@@ -8,7 +8,7 @@ import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 
 from chronosim.errors import InvalidConfig
-from chronosim.models.loading import load
+from chronosim.models.loading.load import load
 
 SETTINGS: dict[str, Any] = {"denoising_steps": 3, "guidance": 2.0, "reasoning_steps": 1}
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chronosim.models.attention import TEXT_TOKENS, CrossAttention, fold_padding
-from chronosim.models.components import Components
+from chronosim.models.engine.acceleration import TEXT_TOKENS, CrossAttention, fold_padding
+from chronosim.models.engine.components import Components
 
 LENGTHS = (3, 17, 1)
 

@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from chronosim.errors import InvalidConfig, InvalidModel, ModelNotFound
-from chronosim.models.loading import load
-from chronosim.models.naming import original_name
-from chronosim.models.settings import ModelSettings
-from chronosim.models.weights import load_components
+from chronosim.models.loading.checkpoint import original_name
+from chronosim.models.loading.load import load
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.models.loading.weights import load_components
 
 PREFIXES = {
     "diffusers": "",

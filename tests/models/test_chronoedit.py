@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
-from chronosim.models.chronoedit import ChronoEdit
-from chronosim.models.components import Components
-from chronosim.models.sampling import Sampling
+from chronosim.models.engine.chronoedit import ChronoEdit
+from chronosim.models.engine.components import Components
+from chronosim.models.engine.sampling import Sampling
 from chronosim.protocols import WorldModel
 from chronosim.types import EditPrompt
 

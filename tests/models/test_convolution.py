@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan as Autoencoder
 
-from chronosim.models.convolution import use_planar_convolutions
+from chronosim.models.engine.acceleration import use_planar_convolutions
 
 AutoencoderKLWan: Any = Autoencoder  # untyped
 

@@ -8,8 +8,8 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor
 
-from chronosim.models.denoising import build_scheduler, denoise
-from chronosim.models.sampling import Sampling
+from chronosim.models.engine.denoising import build_scheduler, denoise
+from chronosim.models.engine.sampling import Sampling
 
 UNIPC: Any = UniPCMultistepScheduler  # untyped
 DPM: Any = DPMSolverMultistepScheduler

@@ -8,8 +8,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.chronoedit import pipeline_chronoedit
 
-from chronosim.models.components import Components
-from chronosim.models.encoding import clean_text
+from chronosim.models.engine.components import Components
+from chronosim.models.engine.encoding import clean_text
 from chronosim.types import EditPrompt
 
 TOLERANCE = 1e-4
@@ -65,8 +65,8 @@ def test_euler_drops_reasoning_where_stock_cannot(kit: Any, components: Componen
 
 def test_dropping_equals_a_loop_written_out(kit: Any, components: Components) -> None:
     """Euler has no memory, so its dropped reasoning is a dozen lines: the engine equals them."""
-    from chronosim.models.encoding import encode_condition, encode_frame, encode_text
-    from chronosim.models.velocity import Velocity
+    from chronosim.models.engine.denoising import Velocity
+    from chronosim.models.engine.encoding import encode_condition, encode_frame, encode_text
 
     model, prompt = kit.model(components, scheduler="euler", reasoning_steps=2), kit.prompt(6)
     with torch.no_grad():

@@ -12,11 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from chronosim.errors import InvalidConfig, InvalidModel, ModelNotFound
-from chronosim.models.components import Components
-from chronosim.models.explain import explain
-from chronosim.models.loading import load
-from chronosim.models.planning import plan_model
-from chronosim.models.presets import PRESETS
+from chronosim.models.engine.components import Components
+from chronosim.models.loading.load import load
+from chronosim.models.loading.plan import explain, plan_model
+from chronosim.models.loading.presets import PRESETS
 
 BASE = "nvidia/ChronoEdit-14B-Diffusers"
 FAMILY = {
@@ -197,7 +196,7 @@ def test_a_mirror_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fold
         asked.update(settings, repository=repository)
         return str(folder)
 
-    monkeypatch.setattr("chronosim.models.sources.snapshot_download", download)
+    monkeypatch.setattr("chronosim.models.loading.sources.snapshot_download", download)
     load(BASE, endpoint="http://mirror.invalid", revision="abc", check_memory=False)
     assert asked["repository"] == BASE
     assert (asked["endpoint"], asked["revision"]) == ("http://mirror.invalid", "abc")
@@ -208,7 +207,9 @@ def test_a_mirror_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fold
 def test_a_lora_for_another_base_is_refused_before_the_weights_are_read(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chronosim.models.parts._load_model", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(
+        "chronosim.models.loading.weights._load_model", lambda *_: pytest.fail("read")
+    )
     lora = {
         name: torch.zeros(value.shape[0] * 2, value.shape[1] * 2)
         for name, value in make_lora(1).items()

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionModelWithProjection
 
 from chronosim.errors import InvalidConfig, InvalidModel, ModelNotFound
-from chronosim.models.components import Components
-from chronosim.models.loading import load
-from chronosim.models.settings import ModelSettings
-from chronosim.models.weights import load_components
+from chronosim.models.engine.components import Components
+from chronosim.models.loading.load import load
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.models.loading.weights import load_components
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from chronosim.errors import InvalidModel
-from chronosim.models.lora import add_loras, fuse_lora, read_lora
-from chronosim.models.naming import original_name, parameter_names
+from chronosim.models.loading.checkpoint import original_name, parameter_names
+from chronosim.models.loading.lora import add_loras, fuse_lora, read_lora
 
 CPU = torch.device("cpu")
 RANK, ALPHA = 2, 3.0

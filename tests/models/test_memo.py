@@ -1,6 +1,6 @@
 """A bounded memory."""
 
-from chronosim.models.memo import Memo
+from chronosim.models.engine.components import Memo
 
 
 def test_it_computes_once_and_forgets_what_was_asked_for_longest_ago() -> None:

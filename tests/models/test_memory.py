@@ -11,15 +11,13 @@ from diffusers import ChronoEditTransformer3DModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from chronosim.errors import InvalidConfig, InvalidModel, ModelNotFound
-from chronosim.models.architecture import CHRONOEDIT_14B, read_architecture
-from chronosim.models.components import Components
-from chronosim.models.cost import estimate_cost
-from chronosim.models.explain import explain
-from chronosim.models.loading import load
-from chronosim.models.memory import GIB, cheaper_settings, estimate_memory, free_memory
-from chronosim.models.planning import plan_model
-from chronosim.models.sampling import Sampling
-from chronosim.models.settings import ModelSettings
+from chronosim.models.engine.components import Components
+from chronosim.models.engine.sampling import Sampling
+from chronosim.models.loading.architecture import CHRONOEDIT_14B, estimate_cost, read_architecture
+from chronosim.models.loading.load import load
+from chronosim.models.loading.memory import GIB, cheaper_settings, estimate_memory, free_memory
+from chronosim.models.loading.plan import explain, plan_model
+from chronosim.models.loading.settings import ModelSettings
 
 SIZE = (720, 1280)
 Free = Callable[[float], None]
@@ -30,8 +28,12 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Free:
     """Makes a machine of so many GiB, on the device and beside it."""
 
     def limit(size: float) -> None:
-        monkeypatch.setattr("chronosim.models.plan.free_memory", lambda _: round(size * GIB))
-        monkeypatch.setattr("chronosim.models.explain.free_memory", lambda _: round(size * GIB))
+        monkeypatch.setattr(
+            "chronosim.models.loading.plan.free_memory", lambda _: round(size * GIB)
+        )
+        monkeypatch.setattr(
+            "chronosim.models.loading.plan.free_memory", lambda _: round(size * GIB)
+        )
 
     return limit
 
@@ -39,7 +41,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Free:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a plan be made for a GPU; nothing is put there."""
-    monkeypatch.setattr("chronosim.models.planning.find_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr("chronosim.models.loading.plan.find_device", lambda _: torch.device("cuda"))
 
 
 def reckon(**settings: Any) -> Any:
@@ -163,10 +165,12 @@ def test_free_memory_is_that_of_the_machine() -> None:
 def test_too_little_memory_is_said_before_anything_is_fetched(
     size: float, advice: str, free: Free, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("chronosim.models.loading.load_components", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(
+        "chronosim.models.loading.load.load_components", lambda *_: pytest.fail("read")
+    )
     # As much main memory as one likes; the GPU is what is small.
     monkeypatch.setattr(
-        "chronosim.models.plan.free_memory",
+        "chronosim.models.loading.plan.free_memory",
         lambda device: round((size if device.type == "cuda" else 128) * GIB),
     )
     with pytest.raises(InvalidConfig, match=rf"chronoedit-14b-turbo needs about .*{advice}"):

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.errors import InvalidFrame
 from chronosim.frames import read_frame
-from chronosim.models.parallel import check_shares
+from chronosim.models.engine.parallel import check_shares
 
 GIVEN = ["predict", "model.name=nano", "+model.denoising_steps=2", "+model.guidance=2.0"]
 WORKER = """
 import os, sys
 import torch
 torch.set_num_threads(1)
-from chronosim.cli import main
-from chronosim.models.loading import load
+from chronosim.cli.main import main
+from chronosim.models.loading.load import load
 model = load("nano", parallel="ulysses")  # the command will be given the same weights
 tokens = []
 block = model.components.transformer.blocks[1]

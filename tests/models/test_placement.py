@@ -10,10 +10,10 @@ import torch
 import transformers
 
 from chronosim.errors import InvalidConfig, MissingDependency
-from chronosim.models.components import Components
-from chronosim.models.loading import load
-from chronosim.models.placement import place, take_turns
-from chronosim.models.settings import ModelSettings
+from chronosim.models.engine.components import Components
+from chronosim.models.loading.load import load
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.models.loading.weights import place, take_turns
 
 CPU = torch.device("cpu")
 THERE = torch.device("cpu", 0)  # the same memory by another name, so that journeys can be counted

@@ -9,7 +9,7 @@ import pytest
 
 from chronosim.errors import InvalidConfig, ModelNotFound
 from chronosim.models import PRESETS, Sampling
-from chronosim.models.loading import load
+from chronosim.models.loading.load import load
 
 
 def test_published_numbers() -> None:
@@ -27,7 +27,7 @@ def test_nano_reasons_in_every_step_without_guidance() -> None:
 
 
 def test_a_list_of_presets_needs_no_torch() -> None:
-    code = "import sys; import chronosim.models.presets; assert 'torch' not in sys.modules"
+    code = "import sys; import chronosim.models.loading.presets; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

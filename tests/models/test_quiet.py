@@ -8,7 +8,7 @@ import pytest
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from chronosim.models.quiet import no_bars, no_warnings
+from chronosim.models.loading.quiet import no_bars, no_warnings
 
 LOGS: list[Any] = [diffusers_logging, transformers_logging]  # untyped
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig, InvalidPrompt, RemoteFailed
-from chronosim.models.remote import RemoteModel
-from chronosim.models.service import Service
-from chronosim.png import encode_png
+from chronosim.frames import encode_png
+from chronosim.models.serving.remote import RemoteModel
+from chronosim.models.serving.service import Service
 from chronosim.testing import EchoModel, check_world_model
 from chronosim.types import EditPrompt, Prediction
 

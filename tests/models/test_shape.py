@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chronosim.errors import InvalidConfig
-from chronosim.models.shape import make_14b_shape, make_networks
+from chronosim.models.loading.random_weights import make_14b_shape, make_networks
 
 
 def needed(rows: int) -> int:

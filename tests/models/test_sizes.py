@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig, InvalidFrame
-from chronosim.models.camera import CameraSized
-from chronosim.models.sizes import Sizing, model_size
+from chronosim.models.engine.sizes import CameraSized, Sizing, model_size
 from chronosim.testing import EchoModel, check_world_model
 from chronosim.types import EditPrompt, Frame, Prediction
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
 from chronosim.errors import EpisodeNotFound, InvalidFrame
+from chronosim.prompters.driving import Driving
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.scenarios.road import road_share
+from chronosim.simulators.carracing import CarRacingSimulator
 from chronosim.testing import check_scenario
 from chronosim.types import Frame, Observation, Prediction
 
@@ -30,7 +30,7 @@ def score(scenario: CarRacingScenario, before: Frame, after: Frame) -> tuple[flo
 
 
 def test_contract(scenario: CarRacingScenario) -> None:
-    check_scenario(scenario, DrivingPrompter())
+    check_scenario(scenario, Driving())
 
 
 def test_shipped_starts_are_moments_on_the_road(scenario: CarRacingScenario) -> None:
@@ -95,7 +95,7 @@ def test_own_starts(tmp_path: Path) -> None:
     scenario = CarRacingScenario(starts=tmp_path / "own.npz")
     begun = [scenario.begin(np.random.default_rng(seed)) for seed in range(20)]
     assert {values["speed"] for _, values in begun} == {3.0, 4.0}
-    check_scenario(scenario, DrivingPrompter())
+    check_scenario(scenario, Driving())
 
     for index, frame in enumerate(frames):
         Image.fromarray(frame).save(tmp_path / f"{index}.png")

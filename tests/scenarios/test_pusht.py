@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chronosim.adapters.policies.pusht import PusherMix
-from chronosim.adapters.prompters.pushing import PushingPrompter
-from chronosim.adapters.simulators.pusht import PushTSimulator
 from chronosim.errors import InvalidFrame
+from chronosim.policies.pusht import PusherMix
+from chronosim.prompters.pushing import Pushing
 from chronosim.scenarios.board import GOAL, block_pose, goal_coverage, pusher_place
 from chronosim.scenarios.pusht import PushTScenario
 from chronosim.scenarios.road import road_mask
+from chronosim.simulators.pusht import PushTSimulator
 from chronosim.testing import check_scenario
 from chronosim.types import Frame, Observation, Prediction
 
@@ -30,7 +30,7 @@ def goal_reached() -> tuple[Frame, float]:
 
 
 def test_contract() -> None:
-    check_scenario(PushTScenario(), PushingPrompter())
+    check_scenario(PushTScenario(), Pushing())
 
 
 def test_frames_of_another_size_are_refused() -> None:
@@ -52,7 +52,7 @@ def test_shipped_starts_show_block_and_pusher() -> None:
 
 
 def test_readings_agree_with_the_simulator() -> None:
-    simulator, prompter = PushTSimulator(stride=9), PushingPrompter()
+    simulator, prompter = PushTSimulator(stride=9), Pushing()
     coverage, places, angles = [], [], []
     for seed in range(6):
         policy = PusherMix(seed)

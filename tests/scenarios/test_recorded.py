@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.prompters.values import ValuesPrompter
 from chronosim.episodes import EpisodeWriter, Step
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
 from chronosim.frames import write_frame
+from chronosim.prompters.values import Values
 from chronosim.scenarios.recorded import RecordedScenario
 from chronosim.testing import check_scenario
 from chronosim.types import Frame, Observation, Prediction
 
-PROMPTER = ValuesPrompter("Go {way}.", {"way": ["left", "right"]}, {"x": {"low": 0, "high": 99}})
+PROMPTER = Values("Go {way}.", {"way": ["left", "right"]}, {"x": {"low": 0, "high": 99}})
 
 
 def grey(level: int) -> Frame:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim import config
-from chronosim.adapters.prompters.instruction import InstructionPrompter
 from chronosim.episodes import EpisodeWriter, Step
 from chronosim.errors import ChronosimError, InvalidConfig, InvalidEpisode, InvalidFrame
 from chronosim.frames import write_frame
+from chronosim.prompters.instruction import Instruction
 from chronosim.scenarios.scene import Scene, explain
+from chronosim.settings import parts as config
 from chronosim.testing import check_scenario
 from chronosim.types import Frame, Observation, Prediction
 
@@ -62,7 +62,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def test_contract(photo: Path) -> None:
-    check_scenario(Scene(photo, bright, dark), InstructionPrompter())
+    check_scenario(Scene(photo, bright, dark), Instruction())
 
 
 def test_goal_failure_and_end(photo: Path) -> None:

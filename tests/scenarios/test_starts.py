@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronosim.adapters.policies.carracing import LaneFollower
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
-from chronosim.adapters.simulators.record import record_episode
 from chronosim.errors import EpisodeNotFound, InvalidEpisode, InvalidFrame
+from chronosim.policies.carracing import LaneFollower
+from chronosim.prompters.driving import Driving
 from chronosim.scenarios.carracing import may_begin
 from chronosim.scenarios.road import road_share
 from chronosim.scenarios.starts import load_starts, save_starts
+from chronosim.simulators.carracing import CarRacingSimulator
+from chronosim.simulators.record import record_episode
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         record_episode(
             folder / f"{seed:07d}",
             simulator=CarRacingSimulator(hold=18, stride=18),
-            prompter=DrivingPrompter(),
+            prompter=Driving(),
             policy=LaneFollower(),
             seed=seed,
             steps=8,

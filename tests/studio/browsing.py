@@ -27,7 +27,7 @@ def find_chromium() -> str | None:
 @contextmanager
 def studio(*settings: str) -> Iterator[str]:
     """Runs `chronosim studio` on a free port; gives its address."""
-    code = "import sys; from chronosim.cli import main; sys.exit(main())"
+    code = "import sys; from chronosim.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-u", "-c", code, "studio", "port=0", "browser=false", *settings]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -20,14 +20,13 @@ import uvicorn
 from omegaconf import DictConfig
 from PIL import Image
 
-from chronosim.commands.settings import compose_config
 from chronosim.protocols import WorldModel
+from chronosim.settings.compose import compose_config
 from chronosim.studio.app import make_app
 from chronosim.studio.library import Library
-from chronosim.studio.models import Models, Progress
 from chronosim.studio.sessions import Sessions
 from chronosim.studio.studio import Studio
-from chronosim.studio.workshop import Workshop
+from chronosim.studio.workshop import Models, Progress, Workshop
 from chronosim.studio.worlds import Worlds
 from chronosim.types import EditPrompt, Prediction
 

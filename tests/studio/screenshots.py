@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from tests.studio.browsing import browse, find_chromium, save_picture, shown, studio, take
 
-_PICTURES = Path(__file__).parents[2] / ".docs"
+_PICTURES = Path(__file__).parents[2] / "docs"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The studio in a real browser: pytest -m browser tests/studio (see .docs for Chromium)."""
+"""The studio in a real browser: pytest -m browser tests/studio (see docs for Chromium)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from chronosim import config
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.settings import parts as config
 from chronosim.studio.controls import describe_controls, read_action
 from chronosim.types import Observation, State
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chronosim.models.addresses import is_loopback
+from chronosim.models.serving.http import is_loopback
 
 if TYPE_CHECKING:
     from tests.studio.conftest import Served

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from chronosim.cli import main
-from chronosim.commands.settings import compose_config
+from chronosim.cli.main import main
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
-from chronosim.studio.models import Models
-from chronosim.studio.saving import save_branch
-from chronosim.studio.session import Session
+from chronosim.settings.compose import compose_config
+from chronosim.studio.library import save_branch
+from chronosim.studio.sessions import Session
 from chronosim.studio.tree import Tree
+from chronosim.studio.workshop import Models
 from chronosim.studio.worlds import Worlds
 from chronosim.types import Observation
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.studio.models import Models
+from chronosim.studio.workshop import Models
 from tests.studio.conftest import Toy
 
 
@@ -19,7 +19,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         loaded.append(config.model.name)
         return Toy()
 
-    monkeypatch.setattr("chronosim.studio.models.make_part", make)
+    monkeypatch.setattr("chronosim.studio.workshop.make_part", make)
     return loaded
 
 
@@ -38,7 +38,7 @@ def test_a_model_that_a_session_still_uses_is_not_loaded_again(made: list[str]) 
 def test_the_weights_of_a_resampled_model_are_not_loaded_again(
     made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chronosim.studio.models._resampled", lambda model, sampling: Toy())
+    monkeypatch.setattr("chronosim.studio.workshop._resampled", lambda model, sampling: Toy())
     models = Models(print, most=1)
     used = models.load(settings("a"), {"guidance": 2})
     models.load(settings("b"), {})

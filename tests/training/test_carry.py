@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from chronosim.training.autoencoder import new_autoencoder, to_tensor
-from chronosim.training.carry import CarryObjective, place
-from chronosim.training.encoder import EncoderTail, features
+from chronosim.training.carry import CarryObjective, EncoderTail, features, place
 from chronosim.training.latents import encode_windows, measure_latents, normalize
 from chronosim.training.windows import Windows
 

@@ -9,9 +9,8 @@ import torch
 
 from chronosim.training.autoencoder import new_autoencoder
 from chronosim.training.flow import FlowObjective
-from chronosim.training.latents import encode_windows
+from chronosim.training.latents import TrainingSet, encode_windows
 from chronosim.training.pipeline import new_world
-from chronosim.training.training_set import TrainingSet
 from chronosim.training.windows import Windows
 from chronosim.training.words import new_tokenizer
 

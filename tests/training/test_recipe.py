@@ -9,7 +9,7 @@ import torch
 
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
-from chronosim.models.loading import load
+from chronosim.models.loading.load import load
 from chronosim.training import flow, recipe
 from chronosim.training.autoencoder import to_tensor
 from chronosim.training.latents import encode_windows

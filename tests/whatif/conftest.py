@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from chronosim import EditPrompt, Observation, Prediction, Simulator
-from chronosim.adapters.prompters.checks import check_names
 from chronosim.errors import InvalidAction
+from chronosim.prompters.wording import check_names
 from chronosim.types import Frame, State
 
 PLACES, SIDE = 12, 24

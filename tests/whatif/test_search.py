@@ -13,7 +13,7 @@ from chronosim import Observation, Simulator
 from chronosim.errors import InvalidConfig
 from chronosim.whatif import Grower, Plan, Search
 from chronosim.whatif.grow import open_store
-from chronosim.whatif.proposals import BoxProposals, ChoiceProposals, UniformProposals
+from chronosim.whatif.search import BoxProposals, ChoiceProposals, UniformProposals
 
 STEPS = 6
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from chronosim.commands.output import new_folder
-from chronosim.commands.settings import whole_number
-from chronosim.commands.terminal import faint
-from chronosim.episodes.bench import bench_episodes, table
+from chronosim.bench.episodes import bench_episodes, table
+from chronosim.bench.timing import describe_machine
+from chronosim.cli.output import new_folder
+from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.speed.machine import describe_machine
+from chronosim.settings.compose import whole_number
 
 __all__ = ["run"]
 

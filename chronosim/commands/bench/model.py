@@ -26,26 +26,24 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from chronosim.commands.output import new_folder
-from chronosim.commands.settings import make_part, whole_number
-from chronosim.commands.terminal import faint
+from chronosim.bench.stock import draw_drive, pit, random_frames
+from chronosim.bench.table import explain, figures, markdown
+from chronosim.bench.timing import describe_machine, list_versions, matmul_rate, measure
+from chronosim.cli.output import new_folder
+from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig, MissingDependency
-from chronosim.evaluation.speed.drives import draw_drive, random_frames
-from chronosim.evaluation.speed.machine import describe_machine, list_versions
-from chronosim.evaluation.speed.stock import pit
-from chronosim.evaluation.speed.table import explain, figures, markdown
-from chronosim.evaluation.speed.timing import matmul_rate, measure
-from chronosim.models.chronoedit import ChronoEdit
-from chronosim.models.encoding import encode_text
-from chronosim.models.places import find_device
-from chronosim.models.presets import PRESETS
-from chronosim.models.settings import ModelSettings
-from chronosim.models.shape import make_14b_shape
+from chronosim.models.engine.chronoedit import ChronoEdit
+from chronosim.models.engine.encoding import encode_text
+from chronosim.models.loading.places import find_device
+from chronosim.models.loading.presets import PRESETS
+from chronosim.models.loading.random_weights import make_14b_shape
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.settings.compose import make_part, whole_number
 from chronosim.types import EditPrompt, Trajectory
 
 __all__ = ["run"]
 
-_LOAD = "chronosim.models.loading.load"
+_LOAD = "chronosim.models.load"
 _SHAPED = ("compiled", "fused", "attention", "batched_guidance", "micro_batch")
 _ELSEWHERE = ("offload", "storage", "quantization", "parallel")  # not copied for the stock pipeline
 

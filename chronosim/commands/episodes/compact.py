@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from chronosim.commands.facts import Files, files
-from chronosim.commands.finding import episodes_at
-from chronosim.commands.terminal import size
+from chronosim.cli.output import episodes_at
+from chronosim.cli.summary import Files, files
+from chronosim.cli.terminal import size
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.compact import compact
 from chronosim.errors import InvalidEpisode

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from chronosim.adapters.datasets.exporting import export_dataset
-from chronosim.commands.finding import dataset_at, place
-from chronosim.commands.output import output_path
-from chronosim.commands.settings import make_part
+from chronosim.cli.output import dataset_at, output_path, place
+from chronosim.formats.exporting import export_dataset
+from chronosim.settings.compose import make_part
 
 __all__ = ["run"]
 

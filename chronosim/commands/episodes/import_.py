@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from omegaconf import DictConfig, ListConfig
 
-from chronosim.adapters.datasets.importing import Conversion, import_dataset
-from chronosim.commands.finding import place
-from chronosim.commands.output import output_path
-from chronosim.commands.settings import make_part, whole_number
+from chronosim.cli.output import output_path, place
 from chronosim.errors import InvalidConfig
+from chronosim.formats.importing import Conversion, import_dataset
+from chronosim.settings.compose import make_part, whole_number
 
 __all__ = ["run"]
 

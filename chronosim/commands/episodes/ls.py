@@ -16,13 +16,13 @@ from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from chronosim.commands.facts import Facts, facts, files
-from chronosim.commands.finding import dataset_at, place
-from chronosim.commands.settings import whole_number
-from chronosim.commands.terminal import faint, size, table
+from chronosim.cli.output import dataset_at, place
+from chronosim.cli.summary import Facts, facts, files
+from chronosim.cli.terminal import faint, size, table
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import Place
 from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.settings.compose import whole_number
 
 __all__ = ["run"]
 

@@ -18,16 +18,14 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from chronosim.commands.facts import pace, world_name
-from chronosim.commands.finding import dataset_at, is_episode, place
-from chronosim.commands.output import check_free, new_folder, output_path
-from chronosim.commands.settings import whole_number
-from chronosim.commands.terminal import faint
+from chronosim.cli.output import check_free, dataset_at, is_episode, new_folder, output_path, place
+from chronosim.cli.summary import pace, world_name
+from chronosim.cli.terminal import faint
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.montage import Track, montage
 from chronosim.episodes.place import Place
-from chronosim.episodes.video import frame_rate, write_gif, write_video
 from chronosim.errors import InvalidConfig
+from chronosim.pictures.video import Track, frame_rate, montage, write_gif, write_video
+from chronosim.settings.compose import whole_number
 from chronosim.types import Frame
 
 __all__ = ["run"]

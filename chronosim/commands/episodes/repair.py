@@ -16,8 +16,8 @@ from __future__ import annotations
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from chronosim.commands.facts import files
-from chronosim.commands.finding import episodes_at
+from chronosim.cli.output import episodes_at
+from chronosim.cli.summary import files
 from chronosim.episodes.place import Place
 from chronosim.episodes.repair import repair
 from chronosim.episodes.verify import verify

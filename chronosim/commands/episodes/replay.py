@@ -21,13 +21,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.commands.finding import episodes_at
-from chronosim.commands.settings import make_part
-from chronosim.commands.trust import check_parts
+from chronosim.cli.output import episodes_at
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.replay import first_difference
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.settings.compose import make_part
+from chronosim.settings.trust import check_parts
 from chronosim.testing import ReplayModel
 
 __all__ = ["run"]

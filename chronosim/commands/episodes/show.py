@@ -20,20 +20,17 @@ from textwrap import wrap
 import numpy as np
 from omegaconf import DictConfig
 
-from chronosim.commands.facts import Facts, facts
-from chronosim.commands.finding import dataset_at, is_episode, place
-from chronosim.commands.output import new_folder
-from chronosim.commands.play import draw_filmstrip
-from chronosim.commands.settings import whole_number
-from chronosim.commands.summary import print_episodes
-from chronosim.commands.terminal import bars, blocks, faint, has_all_colours, table
+from chronosim.cli.output import dataset_at, is_episode, new_folder, place
+from chronosim.cli.play import draw_filmstrip
+from chronosim.cli.summary import Facts, facts, print_episodes
+from chronosim.cli.terminal import bars, blocks, faint, has_all_colours, table
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.chart import Picture
-from chronosim.episodes.filmstrip import Panel, filmstrip
-from chronosim.episodes.lettering import PAPER
 from chronosim.episodes.place import Place
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.frames import write_frame
+from chronosim.pictures.chart import Picture
+from chronosim.pictures.filmstrip import PAPER, Panel, filmstrip
+from chronosim.settings.compose import whole_number
 from chronosim.types import Frame
 
 __all__ = ["run"]

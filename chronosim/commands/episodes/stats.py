@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from chronosim.commands.facts import Facts, facts, pace
-from chronosim.commands.finding import episodes_at
-from chronosim.commands.output import new_folder
-from chronosim.commands.summary import draw_summary, summed_up, write_report
-from chronosim.commands.terminal import faint, table
+from chronosim.cli.output import episodes_at, new_folder
+from chronosim.cli.summary import Facts, draw_summary, facts, pace, summed_up, write_report
+from chronosim.cli.terminal import faint, table
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidEpisode
 

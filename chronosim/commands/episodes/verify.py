@@ -14,7 +14,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from chronosim.commands.finding import episodes_at
+from chronosim.cli.output import episodes_at
 from chronosim.episodes.verify import verify
 
 __all__ = ["run"]

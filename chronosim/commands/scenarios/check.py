@@ -17,12 +17,17 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from chronosim.commands.scenarios.problems import Problem, find_problems
-from chronosim.commands.scenarios.reading import ScenarioFile, compose_scenario, find_scenario
-from chronosim.commands.settings import make_part
-from chronosim.commands.terminal import faint
+from chronosim.cli.terminal import faint
 from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidFrame
 from chronosim.protocols import Prompter, Scenario
+from chronosim.settings.compose import make_part
+from chronosim.settings.scenario_files import (
+    Problem,
+    ScenarioFile,
+    compose_scenario,
+    find_problems,
+    find_scenario,
+)
 from chronosim.types import Observation
 
 __all__ = ["run"]

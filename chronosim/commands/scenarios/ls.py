@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from chronosim import config as parts
-from chronosim.commands.scenarios.reading import ScenarioFile, find_scenario, own_scenarios
-from chronosim.commands.terminal import faint, table
+from chronosim.cli.terminal import faint, table
+from chronosim.settings import parts as parts
+from chronosim.settings.scenario_files import ScenarioFile, find_scenario, own_scenarios
 
 __all__ = ["run"]
 

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.commands.scenarios.reading import ScenarioFile, compose_scenario, find_scenario
-from chronosim.commands.settings import make_part
-from chronosim.commands.terminal import blocks, faint, has_all_colours
+from chronosim.cli.terminal import blocks, faint, has_all_colours
 from chronosim.errors import ChronosimError, InvalidAction, InvalidConfig
 from chronosim.protocols import Prompter, Scenario
 from chronosim.scenarios.scene import Scene, explain
+from chronosim.settings.compose import make_part
+from chronosim.settings.scenario_files import ScenarioFile, compose_scenario, find_scenario
 from chronosim.types import Frame, Observation
 
 __all__ = ["run"]

@@ -10,13 +10,9 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from chronosim.evaluation.diagnosis.experiments import OTHER_NOISE
-from chronosim.evaluation.diagnosis.rewording import tell_less
-from chronosim.evaluation.outcomes.predictions import Autoencoding, see_through
-from chronosim.evaluation.ranking.contest import Contest
-from chronosim.evaluation.ranking.contestants import Contestant
-from chronosim.evaluation.ranking.playing import Game, Played, See, imagine, witness
-from chronosim.evaluation.ranking.starts import Start
+from chronosim.evaluation.diagnosis.experiments import OTHER_NOISE, tell_less
+from chronosim.evaluation.predictions import Autoencoding, see_through
+from chronosim.evaluation.ranking.contest import Contest, Contestant, Start
 from chronosim.evaluation.ranking.statistics import (
     Interval,
     means,
@@ -24,9 +20,8 @@ from chronosim.evaluation.ranking.statistics import (
     pearson,
     percentiles,
 )
-from chronosim.evaluation.ranking.tournament import hold
-from chronosim.evaluation.reporting.finite import finite
-from chronosim.evaluation.reporting.section import Section, Table
+from chronosim.evaluation.ranking.tournament import Game, Played, See, hold, imagine, witness
+from chronosim.evaluation.report.section import Section, Table, finite
 from chronosim.simulator import Simulator
 from chronosim.types import Prediction
 

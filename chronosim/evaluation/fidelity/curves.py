@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from chronosim.evaluation.reporting.plots import new_figure, to_png
+from chronosim.evaluation.report.plots import new_figure, to_png
 
 __all__ = ["Curve", "draw_curves", "resample"]
 

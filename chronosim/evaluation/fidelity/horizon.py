@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 
 from chronosim.evaluation.fidelity.curves import Curve, draw_curves, resample
-from chronosim.evaluation.fidelity.leaving import find_leaving, leaving_table, shares_lost
-from chronosim.evaluation.fidelity.measures import Measure, applicable
 from chronosim.evaluation.fidelity.rollouts import score_rollouts
 from chronosim.evaluation.fidelity.sets import Networks, compare_sets, sets_table
-from chronosim.evaluation.fidelity.wear import find_wear, sharpness_curve
-from chronosim.evaluation.reporting.finite import finite
-from chronosim.evaluation.reporting.pictures import difference, filmstrip
-from chronosim.evaluation.reporting.section import Gauge, Picture, Section, Table
+from chronosim.evaluation.fidelity.wear import (
+    find_leaving,
+    find_wear,
+    leaving_table,
+    shares_lost,
+    sharpness_curve,
+)
+from chronosim.evaluation.report.plots import difference, filmstrip
+from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
 from chronosim.evaluation.truth.recordings import Recording
+from chronosim.metrics.perceptual import Perceptual
+from chronosim.metrics.pixels import finite_psnr, squared_error
+from chronosim.metrics.structure import SMALLEST, multiscale_similarity, structural_similarity
 
-__all__ = ["horizon_section"]
+__all__ = ["MEASURES", "Measure", "applicable", "horizon_section"]
 
 _SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)  # steps that a table has room for
 _PICTURED = 8  # frames of a filmstrip
@@ -232,3 +238,53 @@ def _plain(curves: Mapping[str, Mapping[str, Curve]]) -> dict[str, Any]:
     return {
         key: {name: asdict(curve) for name, curve in ways.items()} for key, ways in curves.items()
     }
+
+
+_SSIM_SMALLEST = 11  # pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measure:
+    """A measure of pairs of frames.
+
+    Attributes:
+        key: Its name in JSON.
+        title: Its name and unit in words.
+        compare: From predicted and true frames to a number for each episode.
+        figure: From the mean of those numbers to what is told.
+        digits: Behind the point.
+        smallest: Pixels that a frame's side must have.
+    """
+
+    key: str
+    title: str
+    compare: Callable[[Frames, Frames], Float64[np.ndarray, " episodes"]]
+    figure: Callable[..., Any] = np.positive
+    digits: int = 3
+    smallest: int = 1
+
+
+def _squared_errors(predicted: Frames, true: Frames) -> Float64[np.ndarray, " episodes"]:
+    return np.array([squared_error(a, b) for a, b in zip(predicted, true, strict=True)])
+
+
+MEASURES = (
+    # Of the error pooled over episodes, as everywhere in an evaluation.
+    Measure("psnr", "PSNR, dB", _squared_errors, finite_psnr, 1),
+    Measure("ssim", "SSIM", structural_similarity, smallest=_SSIM_SMALLEST),
+    Measure("ms_ssim", "MS-SSIM (4 scales)", multiscale_similarity, smallest=SMALLEST),
+)
+"""Those that need no network."""
+
+
+def applicable(size: tuple[int, int], perceptual: Perceptual | None = None) -> Sequence[Measure]:
+    """Gives the measures that frames of a size allow, and LPIPS where there is a network.
+
+    Args:
+        size: (height, width).
+        perceptual: LPIPS; None: without.
+    """
+    known = [measure for measure in MEASURES if min(size) >= measure.smallest]
+    if perceptual is not None:
+        known.append(Measure("lpips", "LPIPS (lower is better)", perceptual))
+    return known

@@ -1,4 +1,4 @@
-"""Free-running rollouts: the model feeds on its own frames, the truth goes its way."""
+"""Free-running rollouts, where the model feeds on its own frames, and teacher-forced steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Frame
 
-__all__ = ["Drift", "roll_out", "score_rollouts"]
+__all__ = ["Drift", "roll_out", "score_rollouts", "teach"]
 
 Frames = UInt8[np.ndarray, "episodes height width 3"]
 
@@ -104,3 +104,23 @@ def _means_of_others(recordings: Sequence[Recording]) -> list[Frame]:
 def _leading(ours: Sequence[float], theirs: Sequence[float]) -> int:
     above = [a > b for a, b in zip(ours, theirs, strict=True)]
     return above.index(False) if False in above else len(above)
+
+
+def teach(recordings: Sequence[Recording], simulator: Simulator, *, seed: int) -> Iterator[Frames]:
+    """Has the model predict each step from the true observation before it.
+
+    Args:
+        recordings: All of one length.
+        simulator: The model, and the prompter that the recordings were made with.
+        seed: The noise of recording i at depth d is `noise_seed(seed + i, d)`, as of `roll_out`.
+
+    Yields:
+        For each step the model's frame of each episode; one call of the model a step.
+    """
+    for depth in range(len(recordings[0].actions)):
+        steps = simulator.step_all(
+            [recording.observations[depth] for recording in recordings],
+            [recording.actions[depth] for recording in recordings],
+            seeds=[noise_seed(seed + index, depth) for index in range(len(recordings))],
+        )
+        yield np.stack([after.frame for after, _ in steps])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.evaluation.reporting.section import Table
+from chronosim.evaluation.report.section import Table
 from chronosim.metrics.distribution import Distance
 from chronosim.metrics.perceptual import Perceptual
 

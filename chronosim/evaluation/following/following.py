@@ -9,21 +9,32 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.evaluation.following.answers import Answers, answer_all
-from chronosim.evaluation.following.controls import Controls, control
-from chronosim.evaluation.following.pictures import draw_probe, draw_retrieval
-from chronosim.evaluation.following.probe import probes_for
-from chronosim.evaluation.following.probing import probe_moments
-from chronosim.evaluation.following.recovery import Recovery
-from chronosim.evaluation.following.retrieval import Retrieval, distances, retrieve
-from chronosim.evaluation.following.tables import controls_table, probe_table, retrieval_table
-from chronosim.evaluation.reporting.finite import finite
-from chronosim.evaluation.reporting.section import Gauge, Picture, Section
+from chronosim.evaluation.following.probe import Recovery, probe_moments, probes_for
+from chronosim.evaluation.following.retrieval import (
+    Answers,
+    Controls,
+    Retrieval,
+    answer_all,
+    control,
+    distances,
+    retrieve,
+)
+from chronosim.evaluation.intervals import Figure
+from chronosim.evaluation.report.plots import new_figure, to_png
+from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
 from chronosim.evaluation.truth.moments import Moment
 from chronosim.evaluation.truth.reference import Policy, Reference
 from chronosim.simulator import Simulator
 
-__all__ = ["following", "warn"]
+__all__ = [
+    "controls_table",
+    "draw_probe",
+    "draw_retrieval",
+    "following",
+    "probe_table",
+    "retrieval_table",
+    "warn",
+]
 
 Frames = UInt8[np.ndarray, "..."]
 
@@ -168,3 +179,123 @@ def _probe_picture(recovery: Recovery, looked: str) -> Picture:
         f"How much of the action ({recovery.kind}) a network that learned from true frames tells "
         f"from true frames it never saw, and from predicted ones ({looked}).",
     )
+
+
+def retrieval_table(retrieval: Retrieval, *, where: str) -> Table:
+    """How often predictions find their own truth, over all and by the margin."""
+    taken, every = retrieval.taken, retrieval.every
+    rows = [
+        ("all actions", _percent(every.value, every.low, every.high)),
+        ("the taken action", _percent(taken.share, taken.low, taken.high)),
+        ("guessing", f"{retrieval.guessing:.0%}"),
+        ("different truths found at a moment", f"{retrieval.distinct:.0%}"),
+    ]
+    rows += [
+        (
+            f"nearest other truth {step.margin:.0f} grey levels away",
+            _percent(step.share.share, step.share.low, step.share.high),
+        )
+        for step in retrieval.curve
+    ]
+    return Table(
+        ("prediction nearest to its own truth", "share (95%)"),
+        tuple(rows),
+        f"{where}. Intervals resample moments; of the taken action, and by distance, Wilson's. A "
+        "model that ignores the action finds one truth at each moment, whatever it is told.",
+    )
+
+
+def controls_table(controls: Controls, *, where: str) -> Table:
+    """Errors under wrong actions over those under the right one."""
+    rows = [
+        ("its own action", f"1 ({controls.own**0.5:.1f} grey levels RMS)"),
+        ("another action", _times(controls.swapped)),
+    ]
+    if controls.idle is not None:
+        rows.append(("doing nothing", _times(controls.idle)))
+    return Table(
+        ("told", "squared error, times that under its own action (95%)"),
+        tuple(rows),
+        f"{where}. Predictions of a moment share their noise. At 1 the action makes no difference.",
+    )
+
+
+def probe_table(recovery: Recovery, *, where: str) -> Table:
+    """What a probe tells of each number of the action."""
+    rows = tuple(
+        (name, f"{true:.2f}", f"{p.value:.2f} ({p.low:.2f} to {p.high:.2f})")
+        for name, true, p in zip(recovery.names, recovery.ceiling, recovery.predicted, strict=True)
+    )
+    blind = "" if recovery.tells else " Here it tells too little of true frames to judge by."
+    return Table(
+        (f"{recovery.kind} of", "from true frames (the ceiling)", "from predicted frames (95%)"),
+        rows,
+        f"{where}. A small network learned from {recovery.pairs:,} true pairs of frames, of other "
+        "episodes, to tell the action between them. What it cannot tell from true frames no model "
+        f"can show.{blind}",
+    )
+
+
+def _percent(share: float, low: float, high: float) -> str:
+    return f"{share:.0%} ({low:.0%} to {high:.0%})"
+
+
+def _times(figure: Figure) -> str:
+    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
+
+
+def draw_retrieval(retrieval: Retrieval) -> bytes:
+    """Draws the confusion of actions beside the share found against the margin: a PNG file.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    figure = new_figure(9.5, 4.2)
+    left, right = figure.subplots(1, 2)
+    number = len(retrieval.confusion)
+    left.imshow(retrieval.confusion, cmap="Blues", vmin=0, vmax=1)
+    for row in range(number):
+        for column in range(number):
+            share = retrieval.confusion[row, column]
+            colour = "white" if share > 0.5 else "black"
+            left.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour)
+    places = range(number)
+    left.set(
+        xlabel="nearest truth", ylabel="prediction of action", xticks=places, yticks=places,
+        xticklabels=[str(place + 1) for place in places],
+        yticklabels=[str(place + 1) for place in places],
+    )  # fmt: skip
+    shares = [step.share for step in retrieval.curve]
+    right.errorbar(
+        [step.margin for step in retrieval.curve],
+        [share.share for share in shares],
+        yerr=[
+            [share.share - share.low for share in shares],
+            [share.high - share.share for share in shares],
+        ],
+        fmt="o-",
+        capsize=3,
+    )
+    right.axhline(retrieval.guessing, color="grey", linestyle="--", label="guessing")
+    right.set(xlabel="nearest other truth, RMS grey levels", ylabel="finds its own", ylim=(0, 1.02))
+    right.legend()
+    right.grid(alpha=0.2)
+    return to_png(figure)
+
+
+def draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence[float]) -> bytes:
+    """Draws how much of each number of the action is told from true and predicted frames: a PNG.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    figure = new_figure(1.6 + 1.4 * len(names), 3.4)
+    axes = figure.subplots()
+    places = range(len(names))
+    axes.bar([p - 0.2 for p in places], true, 0.4, label="true frames (ceiling)", color="grey")
+    axes.bar([p + 0.2 for p in places], predicted, 0.4, label="predicted frames")
+    low = min([0.0, *predicted, *true])
+    axes.set(xticks=places, xticklabels=names, ylabel="recovered", ylim=(max(low, -1.0), 1.02))
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.legend(fontsize=8)
+    return to_png(figure)

@@ -1,4 +1,4 @@
-"""An inverse-dynamics probe: a small network that tells the action from the frames around it."""
+"""An inverse-dynamics probe: how much of an action can be told from true and predicted frames."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from torch.nn import functional as F
+from tqdm import tqdm
 
-from chronosim.adapters.policies.regression import FrameRegressor, fit, forecast
 from chronosim.errors import InvalidConfig
+from chronosim.evaluation.following.retrieval import Answers
+from chronosim.evaluation.intervals import Figure
+from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.recordings import Recording, draw_recordings
+from chronosim.evaluation.truth.reference import Reference, outcomes_only
+from chronosim.policies.regression import FrameRegressor, fit, forecast
 
-__all__ = ["Probe", "learn_probe", "probes_for"]
+__all__ = ["Probe", "Recovery", "learn_probe", "pairs_of", "probe_moments", "probes_for", "recover"]
 
 Frames = UInt8[np.ndarray, "n height width 3"]
 
@@ -135,3 +141,189 @@ def _stack(before: Frames, after: Frames) -> UInt8[np.ndarray, "n height width 9
 
 def _no_vectors(count: int) -> Float32[np.ndarray, "n 0"]:
     return np.zeros((count, 0), np.float32)
+
+
+_STEPS = 25  # held actions of a recording
+
+
+def probe_moments(
+    moments: Sequence[Moment],
+    answers: Answers,
+    *,
+    reference: Reference,
+    names: Sequence[str],
+    episodes: int,
+    first_seed: int,
+    workers: int,
+) -> dict[str, Recovery]:
+    """Learns from true frames, and tells the actions at moments from true and predicted ones.
+
+    Args:
+        moments: What is judged.
+        answers: The model's, at these moments.
+        reference: Where the moments come from, and other episodes are recorded.
+        names: Of the action's numbers.
+        episodes: Recordings to learn from, of 25 held actions each.
+        first_seed: Of the recordings.
+        workers: Processes that record.
+
+    Returns:
+        What is recovered, by what was looked at: whole frames and, where a region is left out,
+        frames without it. Instruments may show the action itself, and be all that a probe reads.
+    """
+    drawn = draw_recordings(
+        episodes,
+        reference=outcomes_only(reference),
+        steps=_STEPS,
+        first_seed=first_seed,
+        workers=workers,
+    )
+    pairs = pairs_of(list(tqdm(drawn, "recording for the probe", episodes, unit="episode")))
+    found = {"whole frames": _recover(moments, answers, pairs, reference, names, lambda f: f)}
+    if (region := reference.left_out) is not None:
+        found[f"no {region.name}"] = _recover(moments, answers, pairs, reference, names, region.cut)
+    return found
+
+
+def pairs_of(recordings: Sequence[Recording]) -> tuple[np.ndarray, np.ndarray, list[Any]]:
+    """Gives the frames before and after each action of recordings, and the actions."""
+    before = [o.frame for recording in recordings for o in recording.observations[:-1]]
+    after = [o.frame for recording in recordings for o in recording.observations[1:]]
+    actions = [action for recording in recordings for action in recording.actions]
+    return np.stack(before), np.stack(after), actions
+
+
+def _recover(
+    moments: Sequence[Moment],
+    answers: Answers,
+    pairs: tuple[np.ndarray, np.ndarray, list[Any]],
+    reference: Reference,
+    names: Sequence[str],
+    cut: Callable[[np.ndarray], np.ndarray],
+) -> Recovery:
+    before, after, actions = pairs
+    space = reference.prompter.action_space
+    with tqdm(desc="learning the probe", unit="epoch") as progress:
+        probe = learn_probe(cut(before), cut(after), actions, space=space, progress=progress.update)
+    number = answers.own.shape[1]
+    seen = np.stack([moment.observation.frame for moment in moments])
+    return recover(
+        probe,
+        cut(np.repeat(seen, number, axis=0)),
+        cut(np.concatenate([moment.outcomes for moment in moments])),
+        cut(np.concatenate(list(answers.own))),
+        [action for moment in moments for action in moment.actions],
+        groups=[index for index in range(len(moments)) for _ in range(number)],
+        names=names,
+    )
+
+
+_RESAMPLES = 500
+_TELLING = 0.3  # what must be told from true frames, for its absence in predicted ones to mean much
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a probe recovers, number by number.
+
+    Attributes:
+        kind: "R²" of numbers, "accuracy" of choices.
+        names: Of the action's numbers.
+        ceiling: From true frames that it never learned from: no model can show more.
+        predicted: From predicted frames, with intervals over resampled groups.
+        pairs: True pairs of frames it learned from.
+        chance: What who sees nothing reaches: 0 of R², and of choices the commonest one's share.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    ceiling: tuple[float, ...]
+    predicted: tuple[Figure, ...]
+    pairs: int
+    chance: float = 0.0
+
+    @property
+    def tells(self) -> tuple[int, ...]:
+        """Places of the numbers that the probe tells well from true frames."""
+        least = self.chance + _TELLING * (1 - self.chance)
+        return tuple(index for index, share in enumerate(self.ceiling) if share >= least)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The numbers that it tells well from true frames, and not from predicted ones.
+
+        Of these it tells less than half as much, and perhaps no more than chance: where few were
+        judged, an interval alone reaches down to chance for the truth itself.
+        """
+        return tuple(self.names[index] for index in self.tells if self._is_lost(index))
+
+    def _is_lost(self, index: int) -> bool:
+        found = self.predicted[index]
+        half = (self.chance + self.ceiling[index]) / 2
+        return found.low <= self.chance and found.value < half
+
+
+def recover(
+    probe: Probe,
+    before: Frames,
+    true: Frames,
+    predicted: Frames,
+    actions: Sequence[Any],
+    *,
+    groups: Sequence[int],
+    names: Sequence[str] = (),
+) -> Recovery:
+    """Lets a probe tell actions from true and from predicted frames.
+
+    Args:
+        probe: It never learned from these frames.
+        before: Frames before each action.
+        true: What truly came of it.
+        predicted: What the model made of it.
+        actions: The actions.
+        groups: What each belongs to, such as its moment; resampled as a whole.
+        names: Of the action's numbers; none: numbered.
+    """
+    choices = isinstance(probe.space, gym.spaces.Discrete)
+    ceiling = probe.recovered(before, true, actions)
+    found = probe.recovered(before, predicted, actions)
+    lows, highs = _interval(probe, before, predicted, actions, groups)
+    if choices:
+        known: tuple[str, ...] = ("choice",)
+    elif len(names) == len(found):
+        known = tuple(names)
+    else:
+        known = tuple(f"number {index + 1}" for index in range(len(found)))
+    return Recovery(
+        kind="accuracy" if choices else "R²",
+        names=known,
+        ceiling=tuple(map(float, ceiling)),
+        predicted=tuple(Figure(*map(float, f)) for f in zip(found, lows, highs, strict=True)),
+        pairs=probe.pairs,
+        chance=_commonest(actions) if choices else 0.0,
+    )
+
+
+def _commonest(choices: Sequence[Any]) -> float:
+    """The share of the choice that was made most often."""
+    _, counts = np.unique(np.asarray(choices), return_counts=True)
+    return float(counts.max() / counts.sum())
+
+
+def _interval(
+    probe: Probe,
+    before: Frames,
+    predicted: Frames,
+    actions: Sequence[Any],
+    groups: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    told, true = probe.read(before, predicted), np.asarray(actions)
+    members = [np.flatnonzero(np.asarray(groups) == group) for group in dict.fromkeys(groups)]
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(_RESAMPLES):
+        drawn = rng.integers(0, len(members), len(members))
+        chosen = np.concatenate([members[index] for index in drawn])
+        shares.append(probe.share(true[chosen], told[chosen]))
+    low, high = np.percentile(np.stack(shares), (2.5, 97.5), axis=0)
+    return low, high

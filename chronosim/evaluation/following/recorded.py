@@ -11,15 +11,17 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.following.controls import control
-from chronosim.evaluation.following.following import warn
-from chronosim.evaluation.following.probe import learn_probe, probes_for
-from chronosim.evaluation.following.probing import pairs_of
-from chronosim.evaluation.following.recovery import Recovery, recover
-from chronosim.evaluation.following.tables import controls_table, probe_table
-from chronosim.evaluation.reporting.finite import finite
-from chronosim.evaluation.reporting.section import Gauge, Section
-from chronosim.evaluation.truth.others import other_actions
+from chronosim.evaluation.following.following import controls_table, probe_table, warn
+from chronosim.evaluation.following.probe import (
+    Recovery,
+    learn_probe,
+    pairs_of,
+    probes_for,
+    recover,
+)
+from chronosim.evaluation.following.retrieval import control
+from chronosim.evaluation.report.section import Gauge, Section, finite
+from chronosim.evaluation.truth.moments import other_actions
 from chronosim.evaluation.truth.recordings import Recording
 from chronosim.evaluation.truth.reference import Policy
 from chronosim.protocols import Prompter

@@ -1,18 +1,33 @@
-"""Is each prediction nearest to its own truth? Over all actions, and against how far truths lie."""
+"""Is each prediction nearest to its own truth, and does it need its own action for that?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from tqdm import tqdm
 
-from chronosim.evaluation.following.bootstrap import Figure, resample
-from chronosim.evaluation.outcomes.scores import Share, wilson_interval
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation.intervals import Figure, ratio, resample
+from chronosim.evaluation.predictions import Share, wilson_interval
+from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.reference import Policy
+from chronosim.simulator import Simulator
 
-__all__ = ["Retrieval", "Step", "distances", "retrieve"]
+__all__ = [
+    "Answers",
+    "Controls",
+    "Retrieval",
+    "Step",
+    "answer_all",
+    "control",
+    "distances",
+    "retrieve",
+]
 
 _BINS = 5
 
@@ -129,3 +144,119 @@ def _curve(hits: np.ndarray, apart: np.ndarray) -> tuple[Step, ...]:
         share = Share(hit / len(chosen), *wilson_interval(hit, len(chosen)))
         steps.append(Step(float(margins[chosen].mean()), share))
     return tuple(steps)
+
+
+_CHUNK = 10  # moments that are answered, then kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Predicted outcomes at moments.
+
+    Attributes:
+        own: Of each action, in the moment's order, uint8 (moments, actions, height, width, 3).
+        idle: Of doing nothing, uint8 (moments, height, width, 3).
+    """
+
+    own: UInt8[np.ndarray, "moments actions height width 3"]
+    idle: UInt8[np.ndarray, "moments height width 3"]
+
+
+def answer_all(
+    moments: Sequence[Moment], simulator: Simulator, *, idle: Policy, seed: int, folder: Path
+) -> Answers:
+    """Asks for the outcome of every action at every moment, and of doing nothing.
+
+    All answers at a moment have the same noise, so that they differ by the action alone.
+
+    Args:
+        moments: Where; all with as many actions.
+        simulator: The model, and the prompter that the moments were drawn with.
+        idle: What doing nothing is.
+        seed: Of the model's noise; moment i has seed + i.
+        folder: For what is finished; it is read again.
+
+    Raises:
+        InvalidConfig: What is kept there cannot be read, or is of other moments.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    firsts = range(0, len(moments), _CHUNK)
+    for first in tqdm(firsts, "answering every action", unit=f"{_CHUNK} moments"):
+        path, chunk = folder / f"{first:06d}.npy", moments[first : first + _CHUNK]
+        if not path.is_file():
+            outcomes = _answer(chunk, simulator, idle, seed + first)
+            draft = folder / f".{first:06d}.npy"  # a run may be killed here too
+            np.save(draft, outcomes)
+            draft.replace(path)
+        parts.append(_load(path, chunk))
+    outcomes = np.concatenate(parts)
+    return Answers(outcomes[:, :-1], outcomes[:, -1])
+
+
+def _answer(
+    moments: Sequence[Moment], simulator: Simulator, idle: Policy, seed: int
+) -> UInt8[np.ndarray, "moments answers height width 3"]:
+    """Outcomes of all actions, then of doing nothing."""
+    found = []
+    for index, moment in enumerate(moments):
+        actions = [*moment.actions, idle(moment.observation)]
+        steps = simulator.step_all(
+            [moment.observation] * len(actions), actions, seeds=[seed + index] * len(actions)
+        )
+        found.append(np.stack([prediction.frame for _, prediction in steps]))
+    return np.stack(found)
+
+
+def _load(
+    path: Path, moments: Sequence[Moment]
+) -> UInt8[np.ndarray, "moments answers height width 3"]:
+    try:
+        outcomes = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InvalidConfig(
+            f"the kept answers {path} cannot be read ({error}): remove the file, and they are "
+            "asked for anew"
+        ) from error
+    shape = (len(moments), len(moments[0].actions) + 1, *moments[0].observation.frame.shape)
+    if outcomes.shape != shape:
+        raise InvalidConfig(
+            f"the kept answers {path} are of shape {outcomes.shape}, not {shape}: use the same "
+            "settings to go on, or another output="
+        )
+    return np.asarray(outcomes, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """Squared errors to a truth, over that of the prediction under the truth's own action.
+
+    Attributes:
+        own: Mean squared error under the own action, grey levels squared.
+        swapped: Ratio of the error under another action; above 1: the right one is needed.
+        idle: Ratio of the error under doing nothing; None where nobody knows what that is.
+    """
+
+    own: float
+    swapped: Figure
+    idle: Figure | None = None
+
+
+def control(
+    own: Float[np.ndarray, "items actions"],
+    swapped: Float[np.ndarray, "items actions"],
+    idle: Float[np.ndarray, "items actions"] | None = None,
+) -> Controls:
+    """Compares errors to the same truths; intervals resample the items.
+
+    Args:
+        own: Of the predictions under each truth's own action.
+        swapped: Of those under other actions, averaged.
+        idle: Of that under doing nothing.
+    """
+    total = own.sum(axis=1)
+    return Controls(
+        own=float(own.mean()),
+        swapped=ratio(swapped.sum(axis=1), total),
+        idle=None if idle is None else ratio(idle.sum(axis=1), total),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.adapters.simulators.reference import branch
-from chronosim.evaluation.truth.drawing import draw_each
 from chronosim.evaluation.truth.recordings import record
-from chronosim.evaluation.truth.reference import Reference, Region
+from chronosim.evaluation.truth.reference import Reference, Region, draw_each
 from chronosim.metrics.pixels import squared_error
+from chronosim.protocols import Prompter
+from chronosim.simulators.reference import branch
 from chronosim.types import Frame, Observation, Trajectory
 
-__all__ = ["Moment", "draw_moments"]
+__all__ = ["Moment", "draw_moments", "other_actions"]
 
 _TRIES = 40  # actions drawn at a moment before it is given up
 _STEPS = (3, 25)  # held actions before a moment: at least, fewer than
@@ -104,3 +104,37 @@ def _differ(a: Frame, b: Frame, left_out: Region | None) -> float:
     if left_out is not None:
         a, b = left_out.cut(a), left_out.cut(b)
     return math.sqrt(squared_error(a, b))
+
+
+def other_actions(
+    prompter: Prompter,
+    observation: Observation,
+    own: Any,
+    candidates: Sequence[Any],
+    number: int,
+) -> list[Any]:
+    """Picks the first actions that a model is told apart from the own one, and from each other.
+
+    Steps may share their words (an episode of one instruction): a model that does the same under
+    the same words has not ignored anything.
+
+    Args:
+        prompter: Words them.
+        observation: Where they would be taken.
+        own: The action that was taken there.
+        candidates: Where to pick from, in this order.
+        number: How many at most.
+
+    Returns:
+        None or more.
+    """
+    known = {prompter(observation, own)[0]}
+    found: list[Any] = []
+    for action in candidates:
+        if len(found) == number:
+            break
+        text, _ = prompter(observation, action)
+        if text not in known:
+            known.add(text)
+            found.append(action)
+    return found

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from chronosim.adapters.simulators.reference import ReferenceSimulator
-from chronosim.evaluation.truth.drawing import draw_each
-from chronosim.evaluation.truth.reference import Policy, Reference
+from chronosim.evaluation.truth.reference import Policy, Reference, draw_each
 from chronosim.protocols import Prompter
+from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation
 
 __all__ = ["Recording", "draw_recordings", "record"]

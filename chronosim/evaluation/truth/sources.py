@@ -12,7 +12,7 @@ import numpy as np
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.place import Place
 from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.evaluation.outcomes.outcomes import Setting
+from chronosim.evaluation.outcomes import Setting
 from chronosim.evaluation.truth.moments import Moment, draw_moments
 from chronosim.evaluation.truth.recordings import Recording, draw_recordings
 from chronosim.evaluation.truth.reference import Reference

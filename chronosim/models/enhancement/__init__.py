@@ -4,7 +4,6 @@
 service over HTTP, and PyTorch comes with `local` and with `loading`.
 """
 
-from chronosim.models.enhancement.enhanced import Enhanced, Writer
-from chronosim.models.enhancement.forms import FORMS, Form
+from chronosim.models.enhancement.enhanced import FORMS, Enhanced, Form, Writer
 
 __all__ = ["FORMS", "Enhanced", "Form", "Writer"]

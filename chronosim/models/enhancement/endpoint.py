@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chronosim.errors import EnhancementFailed, InvalidConfig
-from chronosim.models.enhancement.chat import Chat, Refused, frame_part, text_part
+from chronosim.models.serving.chat import Chat, Refused, frame_part, text_part
 from chronosim.types import EditPrompt
 
 __all__ = ["EndpointWriter"]

@@ -17,11 +17,11 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
 from chronosim.errors import EnhancementFailed, InvalidConfig, InvalidModel, InvalidPrompt
-from chronosim.models.places import find_device, find_dtype, find_folder, hash_weights
-from chronosim.models.quiet import no_bars
+from chronosim.models.loading.places import find_device, find_dtype, find_folder, hash_weights
+from chronosim.models.loading.quiet import no_bars
 from chronosim.types import EditPrompt
 
-__all__ = ["LocalWriter", "load"]
+__all__ = ["LocalWriter", "load_writer"]
 
 _KINDS = ("qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl")
 
@@ -171,7 +171,7 @@ class LocalWriter:
         return rendered
 
 
-def load(
+def load_writer(
     name: str | Path = "Qwen/Qwen3-VL-8B-Instruct",
     *,
     device: str | None = None,

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from chronosim.errors import InvalidFrame, InvalidPrompt
-from chronosim.metrics.sharpness import sharpness
-from chronosim.models.attention import TEXT_TOKENS
-from chronosim.models.denoising import build_scheduler
-from chronosim.models.encoding import clean_text
-from chronosim.models.rivals.dropout import kept_latents, latent_dropout
+from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
+from chronosim.metrics.pixels import sharpness
+from chronosim.models.engine.acceleration import TEXT_TOKENS
+from chronosim.models.engine.denoising import build_scheduler
+from chronosim.models.engine.encoding import clean_text
+from chronosim.models.engine.sampling import Sampling
 from chronosim.models.rivals.pipelines import Origin, pipeline_identity
-from chronosim.models.rivals.settings import IfEditSettings
-from chronosim.models.rivals.sharpness import sharpest
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
-__all__ = ["STILL", "IfEdit"]
+__all__ = ["STILL", "IfEdit", "IfEditSettings", "kept_latents", "latent_dropout", "sharpest"]
 
 STILL = (
     "A perfectly still, sharp film of exactly this frame. Nothing moves or changes, the camera is "
@@ -196,3 +194,126 @@ def _decode(vae: Any, latents: Float[Tensor, "1 channels latents rows columns"])
     frames = ((film[0].float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
     trajectory: Trajectory = frames.permute(1, 2, 3, 0).contiguous().cpu().numpy()
     return trajectory
+
+
+def kept_latents(latents: int, every: int) -> list[int]:
+    """Names the latents that go on: each `every`-th from the first, and the last.
+
+    Source: arXiv 2511.19435 (IF-Edit, K = 3): 0, K, 2K ..., and the last of F latents.
+    """
+    return sorted({*range(0, latents, every), latents - 1})
+
+
+@contextmanager
+def latent_dropout(
+    transformers: Iterable[nn.Module], latents: int, kept: list[int], below: float
+) -> Iterator[None]:
+    """Lets transformers see only some latents, from a noise level on, for as long as it is entered.
+
+    The pipeline around them need know nothing of it, whatever its scheduler: a transformer is given
+    the kept latents alone, and what it says of them is put back among zeros. As no latent touches
+    another outside of the transformers, that is the loop on the kept latents; the others come out
+    as noise, and are for the caller to leave out. Kept latents move together in time: the
+    transformer numbers what it is given from 0.
+
+    Args:
+        transformers: diffusers' `WanTransformer3DModel`s.
+        latents: Latent frames that the pipeline works on.
+        kept: Those that go on.
+        below: A timestep; at smaller ones only `kept` are seen. Wan2.2's own rule for its low-noise
+            expert, so that its boundary given here is exactly the switch of experts.
+    """
+
+    def cut(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if float(named["timestep"].max()) >= below:
+            return None
+        named["hidden_states"] = named["hidden_states"][:, :, kept]
+        if named["timestep"].ndim == 2:  # one for each token, as Wan2.2-TI2V-5B has it
+            tokens = named["timestep"].unflatten(1, (latents, -1))
+            named["timestep"] = tokens[:, kept].flatten(1)
+        return args, named
+
+    def put_back(_: nn.Module, __: Any, named: dict[str, Any], output: tuple[Tensor]) -> Any:
+        [flow] = output
+        if named["hidden_states"].shape[2] == latents:
+            return None
+        whole = flow.new_zeros(*flow.shape[:2], latents, *flow.shape[3:])
+        whole[:, :, torch.tensor(kept, device=flow.device)] = flow
+        return (whole,)
+
+    handles = []
+    for transformer in transformers:
+        handles.append(transformer.register_forward_pre_hook(cut, with_kwargs=True))
+        handles.append(transformer.register_forward_hook(put_back, with_kwargs=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass(frozen=True, slots=True)
+class IfEditSettings:
+    """IF-Edit's settings; the defaults are the paper's where a source is named.
+
+    Attributes:
+        frames: Frames of the film, the observed one included: 5, 9, 13 ...; 33 makes 9 latents (the
+            paper's 32, rounded as pipelines do).
+        denoising_steps: Passes of the sampler, >= 1; 8 in the paper.
+        guidance: Classifier-free guidance scale; up to 1 means none, as the Lightning LoRA wants.
+        flow_shift: Shift of the noise schedule, > 0; 5 is what the Lightning LoRA was trained with.
+        scheduler: "unipc" or "euler", as in `Sampling`.
+        drop_below: Noise level, 0 to 1, below which latents are dropped: 0.9 in the paper, which is
+            where Wan2.2 switches its experts. 0: never.
+        keep_every: Of the latents each how-manieth goes on, >= 1; 3 in the paper. 1: all.
+        refine: Whether the outcome is refined by a still film (self-consistent post-refinement).
+        still_frames: Frames of that film: 5, 9, 13 ... No source says how short it is; 5 is ours.
+        negative: What guidance steers away from; None: nothing in particular.
+
+    Raises:
+        InvalidConfig: A setting is out of its range.
+
+    Source: arXiv 2511.19435 (IF-Edit); the sampler's from the model card of lightx2v's
+        Wan2.2-Lightning.
+    """
+
+    frames: int = 33
+    denoising_steps: int = 8
+    guidance: float | int = 1.0
+    flow_shift: float | int = 5.0
+    scheduler: str = "unipc"
+    drop_below: float | int = 0.9
+    keep_every: int = 3
+    refine: bool = True
+    still_frames: int = 5
+    negative: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "still_frames"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 5 or value % 4 != 1:
+                raise InvalidConfig(f"{name} must be 5, 9, 13 ..., not {value!r}")
+        if not 0 <= self.drop_below <= 1:
+            raise InvalidConfig(f"drop_below must lie between 0 and 1, not {self.drop_below!r}")
+        if not isinstance(self.keep_every, int) or self.keep_every < 1:
+            raise InvalidConfig(f"keep_every must be at least 1, not {self.keep_every!r}")
+        if not isinstance(self.refine, bool):
+            raise InvalidConfig(f"refine must be true or false, not {self.refine!r}")
+        _ = self.sampling  # which checks the sampler's own settings
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampler's part of the settings."""
+        return Sampling(
+            denoising_steps=self.denoising_steps,
+            guidance=self.guidance,
+            flow_shift=self.flow_shift,
+            scheduler=self.scheduler,
+        )
+
+
+def sharpest(frames: Trajectory) -> Frame:
+    """Gives a copy of the sharpest frame; of equals the last, which is nearest to the outcome."""
+    values = [sharpness(frame) for frame in frames]
+    best = max(range(len(values)), key=lambda index: (values[index], index))
+    return frames[best].copy()

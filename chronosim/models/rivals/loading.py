@@ -12,12 +12,10 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.pipelines.wan.pipeline_wan_i2v import WanImageToVideoPipeline
 
 from chronosim.errors import InvalidConfig, InvalidModel
-from chronosim.models.convolution import use_planar_convolutions
+from chronosim.models.engine.acceleration import use_planar_convolutions
 from chronosim.models.rivals.editor import Editor
-from chronosim.models.rivals.if_edit import IfEdit
-from chronosim.models.rivals.loras import fuse_into_expert
-from chronosim.models.rivals.pipelines import load_pipeline
-from chronosim.models.rivals.settings import IfEditSettings
+from chronosim.models.rivals.if_edit import IfEdit, IfEditSettings
+from chronosim.models.rivals.pipelines import fuse_into_expert, load_pipeline
 
 __all__ = ["load_editor", "load_if_edit"]
 

@@ -14,11 +14,20 @@ import torch
 from torch import nn
 
 from chronosim.errors import InvalidModel, ModelNotFound
-from chronosim.models.memo import Memo
-from chronosim.models.places import find_device, find_dtype, find_folder, hash_weights
-from chronosim.models.quiet import no_bars
+from chronosim.models.engine.components import Memo
+from chronosim.models.loading.lora import fuse_lora, read_lora
+from chronosim.models.loading.places import (
+    find_device,
+    find_dtype,
+    find_folder,
+    hash_file,
+    hash_weights,
+)
+from chronosim.models.loading.quiet import no_bars
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.models.loading.sources import fetch_file
 
-__all__ = ["Origin", "load_pipeline", "pipeline_identity"]
+__all__ = ["Origin", "fuse_into_expert", "load_pipeline", "pipeline_identity"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,3 +148,29 @@ def _loudly() -> Iterator[None]:
             log.removeHandler(refuser)
     if refuser.made_up:
         raise InvalidModel(f"lacks weights that its configs ask for: {refuser.made_up[0]}")
+
+
+def fuse_into_expert(
+    pipeline: Any, part: str, location: str | Path, weight: float = 1.0
+) -> dict[str, Any]:
+    """Fuses a LoRA into an expert's weights, so that it costs nothing while it runs.
+
+    Args:
+        pipeline: diffusers' `WanImageToVideoPipeline`.
+        part: `transformer` (the high-noise expert) or `transformer_2` (the low-noise one).
+        location: A local file, or owner/name/path of the hub.
+        weight: How strongly it is fused.
+
+    Returns:
+        What was fused, for the log: location, hash, part and weight.
+
+    Raises:
+        ModelNotFound: There is no such file.
+        InvalidModel: It is no LoRA for this expert, or the pipeline has no such part.
+    """
+    expert = getattr(pipeline, part, None)
+    if expert is None:
+        raise InvalidModel(f"the pipeline has no {part} to fuse {location} into")
+    path = fetch_file(location, ModelSettings())
+    fuse_lora(expert, read_lora(path, expert), weight, expert.device)
+    return {"location": str(location), "hash": hash_file(path), "part": part, "weight": weight}

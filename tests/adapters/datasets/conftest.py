@@ -42,7 +42,7 @@ def write_episode(
         "seconds_per_step": SECONDS,
         "synthetic": True,
         "model": {"name": "nano"},
-        "prompter": "DrivingPrompter()",
+        "prompter": "Driving()",
         "seed": seed,
     }
     first = Observation(picture(seed * 1000, size), rng.normal(size=states).astype(np.float32))

@@ -19,9 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
-from chronosim import config
-from chronosim.adapters.datasets.exporting import export_dataset
-from chronosim.adapters.datasets.importing import import_dataset
 from chronosim.errors import (
     ChronosimError,
     EpisodeNotFound,
@@ -29,6 +26,9 @@ from chronosim.errors import (
     InvalidEpisode,
     InvalidFrame,
 )
+from chronosim.formats.exporting import export_dataset
+from chronosim.formats.importing import import_dataset
+from chronosim.settings import parts as config
 from tests.adapters.datasets.conftest import Made, Maker, picture
 
 Break = Callable[[Path], None]

@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim import config
-from chronosim.adapters.datasets.exporting import export_dataset
-from chronosim.adapters.datasets.importing import Contents, Conversion, import_dataset
-from chronosim.adapters.datasets.losses import LAST_ROW
-from chronosim.adapters.datasets.recording import Frames, Recording, make_recording
-from chronosim.adapters.datasets.resampling import resample
-from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import EpisodeExists, InvalidAction, InvalidConfig, InvalidEpisode
+from chronosim.formats.columns import Frames, Recording, make_recording
+from chronosim.formats.exporting import export_dataset
+from chronosim.formats.importing import LAST_ROW, Contents, Conversion, import_dataset
+from chronosim.formats.resampling import resample
+from chronosim.prompters.driving import Driving
+from chronosim.settings import parts as config
 from tests.adapters.datasets.conftest import Maker, readers
 
 
@@ -149,7 +148,7 @@ def test_a_rate_that_is_given_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_a_prompter_words_the_actions(tmp_path: Path) -> None:
     driving = recording(actions=np.array([[0.5, 0.2, 0.0]] * 6, np.float32))
-    prompter = DrivingPrompter()
+    prompter = Driving()
     import_dataset(tmp_path, tmp_path / "out", Given(driving), prompter=prompter, progress=False)
     reader = readers(tmp_path / "out")[0]
     words, state = prompter(reader.observation(0), driving.actions[0])

@@ -10,11 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from chronosim import config
-from chronosim.adapters.datasets.drafts import draft
-from chronosim.adapters.datasets.exporting import Exporter, export_dataset
-from chronosim.adapters.datasets.importing import Importer
-from chronosim.adapters.datasets.recording import Recording
 from chronosim.episodes import EpisodeWriter
 from chronosim.errors import (
     ChronosimError,
@@ -26,6 +21,11 @@ from chronosim.errors import (
     InvalidEpisode,
     InvalidFrame,
 )
+from chronosim.formats.atomic import draft
+from chronosim.formats.columns import Recording
+from chronosim.formats.exporting import Exporter, export_dataset
+from chronosim.formats.importing import Importer
+from chronosim.settings import parts as config
 from chronosim.types import Observation
 from tests.adapters.datasets.conftest import Maker, picture, write_episode
 

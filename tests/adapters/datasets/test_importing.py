@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chronosim import config
-from chronosim.adapters.datasets.clips import encode
-from chronosim.adapters.datasets.importing import import_dataset
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidEpisode
+from chronosim.formats.clips import encode
+from chronosim.formats.importing import import_dataset
 from chronosim.frames import write_frame
+from chronosim.settings import parts as config
 from tests.adapters.datasets.conftest import picture, readers
 
 CLIP = np.stack([picture(at, (32, 36)) for at in range(5)])

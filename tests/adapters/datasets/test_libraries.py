@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from rerun.chunk import RrdReader
 
-from chronosim import config
-from chronosim.adapters.datasets.exporting import export_dataset
 from chronosim.episodes import EpisodeReader
+from chronosim.formats.exporting import export_dataset
+from chronosim.settings import parts as config
 from tests.adapters.datasets.conftest import SECONDS, Maker, readers
 
 

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim import config
-from chronosim.adapters.datasets.exporting import export_dataset
-from chronosim.adapters.datasets.importing import import_dataset
-from chronosim.adapters.datasets.losses import LAST_ROW
 from chronosim.errors import InvalidEpisode
+from chronosim.formats.exporting import export_dataset
+from chronosim.formats.importing import LAST_ROW, import_dataset
+from chronosim.settings import parts as config
 from tests.adapters.datasets.conftest import SECONDS, Maker, readers
 from tests.adapters.datasets.loaders.set_up import FOLDER
 

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import zarr
 
-from chronosim import config
-from chronosim.adapters.datasets.exporting import ExportReport, export_dataset
-from chronosim.adapters.datasets.importing import Conversion, ImportReport, import_dataset
-from chronosim.adapters.datasets.losses import LAST_ROW
-from chronosim.adapters.datasets.parquet import read_columns
+from chronosim.formats.exporting import ExportReport, export_dataset
+from chronosim.formats.importing import LAST_ROW, Conversion, ImportReport, import_dataset
+from chronosim.formats.parquet import read_columns
+from chronosim.settings import parts as config
 from tests.adapters.datasets.conftest import Maker, assert_same_steps, readers
 
 # Format out, format in, settings out, and what is not held of a step.

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.datasets.rows import record_rows
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
 from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.formats.exporting import record_rows
 from chronosim.types import Observation, Prediction
 from tests.adapters.datasets.conftest import SECONDS, Maker, picture, readers
 

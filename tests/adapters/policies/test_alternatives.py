@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.policies.alternatives import AnyDrive, AnyPush
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.prompters.pushing import PushingPrompter
+from chronosim.policies.alternatives import AnyDrive, AnyPush
+from chronosim.prompters.driving import Driving
+from chronosim.prompters.pushing import Pushing
 from chronosim.types import Observation
 
 FRAME = np.zeros((96, 96, 3), np.uint8)
@@ -17,7 +17,7 @@ FRAME = np.zeros((96, 96, 3), np.uint8)
 
 @pytest.mark.parametrize(
     ("policy", "prompter", "values"),
-    [(AnyDrive, DrivingPrompter(), {}), (AnyPush, PushingPrompter(), {"x": 480.0, "y": 30.0})],
+    [(AnyDrive, Driving(), {}), (AnyPush, Pushing(), {"x": 480.0, "y": 30.0})],
 )
 def test_they_can_be_worded_and_repeat_by_seed(
     policy: Any, prompter: Any, values: dict[str, float]

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronosim.adapters.policies.carracing import DriverMix, LaneFollower
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
+from chronosim.policies.carracing import DriverMix, LaneFollower
+from chronosim.prompters.driving import Driving
+from chronosim.simulators.carracing import CarRacingSimulator
 from chronosim.types import Observation
 
 
@@ -29,7 +29,7 @@ def test_keeps_its_speed() -> None:
 
 
 def test_stays_on_the_road_of_the_simulator() -> None:
-    simulator, prompter, driver = CarRacingSimulator(18, 18), DrivingPrompter(), LaneFollower()
+    simulator, prompter, driver = CarRacingSimulator(18, 18), Driving(), LaneFollower()
     frame, values = simulator.reset(3001)
     observation = Observation(frame, prompter.begin(values))
     on_road = []
@@ -46,7 +46,7 @@ def test_stays_on_the_road_of_the_simulator() -> None:
 
 def test_mix_is_varied_and_repeats_by_seed() -> None:
     straight = road(slice(38, 58))
-    space = DrivingPrompter().action_space
+    space = Driving().action_space
     runs = {seed: [DriverMix(seed) for _ in range(2)] for seed in range(5)}
     actions = {
         seed: [np.stack([driver(straight) for _ in range(30)]) for driver in pair]

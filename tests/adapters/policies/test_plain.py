@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from chronosim.adapters.policies.constant import ConstantPolicy
-from chronosim.adapters.policies.random import RandomPolicy
-from chronosim.adapters.prompters.driving import DrivingPrompter
+from chronosim.policies.basic import Constant, Random
+from chronosim.prompters.driving import Driving
 from chronosim.types import Observation
 
 
@@ -14,18 +13,18 @@ def observation() -> Observation:
 
 def test_random_actions_lie_in_the_space_and_follow_the_seed(observation: Observation) -> None:
     def draw(seed: int) -> list[np.ndarray]:
-        policy = RandomPolicy(DrivingPrompter(), seed)
+        policy = Random(Driving(), seed)
         return [policy(observation) for _ in range(50)]
 
     first, again, other = draw(0), draw(0), draw(1)
-    assert all(action in DrivingPrompter().action_space for action in first)
+    assert all(action in Driving().action_space for action in first)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert np.ptp(first, axis=0).min() > 0.5, "all of the space is drawn from"
 
 
 def test_a_constant_policy_gives_an_action_of_its_own_each_time(observation: Observation) -> None:
-    policy = ConstantPolicy([0, 0.25, 0])
+    policy = Constant([0, 0.25, 0])
     policy(observation)[0] = 1
     assert policy(observation).tolist() == [0, 0.25, 0]
     assert policy(observation).dtype == np.float32

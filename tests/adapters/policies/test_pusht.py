@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chronosim.adapters.policies.pusht import Pusher, PusherMix
-from chronosim.adapters.prompters.pushing import PushingPrompter
-from chronosim.adapters.simulators.pusht import PushTSimulator
+from chronosim.policies.pusht import Pusher, PusherMix
+from chronosim.prompters.pushing import Pushing
+from chronosim.simulators.pusht import PushTSimulator
 from chronosim.types import Observation
 
 
 @pytest.mark.parametrize("seed", [9, 10, 13])
 def test_the_pusher_covers_the_goal(seed: int) -> None:
-    simulator, prompter, policy = PushTSimulator(stride=9), PushingPrompter(), Pusher()
+    simulator, prompter, policy = PushTSimulator(stride=9), Pushing(), Pusher()
     frame, values = simulator.reset(seed)
     observation = Observation(frame, prompter.begin(values))
     for _ in range(40):
@@ -32,8 +32,8 @@ def test_without_a_block_the_pusher_stays() -> None:
 
 def test_the_mix_is_many_pushers() -> None:
     frame, values = PushTSimulator().reset(4)
-    observation = Observation(frame, PushingPrompter().begin(values))
-    space = PushingPrompter().action_space
+    observation = Observation(frame, Pushing().begin(values))
+    space = Pushing().action_space
     drawn = [[mix(observation) for _ in range(30)] for mix in map(PusherMix, (0, 0, 1))]
     assert np.array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])

@@ -9,18 +9,16 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from chronosim.adapters.policies.balance import RoadBalance
-from chronosim.adapters.policies.carracing import LaneFollower
-from chronosim.adapters.policies.cloned import ClonedPolicy, clone
-from chronosim.adapters.policies.constant import ConstantPolicy
-from chronosim.adapters.policies.handicapped import HandicappedPolicy
-from chronosim.adapters.policies.road_leaver import RoadLeaver
-from chronosim.adapters.policies.road_planner import RoadPlanner
-from chronosim.adapters.policies.shover import Shover, StayPut
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.simulators.pusht import PushTSimulator
 from chronosim.errors import InvalidConfig, ModelNotFound
+from chronosim.policies.basic import Constant
+from chronosim.policies.carracing import LaneFollower, RoadBalance, RoadLeaver
+from chronosim.policies.cloned import Cloned, clone
+from chronosim.policies.handicapped import Handicapped
+from chronosim.policies.pusht import Shover, StayPut
+from chronosim.policies.road_planner import RoadPlanner
+from chronosim.prompters.driving import Driving
 from chronosim.scenarios.board import GOAL, block_pose, goal_coverage
+from chronosim.simulators.pusht import PushTSimulator
 from chronosim.types import Observation
 
 
@@ -39,7 +37,7 @@ def test_drivers_steer_towards_the_road(driver: Any) -> None:
     assert driver()(road(RIGHT))[0] > 0.05
     assert abs(driver()(road(AHEAD))[0]) < 0.15
     assert driver()(road(AHEAD, 2.0))[1] > 0
-    assert driver()(road(AHEAD)) in DrivingPrompter().action_space
+    assert driver()(road(AHEAD)) in Driving().action_space
 
 
 def test_balance_damps_what_it_sees_growing() -> None:
@@ -62,11 +60,11 @@ def test_the_leaver_leaves() -> None:
 
 
 def test_handicaps() -> None:
-    prompter, policy = DrivingPrompter(), ConstantPolicy([0.5, 0.2, 0.0])
+    prompter, policy = Driving(), Constant([0.5, 0.2, 0.0])
     observation = road(AHEAD)
 
     def drive(**handicap: Any) -> np.ndarray:
-        hurt = HandicappedPolicy(policy, prompter, 0, **handicap)
+        hurt = Handicapped(policy, prompter, 0, **handicap)
         return np.stack([hurt(observation) for _ in range(200)])
 
     np.testing.assert_allclose(drive(), np.tile([0.5, 0.2, 0.0], (200, 1)), atol=1e-6)
@@ -80,7 +78,7 @@ def test_handicaps() -> None:
 
 
 def test_a_late_policy_sees_old_frames() -> None:
-    late = HandicappedPolicy(LaneFollower(), DrivingPrompter(), delay=2)
+    late = Handicapped(LaneFollower(), Driving(), delay=2)
     shown = [road(LEFT), road(RIGHT), road(RIGHT), road(AHEAD), road(AHEAD)]
     steering = [late(observation)[0] for observation in shown]
     fresh = [LaneFollower()(observation)[0] for observation in shown]
@@ -88,15 +86,15 @@ def test_a_late_policy_sees_old_frames() -> None:
 
 
 def test_impossible_handicaps_are_refused() -> None:
-    class Speaker(DrivingPrompter):
+    class Speaker(Driving):
         action_space = gym.spaces.Text(10)  # type: ignore[assignment]
 
     with pytest.raises(InvalidConfig, match="bounded numbers"):
-        HandicappedPolicy(LaneFollower(), Speaker())
+        Handicapped(LaneFollower(), Speaker())
     with pytest.raises(InvalidConfig, match=r"whim=1.5"):
-        HandicappedPolicy(LaneFollower(), DrivingPrompter(), whim=1.5)
+        Handicapped(LaneFollower(), Driving(), whim=1.5)
     with pytest.raises(InvalidConfig, match="or 3 as an action has"):
-        HandicappedPolicy(LaneFollower(), DrivingPrompter(), bias=[0.1, 0.1])
+        Handicapped(LaneFollower(), Driving(), bias=[0.1, 0.1])
 
 
 def pushed(policy: Any, seed: int, steps: int) -> tuple[float, float, float]:
@@ -134,14 +132,14 @@ def test_a_clone_acts_like_its_teacher(tmp_path: Path) -> None:
     actions = np.stack([LaneFollower()(observation) for observation in seen])
     frames = np.stack([observation.frame for observation in seen])
     states = np.stack([observation.state for observation in seen])
-    path, space = tmp_path / "a.safetensors", DrivingPrompter().action_space
+    path, space = tmp_path / "a.safetensors", Driving().action_space
     clone(path, frames[:180], states[:180], actions[:180], space=space, width=8, epochs=12)
-    policy = ClonedPolicy(path)
+    policy = Cloned(path)
     told = np.stack([policy(observation) for observation in seen[180:]])
     error = ((told - actions[180:]) ** 2).mean(axis=0)
     assert error[0] < 0.3 * actions[180:, 0].var()
     assert all(action in space for action in told)
-    assert repr(policy) == "ClonedPolicy('a.safetensors', width=8)"
+    assert repr(policy) == "Cloned('a.safetensors', width=8)"
 
 
 def test_the_same_seed_learns_the_same(tmp_path: Path) -> None:
@@ -150,16 +148,16 @@ def test_the_same_seed_learns_the_same(tmp_path: Path) -> None:
     actions[:, 0] = np.linspace(-1, 1, 20)
     kept = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        path, space = tmp_path / f"{name}.safetensors", DrivingPrompter().action_space
+        path, space = tmp_path / f"{name}.safetensors", Driving().action_space
         clone(path, frames, states, actions, space=space, width=4, epochs=2, seed=seed)
-        kept.append(ClonedPolicy(path)(road(AHEAD)))
+        kept.append(Cloned(path)(road(AHEAD)))
     np.testing.assert_array_equal(kept[0], kept[1])
     assert not np.array_equal(kept[0], kept[2])
 
 
 def test_what_is_no_clone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="no cloned policy at"):
-        ClonedPolicy(tmp_path / "nothing.safetensors")
+        Cloned(tmp_path / "nothing.safetensors")
     (tmp_path / "other.safetensors").write_bytes(b"no weights")
     with pytest.raises(InvalidConfig, match="holds no cloned policy"):
-        ClonedPolicy(tmp_path / "other.safetensors")
+        Cloned(tmp_path / "other.safetensors")

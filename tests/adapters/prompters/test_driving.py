@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.prompters.driving import Driving
 from chronosim.testing import check_prompter
 from chronosim.types import Observation
 
@@ -18,12 +18,12 @@ def at(speed: float) -> Observation:
 
 
 def word(action: list[float], speed: float = 10.0) -> tuple[str, float]:
-    text, state = DrivingPrompter()(at(speed), np.array(action, np.float32))
+    text, state = Driving()(at(speed), np.array(action, np.float32))
     return text, float(state[0])
 
 
 def test_contract() -> None:
-    check_prompter(DrivingPrompter(), samples=100)
+    check_prompter(Driving(), samples=100)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_dead_reckoning() -> None:
 
 
 def test_beginning() -> None:
-    prompter = DrivingPrompter()
+    prompter = Driving()
     assert prompter.begin({}).tolist() == [0.0]
     assert prompter.begin({"speed": 12.5}).tolist() == [12.5]
     with pytest.raises(InvalidConfig, match=r"'heading'.*speed"):
@@ -66,10 +66,10 @@ def test_beginning() -> None:
 )
 def test_wrong_actions(action: Any, sentence: str) -> None:
     with pytest.raises(InvalidAction, match=sentence):
-        DrivingPrompter()(at(10), action)
+        Driving()(at(10), action)
 
 
 @pytest.mark.parametrize("speed", [-1.0, 58.5, float("nan")])
 def test_a_start_faster_than_can_be_told_is_refused(speed: float) -> None:
     with pytest.raises(InvalidConfig, match="speed must lie from 0 to 58 m/s"):
-        DrivingPrompter().begin({"speed": speed})
+        Driving().begin({"speed": speed})

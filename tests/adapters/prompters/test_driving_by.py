@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim import config
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.settings import parts as config
 from chronosim.types import Observation
 
 FRAME = np.zeros((8, 8, 3), np.uint8)

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.prompters.event import Event
-from chronosim.adapters.prompters.events import EventPrompter
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidPrompt
-from chronosim.models.loading import load
+from chronosim.models.loading.load import load
+from chronosim.prompters.driving import Driving
+from chronosim.prompters.events import Event, Events
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.testing import EchoModel, check_prompter
 from chronosim.types import Observation
@@ -23,11 +22,11 @@ GUST = {"step": 3, "steps": 2, "add": [0.9, 0.0, 0.0]}
 BRAKES = {"step": 0, "action": [0.0, 0.0, 1.0]}
 
 
-def prompter(**events: Any) -> EventPrompter:
-    return EventPrompter("driving", events)
+def prompter(**events: Any) -> Events:
+    return Events("driving", events)
 
 
-def texts(prompter: EventPrompter, steps: int, action: Any = (0.2, 0.1, 0.0)) -> list[str]:
+def texts(prompter: Events, steps: int, action: Any = (0.2, 0.1, 0.0)) -> list[str]:
     env = ChronoEnv(EchoModel(), prompter, CarRacingScenario(), horizon=None)
     env.reset(seed=0)
     return [env.step(np.array(action, np.float32))[4]["text"] for _ in range(steps)]
@@ -46,10 +45,10 @@ def test_an_action_takes_the_place_of_the_agents_and_the_state_follows_it() -> N
     braking = prompter(brakes=BRAKES)
     seen = Observation(FRAME, np.array([20], np.float32))
     text, state = braking(seen, [0.2, 0.5, 0.0])
-    same_text, same_state = DrivingPrompter()(seen, [0.0, 0.0, 1.0])
+    same_text, same_state = Driving()(seen, [0.0, 0.0, 1.0])
     assert (text, state.tolist()) == (same_text, same_state.tolist())
     later = Observation(FRAME, np.array([20], np.float32), 1)
-    assert braking(later, [0.2, 0.5, 0.0])[0] == DrivingPrompter()(later, [0.2, 0.5, 0.0])[0]
+    assert braking(later, [0.2, 0.5, 0.0])[0] == Driving()(later, [0.2, 0.5, 0.0])[0]
 
 
 def test_what_is_added_stays_within_the_actions_bounds() -> None:

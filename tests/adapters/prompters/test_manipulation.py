@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim import config
-from chronosim.adapters.prompters.bimanual import BimanualPrompter
-from chronosim.adapters.prompters.rotation import compose
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.prompters.bimanual import Bimanual
+from chronosim.prompters.end_effector import compose
+from chronosim.settings import parts as config
 from chronosim.types import Observation
 
 FRAME = np.zeros((8, 8, 3), np.uint8)
@@ -103,10 +103,10 @@ def test_arms_that_do_not_go_together() -> None:
     arm = config.load("prompter", "end-effector")
     slow = config.load("prompter", "end-effector", seconds_per_step=2.0)
     with pytest.raises(InvalidConfig, match=r"equally long, not 1\.0 and 2\.0 s"):
-        BimanualPrompter(arm, slow)
+        Bimanual(arm, slow)
     with pytest.raises(InvalidConfig, match="right arm's actions must be vectors"):
-        BimanualPrompter(arm, config.load("prompter", "manoeuvres"))
-    mixed = BimanualPrompter(slow, config.load("prompter", "driving", seconds_per_step=2.0))
+        Bimanual(arm, config.load("prompter", "manoeuvres"))
+    mixed = Bimanual(slow, config.load("prompter", "driving", seconds_per_step=2.0))
     text, _ = word(mixed, [*[0] * 7, 0, 0, 0])
     with pytest.raises(InvalidConfig, match="right arm's prompter reads no words"):
         mixed.read(Observation(FRAME, mixed.begin({})), text)

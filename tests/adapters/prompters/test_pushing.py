@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chronosim.adapters.prompters.pushing import PushingPrompter
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.prompters.pushing import Pushing
 from chronosim.testing import check_prompter
 from chronosim.types import Observation
 
@@ -12,7 +12,7 @@ FRAME = np.zeros((96, 96, 3), np.uint8)
 
 
 def test_contract() -> None:
-    check_prompter(PushingPrompter(), samples=100)
+    check_prompter(Pushing(), samples=100)
 
 
 @pytest.mark.parametrize(
@@ -24,14 +24,14 @@ def test_contract() -> None:
     ],
 )
 def test_words(action: list[float], words: str) -> None:
-    at = Observation(FRAME, PushingPrompter().begin({}))
-    text, state = PushingPrompter()(at, np.array(action, np.float32))
+    at = Observation(FRAME, Pushing().begin({}))
+    text, state = Pushing()(at, np.array(action, np.float32))
     assert text == f"The pusher {words}"
     assert state.tolist() == pytest.approx(action)
 
 
 def test_beginning() -> None:
-    prompter = PushingPrompter()
+    prompter = Pushing()
     assert prompter.begin({}).tolist() == [256, 256]
     assert prompter.begin({"x": 3.0, "y": 500.0}).tolist() == [3, 500]
     with pytest.raises(InvalidConfig, match=r"'speed'.*x, y"):
@@ -41,6 +41,6 @@ def test_beginning() -> None:
 
 
 def test_a_place_off_the_board_is_refused() -> None:
-    at = Observation(FRAME, PushingPrompter().begin({}))
+    at = Observation(FRAME, Pushing().begin({}))
     with pytest.raises(InvalidAction, match="between"):
-        PushingPrompter()(at, np.array([600, 0], np.float32))
+        Pushing()(at, np.array([600, 0], np.float32))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim import config
-from chronosim.adapters.prompters.driving_by_speed import SpeedPrompter
 from chronosim.errors import InvalidConfig, InvalidPrompt
+from chronosim.prompters.driving_by_speed import DrivingBySpeed
+from chronosim.settings import parts as config
 from chronosim.testing import check_prompter
 from chronosim.types import Observation
 
@@ -101,4 +101,4 @@ def test_words_that_would_leave_something_out_are_refused(
 
 def test_a_wording_that_lacks_words_is_refused() -> None:
     with pytest.raises(InvalidConfig, match="the wording lacks 'sentence'"):
-        SpeedPrompter({})
+        DrivingBySpeed({})

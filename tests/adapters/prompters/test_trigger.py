@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from chronosim import config
-from chronosim.adapters.prompters.trigger import TriggerPrompter
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.prompters.instruction import Trigger
+from chronosim.settings import parts as config
 from chronosim.testing import check_prompter
 from chronosim.types import Observation
 
@@ -35,16 +35,16 @@ def test_the_published_sentences() -> None:
 
 
 def test_any_language_is_words() -> None:
-    assert TriggerPrompter("Make it {}!")(SEEN, "夜の{街}")[0] == "Make it 夜の{街}!"
+    assert Trigger("Make it {}!")(SEEN, "夜の{街}")[0] == "Make it 夜の{街}!"
 
 
 @pytest.mark.parametrize("action", ["", " ", ".", " .. ", "x" * 201, 3, ["a"]])
 def test_what_is_no_words_is_refused(action: object) -> None:
     with pytest.raises(InvalidAction, match="an action must be words, 1 to 200 characters"):
-        TriggerPrompter("{}")(SEEN, action)
+        Trigger("{}")(SEEN, action)
 
 
 @pytest.mark.parametrize("sentence", ["{} and {}", "{name}", "}{"])
 def test_a_sentence_has_one_place(sentence: str) -> None:
     with pytest.raises(InvalidConfig, match=r"one \{\} and no other brace"):
-        TriggerPrompter(sentence)
+        Trigger(sentence)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.prompters.values import ValuesPrompter
 from chronosim.errors import InvalidAction, InvalidConfig
+from chronosim.prompters.values import Values
 from chronosim.testing import check_prompter
 from chronosim.types import Observation
 
@@ -17,13 +17,13 @@ TORQUE = {"torque": {"low": -2.0, "high": 2.0, "scale": 50, "resolution": 5}}
 SPEED = {"speed": {"low": -8.0, "high": 8.0, "gain": {"torque": 0.75}}}
 
 
-def pendulum() -> ValuesPrompter:
-    return ValuesPrompter(
+def pendulum() -> Values:
+    return Values(
         "It turns at {speed:+d} rad/s. Push with {torque:+d}% torque.", TORQUE, SPEED, 0.25
     )
 
 
-def word(prompter: ValuesPrompter, action: Any, *state: float) -> tuple[str, list[float]]:
+def word(prompter: Values, action: Any, *state: float) -> tuple[str, list[float]]:
     text, after = prompter(Observation(FRAME, np.array(state, np.float32)), action)
     return text, after.tolist()
 
@@ -32,9 +32,9 @@ def word(prompter: ValuesPrompter, action: Any, *state: float) -> tuple[str, lis
     "prompter",
     [
         pendulum(),
-        ValuesPrompter("Push with {torque}% torque.", TORQUE),
-        ValuesPrompter("Go {way}.", {"way": ["left", "right"]}),
-        ValuesPrompter(
+        Values("Push with {torque}% torque.", TORQUE),
+        Values("Go {way}.", {"way": ["left", "right"]}),
+        Values(
             "At {place} go {way}.",
             {"way": ["left", "right"]},
             {"place": {"low": 0, "high": 9, "start": 5, "gain": {"left": -1, "right": 1}}},
@@ -42,7 +42,7 @@ def word(prompter: ValuesPrompter, action: Any, *state: float) -> tuple[str, lis
     ],
     ids=["numbers", "no state", "choices", "choices and state"],
 )
-def test_contract(prompter: ValuesPrompter) -> None:
+def test_contract(prompter: Values) -> None:
     check_prompter(prompter)
 
 
@@ -54,14 +54,14 @@ def test_numbers_are_worded_in_steps_of_their_own() -> None:
 
 def test_the_state_stays_in_its_range_and_may_fade() -> None:
     assert word(pendulum(), [2.0], 7.9)[1] == [8.0]
-    fading = ValuesPrompter("Push with {torque} percent.", TORQUE, {
+    fading = Values("Push with {torque} percent.", TORQUE, {
         "speed": {"low": -8.0, "high": 8.0, "keep": 0.5, "gain": {"torque": 1.0}}
     })  # fmt: skip
     assert word(fading, [1.0], 4.0)[1] == [3.0]
 
 
 def test_choices_are_named_and_move_the_state() -> None:
-    prompter = ValuesPrompter(
+    prompter = Values(
         "Go {way}.",
         {"way": ["to the left", "on"]},
         {"place": {"low": 0, "high": 9, "start": 5, "gain": {"to the left": -2}}},
@@ -108,7 +108,7 @@ def test_what_cannot_be_is_said_when_it_is_made(
     template: str, action: Any, state: Any, said: str
 ) -> None:
     with pytest.raises(InvalidConfig, match=said):
-        ValuesPrompter(template, action, state)
+        Values(template, action, state)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_what_cannot_be_is_said_when_it_is_made(
 )
 def test_settings_of_another_kind_are_refused(action: Any, state: Any, said: str) -> None:
     with pytest.raises(InvalidConfig, match=said):
-        ValuesPrompter("Push {t}.", action, state)
+        Values("Push {t}.", action, state)

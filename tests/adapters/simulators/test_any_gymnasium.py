@@ -10,8 +10,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from chronosim.adapters.simulators.any_gymnasium import GymnasiumSimulator
-from chronosim.adapters.simulators.reference import ReferenceSimulator, branch
 from chronosim.errors import (
     InvalidAction,
     InvalidConfig,
@@ -19,6 +17,8 @@ from chronosim.errors import (
     MissingDependency,
     ResetNeeded,
 )
+from chronosim.simulators.any_gymnasium import GymnasiumSimulator
+from chronosim.simulators.reference import ReferenceSimulator, branch
 
 PUSH = np.array([1.5], np.float32)
 

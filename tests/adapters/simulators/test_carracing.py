@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronosim.adapters.policies.carracing import DriverMix
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
-from chronosim.adapters.simulators.record import record_dataset
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.errors import InvalidAction, ResetNeeded
+from chronosim.policies.carracing import DriverMix
+from chronosim.prompters.driving import Driving
+from chronosim.simulators.carracing import CarRacingSimulator
+from chronosim.simulators.record import record_dataset
 from chronosim.types import Observation
 
 ACTION = np.array([-0.2, 0.3, 0.0], np.float32)
@@ -56,7 +56,7 @@ def test_recording(tmp_path: Path) -> None:
         record_dataset(
             tmp_path,
             simulator=partial(CarRacingSimulator, 4, 2),
-            prompter=DrivingPrompter(),
+            prompter=Driving(),
             policy=DriverMix,
             seeds=seeds,
             steps=3,

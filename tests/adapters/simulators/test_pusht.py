@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chronosim.adapters.simulators.pusht import PushTSimulator
-from chronosim.adapters.simulators.reference import ReferenceSimulator, branch
 from chronosim.errors import InvalidAction, ResetNeeded
 from chronosim.scenarios.board import pusher_place
+from chronosim.simulators.pusht import PushTSimulator
+from chronosim.simulators.reference import ReferenceSimulator, branch
 
 TARGET = np.array([380.0, 120.0], np.float32)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 
 
 def test_the_figures_are_printed_and_kept(

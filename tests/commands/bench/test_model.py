@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 
 SMALL = ["denoising_steps=1", "predictions=1", "num_envs=[1]", "output=out"]
 
@@ -67,8 +67,11 @@ def test_without_the_stock_pipeline_nothing_speaks_of_it(
         ),
         ("shape=true14b +model.storage=float8", "shape=true14b has no use for model.storage"),
         ("shape=true14b +model.loras=[a.safetensors]", "has no use for model.loras"),
-        ("shape=true14b model=echo", "bench model times what chronosim.models.loading.load loads"),
-        ("model=echo", "bench model times what chronosim.models.loading.load loads, not"),
+        (
+            "shape=true14b model=echo",
+            "bench model times what chronosim.models.load loads",
+        ),
+        ("model=echo", "bench model times what chronosim.models.load loads, not"),
         ("+model.storage=float8", "the stock pipeline cannot share weights with storage=float8"),
         ("frame_size=[3]", "frame_size must be [height, width] in pixels, not [3]"),
         ("frame_size=[96.5,96]", "frame_size must be [height, width] in pixels, not [96.5, 96]"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 
 
 def rows(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.episodes import EpisodeReader, list_episodes
 
 Write = Callable[..., Path]

@@ -4,7 +4,7 @@ import av
 import pytest
 from PIL import Image
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 
 
 def test_episodes_play_side_by_side(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

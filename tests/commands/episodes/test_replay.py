@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.episodes.step import Step
 
@@ -69,7 +69,11 @@ def test_another_model_is_named(rolled: Path, capsys: pytest.CaptureFixture[str]
     ("part", "settings", "said"),
     [
         ("model", {"_target_": "os.system", "command": "touch hacked"}, "'os.system'"),
-        ("scenario", {"_target_": "chronosim.config.load", "group": "model"}, "config.load'"),
+        (
+            "scenario",
+            {"_target_": "chronosim.settings.parts.load", "group": "model"},
+            "config.load'",
+        ),
         ("model", {"_target_": "chronosim.testing.EchoModel", "x": "${oc.env:HOME}"}, "${oc.env"),
         ("model", {"_target_": "chronosim.testing.EchoModel", "x": ["http://a.b"]}, "'http://"),
         ("model", {"a": {"_target_": "builtins.eval"}}, "'builtins.eval'"),

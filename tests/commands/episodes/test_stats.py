@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.frames import read_frame
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronosim import config
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.frames import write_frame
+from chronosim.settings import parts as config
 
 GOOD = """\
 # Mine.
@@ -18,35 +18,35 @@ defaults:
   - /policy@_global_.policy: straight
   - _self_
 
-_target_: chronosim.scenarios.scene.Scene
+_target_: chronosim.scenarios.Scene
 frame: carracing
-goal: {_target_: chronosim.scenarios.goals.road.OnRoad}
+goal: {_target_: chronosim.scenarios.goals.OnRoad}
 """
 BAD = """\
 # Broken.
 defaults:
   - /prompter@_global_.prompter: driving
   - /policy@_global_.policy: straight
-_target_: chronosim.scenarios.scene.Scene
-gaol: {_target_: chronosim.scenarios.goals.road.OnRoad}
+_target_: chronosim.scenarios.Scene
+gaol: {_target_: chronosim.scenarios.goals.OnRoad}
 failure: {_target_: chronosim.scenarios.goals.road.RoadsLost}
 mirrored: "84"
 between: {speed: fast}
-where: {_target_: chronosim.scenarios.goals.combined.AllOf, criteria: [{_target_: nowhere.Thing}]}
+where: {_target_: chronosim.scenarios.goals.AllOf, criteria: [{_target_: nowhere.Thing}]}
 """
 WORLD = """\
 # @package _global_
 # A world.
 scenario:
-  _target_: chronosim.scenarios.scene.Scene
+  _target_: chronosim.scenarios.Scene
   frame: carracing
   horizon: 7
 prompter:
-  _target_: chronosim.adapters.prompters.events.EventPrompter
+  _target_: chronosim.prompters.Events
   prompter: driving
   events: {rain: {step: 2, text: It rains.}}
 policy:
-  _target_: chronosim.adapters.policies.constant.ConstantPolicy
+  _target_: chronosim.policies.Constant
   action: [0.0, 0.1, 0.0]
 """
 
@@ -138,7 +138,7 @@ def test_show_names_the_config_folder_from_within_it(
     [
         (GOOD.replace("scene.Scene", "nowhere.Scene"), "there is no chronosim.scenarios.nowhere"),
         (GOOD.replace("_target_: chronosim.scenarios.s", "x: s"), "scenario must name its class"),
-        (WORLD.replace("constant.Con", "nowhere.Con"), "there is no chronosim.adapters.policies"),
+        (WORLD.replace("constant.Con", "nowhere.Con"), "there is no chronosim.policies"),
         ("# @package _global_\nscenario: carracing\n", "scenario must name its class"),
     ],
 )
@@ -176,7 +176,7 @@ def test_every_problem_is_named_with_its_key(
         (GOOD + "horizon: 0\n", "scenario", "horizon must be"),
         (GOOD.replace("driving", "flying"), "defaults", "there is no prompter 'flying'"),
         (GOOD.replace("driving", "pushing"), "scenario.values", "no initial value 'speed'"),
-        (GOOD.replace("_target_: chronosim.scenarios.scene.Scene\n", ""), "_target_", "missing"),
+        (GOOD.replace("_target_: chronosim.scenarios.Scene\n", ""), "_target_", "missing"),
         (WORLD.replace("# @package _global_\n", ""), "line 1", "# @package _global_"),
         (WORLD.replace("step: 2", "stepp: 2"), "prompter", "'rain' has no 'stepp'"),
         (WORLD.replace("[0.0, 0.1, 0.0]", "[0.0]"), "policy", "shape"),
@@ -198,7 +198,7 @@ def test_the_goals_frame_has_a_key_of_its_own(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_frame(here / "photo.png", np.full((96, 96, 3), 90, np.uint8))
-    goal = "goal: {_target_: chronosim.scenarios.goals.likeness.LikeFrame, frame: no.png, near: 1, far: 9}\n"  # noqa: E501
+    goal = "goal: {_target_: chronosim.scenarios.goals.LikeFrame, frame: no.png, near: 1, far: 9}\n"
     text = GOOD.partition("frame:")[0] + f"frame: photo.png\n{goal}"
     (here / "mine.yaml").write_text(text)
     assert run(capsys, "check", "mine.yaml")[1].startswith("scenario.goal.frame: there is no image")

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.evaluation.conformance.growth import memory_growth
-from chronosim.evaluation.conformance.suite import check_conformance
+from chronosim.evaluation.conformance import check_conformance, memory_growth
 from chronosim.testing import EchoModel
 from chronosim.types import EditPrompt, Prediction
 

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Recording, Reference, draw_recordings, roll_out
-from chronosim.evaluation.diagnosis.coverage import cover
-from chronosim.evaluation.diagnosis.diagnose import diagnose
+from chronosim.evaluation.diagnosis.diagnose import cover, diagnose
 from chronosim.evaluation.diagnosis.experiments import experiments, round_trips, step_errors
-from chronosim.evaluation.fidelity.taught import teach
-from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.fidelity.rollouts import teach
+from chronosim.evaluation.report.section import Section
 from chronosim.simulator import Simulator
 from chronosim.types import Prediction
 

@@ -11,7 +11,7 @@ import pytest
 from chronosim.evaluation import Reference
 from chronosim.evaluation.diagnosis.rankings import move_ranking, moved_section
 from chronosim.evaluation.ranking import Contest
-from chronosim.evaluation.ranking.playing import play, witness
+from chronosim.evaluation.ranking.tournament import play, witness
 from chronosim.simulator import Simulator
 from chronosim.types import Prediction
 from tests.evaluation.ranking.test_rank import Rightwards, contestants

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig, InvalidFrame
-from chronosim.evaluation.editing.edits import find_edits
+from chronosim.evaluation.editing import find_edits
 from chronosim.frames import write_frame
 
 GREY = np.full((8, 8, 3), 100, np.uint8)

@@ -10,9 +10,9 @@ import torch
 
 from chronosim.evaluation import Recording, Reference, draw_recordings, roll_out
 from chronosim.evaluation.fidelity.horizon import horizon_section
+from chronosim.evaluation.fidelity.rollouts import teach
 from chronosim.evaluation.fidelity.sets import Networks, compare_sets, sets_table
-from chronosim.evaluation.fidelity.taught import teach
-from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.report.section import Section
 from chronosim.metrics.distribution import Distance
 from chronosim.metrics.perceptual import Perceptual
 from chronosim.simulator import Simulator

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.evaluation import Moment, Reference, parts
+from chronosim.evaluation import Moment, Reference
+from chronosim.evaluation import evaluate as parts
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.outcomes.outcomes import Setting
-from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.outcomes import Setting
+from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.truth.sources import Simulated
 from chronosim.simulator import Simulator
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Moment, Region, copy_frame
-from chronosim.evaluation.outcomes.outcomes import Setting, outcomes_section
-from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.outcomes import Setting, outcomes_section
+from chronosim.evaluation.report.section import Section
 from chronosim.types import Trajectory
 
 Noise = Callable[..., list[Moment]]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from chronosim.commands.choices import CONF
-from chronosim.config import load
 from chronosim.evaluation.ranking import Contestant, read_contestants
+from chronosim.settings.compose import CONF
+from chronosim.settings.parts import load
 from chronosim.types import Observation
 
 PROMPTERS = {"carracing": "driving", "pusht": "pushing"}

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.policies.cloned import ClonedPolicy
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
 from chronosim.evaluation.ranking import Cloning, Contest, Contestant, rank, read_contestants
-from chronosim.evaluation.ranking.playing import Game, play
-from chronosim.evaluation.ranking.starts import draw_starts
-from chronosim.evaluation.reporting.section import Section
+from chronosim.evaluation.ranking.contest import draw_starts
+from chronosim.evaluation.ranking.tournament import Game, play
+from chronosim.evaluation.report.section import Section
+from chronosim.policies.cloned import Cloned
 from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
 from chronosim.types import Observation, Prediction
@@ -136,7 +136,7 @@ def test_a_clone_learns_and_plays(slider: Reference, knowing: Any, tmp_path: Pat
     chosen = [*contestants(), Contestant("clone", "clone", cloning=cloning)]
     section = ranked(slider, knowing, tmp_path, chosen=chosen)
     assert len(section.values["policies"]["clone"]["model"]) == 6
-    learned = ClonedPolicy(tmp_path / "policies" / "clone.safetensors")
+    learned = Cloned(tmp_path / "policies" / "clone.safetensors")
     seen = slider.simulator().reset(7)[0]
     assert learned(Observation(seen, np.zeros(1, np.float32))) == pytest.approx(1, abs=0.1)
 
@@ -161,13 +161,13 @@ def test_starts_lie_behind_a_lead_in(slider: Reference) -> None:
 
 
 def test_contestants_are_read_from_settings() -> None:
-    prompter = {"_target_": "chronosim.adapters.prompters.driving.DrivingPrompter"}
+    prompter = {"_target_": "chronosim.prompters.Driving"}
     random = {
-        "_target_": "chronosim.adapters.policies.random.RandomPolicy",
+        "_target_": "chronosim.policies.Random",
         "prompter": "${prompter}",
         "seed": "${seed}",
     }
-    lane = {"_target_": "chronosim.adapters.policies.carracing.LaneFollower"}
+    lane = {"_target_": "chronosim.policies.LaneFollower"}
     found = read_contestants(
         {
             "random": {"make": "random", "policy": random},

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.reporting.html import render
-from chronosim.evaluation.reporting.keeping import load_section, save_section
-from chronosim.evaluation.reporting.report import Report
-from chronosim.evaluation.reporting.section import Gauge, Picture, Section, Table
+from chronosim.evaluation.report.report import Report, load_section, render, save_section
+from chronosim.evaluation.report.section import Gauge, Picture, Section, Table
 
 
 @pytest.fixture

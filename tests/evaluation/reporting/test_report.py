@@ -4,10 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from chronosim.evaluation.reporting.html import render
-from chronosim.evaluation.reporting.report import Report
-from chronosim.evaluation.reporting.section import Gauge, Picture, Section, Table
-from chronosim.evaluation.speed.machine import describe_machine, list_versions
+from chronosim.bench.timing import describe_machine, list_versions
+from chronosim.evaluation.report.report import Report, render
+from chronosim.evaluation.report.section import Gauge, Picture, Section, Table
 
 STRIP = Picture(b"\x89PNG strip", "A held-out episode.")
 

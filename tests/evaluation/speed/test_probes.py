@@ -10,9 +10,9 @@ import torch
 from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
-from chronosim.evaluation.speed import probes
-from chronosim.evaluation.speed.probes import flops_of, memory_of, seconds_of
-from chronosim.models.loading import load
+from chronosim.bench import timing as probes
+from chronosim.bench.timing import flops_of, memory_of, seconds_of
+from chronosim.models.loading.load import load
 from chronosim.types import EditPrompt
 
 CPU = torch.device("cpu")

@@ -9,11 +9,11 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from diffusers.models.transformers.transformer_chronoedit import WanAttnProcessor
 from transformers.utils import logging as transformers_logging
 
-from chronosim.evaluation.speed import stock
-from chronosim.evaluation.speed.stock import StockChronoEdit, pit, twin
-from chronosim.evaluation.speed.table import figures, markdown
-from chronosim.evaluation.speed.timing import measure
-from chronosim.models.loading import load
+from chronosim.bench import stock
+from chronosim.bench.stock import StockChronoEdit, pit, twin
+from chronosim.bench.table import figures, markdown
+from chronosim.bench.timing import measure
+from chronosim.models.loading.load import load
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.types import EditPrompt
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from chronosim.evaluation.speed.table import explain, figures, markdown
-from chronosim.evaluation.speed.timing import Contender, Timed
-from chronosim.models.sampling import Sampling
+from chronosim.bench.table import explain, figures, markdown
+from chronosim.bench.timing import Contender, Timed
+from chronosim.models.engine.sampling import Sampling
 from chronosim.testing import EchoModel
 from chronosim.types import Prediction
 

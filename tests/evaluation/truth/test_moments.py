@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.policies.alternatives import AnyDrive
-from chronosim.adapters.policies.carracing import DriverMix
-from chronosim.adapters.prompters.driving import DrivingPrompter
-from chronosim.adapters.simulators.carracing import CarRacingSimulator
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference, Region, draw_moments
 from chronosim.evaluation.truth.recordings import record
 from chronosim.metrics.pixels import squared_error
+from chronosim.policies.alternatives import AnyDrive
+from chronosim.policies.carracing import DriverMix
+from chronosim.prompters.driving import Driving
+from chronosim.simulators.carracing import CarRacingSimulator
 
 
 def test_outcomes_are_apart(slider: Reference) -> None:
@@ -55,7 +55,7 @@ def test_what_differs_only_where_it_is_left_out_is_not_apart(slider: Reference) 
 
 def test_processes_draw_the_same() -> None:
     reference = Reference(
-        partial(CarRacingSimulator, 9, 9), DrivingPrompter(), DriverMix, AnyDrive, Region("", 84)
+        partial(CarRacingSimulator, 9, 9), Driving(), DriverMix, AnyDrive, Region("", 84)
     )
     draw = partial(draw_moments, 2, reference=reference, first_seed=7_000_000, others=1, apart=3.0)
     for ours, theirs in zip(draw(workers=1), draw(workers=2), strict=True):

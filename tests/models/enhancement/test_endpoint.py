@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chronosim.cli import main
+from chronosim.cli.main import main
 from chronosim.errors import EnhancementFailed, InvalidConfig
 from chronosim.models.enhancement import Enhanced
 from chronosim.models.enhancement.endpoint import EndpointWriter

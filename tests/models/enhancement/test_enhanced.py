@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.adapters.prompters.driving import DrivingPrompter
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.errors import EnhancementFailed, InvalidConfig
 from chronosim.models.enhancement import FORMS, Enhanced, Form, Writer
-from chronosim.models.enhancement.loading import load
+from chronosim.models.enhancement.enhanced import load_enhanced
+from chronosim.prompters.driving import Driving
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.testing import EchoModel, check_world_model
 from chronosim.types import EditPrompt, Prediction
@@ -100,7 +100,7 @@ def test_no_prediction_without_a_wording(prompts: list[EditPrompt]) -> None:
 def test_the_words_are_in_the_info_of_a_vector_of_environments() -> None:
     writer = PlainWriter()
     model = Enhanced(EchoModel(), writer)
-    env = ChronoVectorEnv(model, DrivingPrompter(), CarRacingScenario(), num_envs=2)
+    env = ChronoVectorEnv(model, Driving(), CarRacingScenario(), num_envs=2)
     env.reset(seed=0)
     info = env.step(np.zeros((2, 3), np.float32))[4]
     assert [len(texts) for _, texts in writer.calls] == [2], "the vector is one call"
@@ -123,10 +123,10 @@ def test_bad_settings() -> None:
 
 
 def test_a_model_by_name() -> None:
-    model = load("echo", PlainWriter(), "time", settings={"time": 3})
+    model = load_enhanced("echo", PlainWriter(), "time", settings={"time": 3})
     assert model.model == EchoModel(time=3)
-    assert load(EchoModel(), PlainWriter()).model == EchoModel()
+    assert load_enhanced(EchoModel(), PlainWriter()).model == EchoModel()
     with pytest.raises(InvalidConfig, match="takes no settings"):
-        load(EchoModel(), PlainWriter(), settings={"time": 3})
+        load_enhanced(EchoModel(), PlainWriter(), settings={"time": 3})
     with pytest.raises(InvalidConfig, match="there is no model 'nobody'"):
-        load("nobody", PlainWriter())
+        load_enhanced("nobody", PlainWriter())

@@ -20,7 +20,7 @@ from chronosim.errors import (
     ModelNotFound,
 )
 from chronosim.models.enhancement import Enhanced, Form
-from chronosim.models.enhancement.local import LocalWriter, load
+from chronosim.models.enhancement.local import LocalWriter, load_writer
 from chronosim.testing import EchoModel, check_world_model
 from chronosim.types import EditPrompt
 
@@ -190,7 +190,7 @@ def test_a_folder(parts: tuple[Any, Any, Any], prompts: list[EditPrompt], tmp_pa
     made = make_writer(parts)
     for part in parts:
         part.save_pretrained(tmp_path)
-    read = load(tmp_path, device="cpu", max_tokens=12)
+    read = load_writer(tmp_path, device="cpu", max_tokens=12)
     assert read.write("Say what changes.", prompts) == made.write("Say what changes.", prompts)
     assert json.loads(json.dumps(read.identity))["weights"] == read.identity["weights"]
     assert read.identity["dtype"] == "float32"
@@ -200,19 +200,19 @@ def test_a_folder(parts: tuple[Any, Any, Any], prompts: list[EditPrompt], tmp_pa
     lost = next(name for name in tensors if "visual" in name)
     save_file({key: value for key, value in tensors.items() if key != lost}, weights)
     with pytest.raises(InvalidModel, match=r"lacks 1 weights, among them .*visual"):
-        load(tmp_path, device="cpu")
+        load_writer(tmp_path, device="cpu")
     weights.unlink()
     with pytest.raises(InvalidModel, match="cannot be loaded as a writer"):
-        load(tmp_path, device="cpu")
+        load_writer(tmp_path, device="cpu")
     with pytest.raises(ModelNotFound, match="there is no model folder"):
-        load(tmp_path / "nothing")
+        load_writer(tmp_path / "nothing")
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:
     config = hf.GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=8)
     hf.GPT2LMHeadModel(config).save_pretrained(tmp_path)
     with pytest.raises(InvalidModel, match="cannot be loaded as a writer"):
-        load(tmp_path, device="cpu")
+        load_writer(tmp_path, device="cpu")
 
 
 def test_bad_settings(parts: tuple[Any, Any, Any]) -> None:

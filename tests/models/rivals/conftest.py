@@ -9,7 +9,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from chronosim.models.convolution import use_planar_convolutions
+from chronosim.models.engine.acceleration import use_planar_convolutions
 
 # Both libraries are untyped.
 hf_diffusers: Any = diffusers

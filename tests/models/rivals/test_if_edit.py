@@ -12,11 +12,8 @@ import torch
 from PIL import Image
 
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
-from chronosim.metrics.sharpness import sharpness
-from chronosim.models.rivals.dropout import kept_latents
-from chronosim.models.rivals.if_edit import STILL, IfEdit
-from chronosim.models.rivals.settings import IfEditSettings
-from chronosim.models.rivals.sharpness import sharpest
+from chronosim.metrics.pixels import sharpness
+from chronosim.models.rivals.if_edit import STILL, IfEdit, IfEditSettings, kept_latents, sharpest
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from chronosim import config
 from chronosim.errors import InvalidConfig, InvalidModel, ModelNotFound
-from chronosim.models.rivals.if_edit import IfEdit
+from chronosim.models.rivals.if_edit import IfEdit, IfEditSettings
 from chronosim.models.rivals.loading import load_editor, load_if_edit
-from chronosim.models.rivals.settings import IfEditSettings
+from chronosim.settings import parts as config
 from chronosim.types import EditPrompt
 
 hf: Any = diffusers  # untyped

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from chronosim.metrics.sharpness import sharpness
-from chronosim.models.rivals.sharpness import sharpest
+from chronosim.metrics.pixels import sharpness
+from chronosim.models.rivals.if_edit import sharpest
 
 
 def test_it_is_the_variance_of_the_laplacian(kit: SimpleNamespace) -> None:

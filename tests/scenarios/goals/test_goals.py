@@ -11,14 +11,12 @@ import pytest
 
 from chronosim.errors import InvalidConfig, InvalidFrame, JudgementFailed
 from chronosim.frames import write_frame
+from chronosim.scenarios.goals.appearance import ColourShare, LikeFrame
 from chronosim.scenarios.goals.board import BlockAway, BlockGone, GoalCovered
-from chronosim.scenarios.goals.colour import ColourShare
-from chronosim.scenarios.goals.combined import AllOf, AnyOf, Not
-from chronosim.scenarios.goals.criterion import Criterion, in_words
-from chronosim.scenarios.goals.kept import CommandedState
-from chronosim.scenarios.goals.likeness import LikeFrame
+from chronosim.scenarios.goals.criterion import AllOf, AnyOf, Criterion, Not, in_words
+from chronosim.scenarios.goals.judged import InWords
 from chronosim.scenarios.goals.road import Moving, OnRoad, RoadBends, RoadLost, road_angle
-from chronosim.scenarios.goals.words import InWords
+from chronosim.scenarios.goals.state import CommandedState
 from chronosim.scenarios.starts import load_starts
 from chronosim.types import Frame, Observation, Prediction
 

@@ -1,1 +1,0 @@
-"""Translators between the outside and chronosim, one file each."""

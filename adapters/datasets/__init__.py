@@ -1,1 +1,0 @@
-"""Episodes to and from the formats of the field, one file each."""

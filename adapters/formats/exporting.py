@@ -1,0 +1,290 @@
+"""Episodes out: a data set in one of the formats of the field, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from tqdm import tqdm
+
+from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
+from chronosim.formats.atomic import draft
+from chronosim.formats.columns import Frames, Likeness, Recording, make_recording
+from chronosim.types import Frame
+
+__all__ = [
+    "ROWS",
+    "ExportReport",
+    "Exporter",
+    "alike",
+    "export_dataset",
+    "provenance",
+    "record_rows",
+]
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """A format that recordings can be written in."""
+
+    @property
+    def holds(self) -> Collection[str]:
+        """Which of `Recording.facts` it has a place for."""
+        ...
+
+    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+        """Writes recordings, at least one, into an empty folder.
+
+        Raises:
+            ChronosimError: What the format cannot hold at all.
+            OSError: The disk refuses.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export did.
+
+    Attributes:
+        path: The new data set.
+        episodes: How many.
+        rows: How many, all together; a last observation that is kept is none of them.
+        rows_are: `steps` or `frames`.
+        fps: Rows a second, every rate that occurs; None where an episode knows no clock.
+        lost: What the format has no place for.
+        skipped: Episodes that are unfinished or have no step.
+    """
+
+    path: Path
+    episodes: int
+    rows: int
+    rows_are: str
+    fps: tuple[float | None, ...]
+    lost: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+    def __str__(self) -> str:
+        each = "a held action" if self.rows_are == "steps" else "a frame of a trajectory"
+        counts = f"{self.episodes} episodes, {self.rows:,} rows"
+        lines = [f"{self.path}: {counts}; each {each}, {_clock(self.fps)}"]
+        if self.lost:
+            lines.append(f"no place for: {', '.join(self.lost)}")
+        if self.skipped:
+            lines.append(f"left out, unfinished or without a step: {', '.join(self.skipped)}")
+        return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What went by while the episodes were written."""
+
+    episodes: int = 0
+    rows: int = 0
+    fps: dict[float | None, None] = field(default_factory=dict)  # in order, none twice
+    facts: set[str] = field(default_factory=set)
+    skipped: list[str] = field(default_factory=list)
+
+
+def export_dataset(
+    dataset: str | Path,
+    output: str | Path,
+    exporter: Exporter,
+    *,
+    rows: str = "steps",
+    seconds_per_step: float | None = None,
+    force: bool = False,
+    progress: bool = True,
+) -> ExportReport:
+    """Writes the finished episodes of a data set in another format.
+
+    The new data set appears when it is complete.
+
+    Args:
+        dataset: Folder of the episodes.
+        output: Where to; a folder that does not exist.
+        exporter: The format.
+        rows: `steps`: a row is a held action; `frames`: a frame of its trajectory.
+        seconds_per_step: How long an action is held; None: as the episodes say.
+        force: Whether what is at `output` may be replaced.
+        progress: Whether to draw a progress bar.
+
+    Returns:
+        What was written, and what the format has no place for.
+
+    Raises:
+        EpisodeNotFound: There is no data set, or no finished episode with a step in it.
+        EpisodeExists: There is something at `output`.
+        InvalidConfig: A setting that cannot work.
+        InvalidEpisode: The episodes do not fit the format, or one another.
+        EpisodeWriteError: The disk refuses; nothing is left behind.
+        MissingDependency: The format's library is not installed.
+    """
+    tally = _Tally()
+    readers = _finished(dataset, tally)
+    with draft(output, force=force, keep=Path(dataset)) as folder:
+        bar = tqdm(readers, unit="episode", disable=not progress)
+        exporter.write(_tallied(bar, rows, seconds_per_step, tally), folder)
+    return ExportReport(
+        path=Path(output),
+        episodes=tally.episodes,
+        rows=tally.rows,
+        rows_are=rows,
+        fps=tuple(tally.fps),
+        lost=tuple(sorted(tally.facts - set(exporter.holds))),
+        skipped=tuple(tally.skipped),
+    )
+
+
+def alike(recordings: Iterable[Recording]) -> Iterator[Recording]:
+    """Passes recordings on as long as they can share one table.
+
+    Raises:
+        InvalidEpisode: A recording has frames, states, actions or a rate unlike the first one's.
+    """
+    known = Likeness()
+    for recording in recordings:
+        traits = {
+            "frames": recording.size,
+            "states": recording.states.shape[1:],
+            "actions": (recording.actions.dtype.kind, *recording.actions.shape[1:]),
+            "rows a second": recording.fps,
+        }
+        known.check(recording.name, traits, "this format holds only episodes that are alike")
+        yield recording
+
+
+def provenance(recording: Recording) -> dict[str, Any]:
+    """Says where a recording comes from, for the place that a format has for it: JSON values."""
+    return {
+        "chronosim": version("chronosim"),
+        "episode": recording.name,
+        "fps": recording.fps,
+        "rows_per_step": recording.rows_per_step,
+        "synthetic": recording.about.get("synthetic"),
+        "about": dict(recording.about),
+    }
+
+
+def _clock(rates: tuple[float | None, ...]) -> str:
+    """The rates in words: a few by name, more of them as a range."""
+    known = [rate for rate in rates if rate is not None]
+    words = [f"{rate:.4g}" for rate in known]
+    if len(words) > 3:
+        words = [f"{min(known):.4g} to {max(known):.4g}"]
+    said = [f"{' and '.join(words)} a second"] if words else []
+    return " or ".join(said + ["no clock"] * (None in rates))
+
+
+def _finished(dataset: str | Path, tally: _Tally) -> list[EpisodeReader]:
+    readers = []
+    for path in list_episodes(dataset):
+        reader = EpisodeReader(path)
+        if reader.finished and reader.steps:
+            readers.append(reader)
+        else:
+            tally.skipped.append(path.name)
+    if not readers:
+        raise EpisodeNotFound(f"{dataset} has no finished episode with a step in it")
+    return readers
+
+
+def _tallied(
+    readers: Iterable[EpisodeReader], rows: str, seconds: float | None, tally: _Tally
+) -> Iterator[Recording]:
+    for reader in readers:
+        recording = record_rows(reader, rows=rows, seconds_per_step=seconds)
+        tally.episodes += 1
+        tally.rows += len(recording)
+        tally.fps[recording.fps] = None
+        tally.facts |= recording.facts()
+        if rows == "steps" and reader.column("between_length").any():
+            tally.facts.add("the trajectories between two observations")
+        yield recording
+
+
+ROWS = ("steps", "frames")
+"""What a row may be: a held action, or a frame of its trajectory."""
+
+
+def record_rows(
+    reader: EpisodeReader, *, rows: str, seconds_per_step: float | None = None
+) -> Recording:
+    """Gives an episode as rows.
+
+    As frames, a step of a trajectory of n frames becomes n rows that hold its action and its
+    commanded state; its reward, its end and its latency lie in the last of them. An action that an
+    import made of n actions is given back as those n.
+
+    Args:
+        reader: The episode, with at least one step.
+        rows: One of `ROWS`.
+        seconds_per_step: How long an action is held; None: as the episode says.
+
+    Raises:
+        InvalidConfig: `rows` is none of `ROWS`, or `seconds_per_step` is not positive.
+        InvalidEpisode: Its trajectories differ in length, so that frames are no even rows.
+    """
+    if rows not in ROWS:
+        raise InvalidConfig(f"rows must be one of {', '.join(ROWS)}, not {rows!r}")
+    seconds = _row_clock(reader, seconds_per_step)
+    length = _length(reader) if rows == "frames" else 1
+    last = np.zeros(reader.steps * length, np.bool_)
+    last[length - 1 :: length] = True
+    states = reader.states
+    return make_recording(
+        reader.path.name,
+        Frames(lambda: _frames(reader, rows)),
+        _actions(reader, length),
+        closed=True,
+        fps=None if seconds is None else length / seconds,
+        states=np.concatenate([states[:-1].repeat(length, 0), states[-1:]]),
+        texts=[str(text) for text in reader.column("text").repeat(length)],
+        about=reader.about,
+        rows_per_step=length,
+        rewards=np.where(last, reader.column("reward").repeat(length), 0),
+        terminated=last & reader.column("terminated").repeat(length),
+        truncated=last & reader.column("truncated").repeat(length),
+        seeds=reader.column("seed").repeat(length),
+        latency=np.where(last, reader.column("latency").repeat(length), np.nan),
+    )
+
+
+def _frames(reader: EpisodeReader, rows: str) -> Iterator[Frame]:
+    yield reader.observation(0).frame
+    for index in range(reader.steps):
+        if rows == "frames":
+            yield from reader.trajectory(index)
+        else:
+            yield reader.observation(index + 1).frame
+
+
+def _length(reader: EpisodeReader) -> int:
+    lengths = np.unique(reader.column("between_length")) + 1
+    if len(lengths) > 1:
+        raise InvalidEpisode(
+            f"the trajectories of {reader.path.name} have {lengths.min()} to {lengths.max()} "
+            "frames, which do not lie evenly in time: use rows=steps"
+        )
+    return int(lengths[0])
+
+
+def _actions(reader: EpisodeReader, length: int) -> np.ndarray:
+    actions = reader.column("action")
+    conversion = reader.about.get("conversion") or {}
+    chunked = conversion.get("action") == "chunk" and actions.shape[1:2] == (length,)
+    return actions.reshape(-1, *actions.shape[2:]) if chunked else actions.repeat(length, 0)
+
+
+def _row_clock(reader: EpisodeReader, given: float | None) -> float | None:
+    seconds = reader.about.get("seconds_per_step") if given is None else given
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise InvalidConfig(f"seconds_per_step must be a number above 0, not {seconds!r}")
+    return float(seconds)

@@ -1,0 +1,17 @@
+from .alternatives import AnyDrive as AnyDrive
+from .alternatives import AnyPush as AnyPush
+from .basic import Constant as Constant
+from .basic import Planned as Planned
+from .basic import Random as Random
+from .carracing import DriverMix as DriverMix
+from .carracing import LaneFollower as LaneFollower
+from .carracing import RoadBalance as RoadBalance
+from .carracing import RoadLeaver as RoadLeaver
+from .cloned import Cloned as Cloned
+from .cloned import clone as clone
+from .handicapped import Handicapped as Handicapped
+from .pusht import Pusher as Pusher
+from .pusht import PusherMix as PusherMix
+from .pusht import Shover as Shover
+from .pusht import StayPut as StayPut
+from .road_planner import RoadPlanner as RoadPlanner

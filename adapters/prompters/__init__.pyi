@@ -1,0 +1,15 @@
+from .bimanual import Bimanual as Bimanual
+from .driving import Driving as Driving
+from .driving import Manoeuvres as Manoeuvres
+from .driving_by_speed import DrivingBySpeed as DrivingBySpeed
+from .driving_by_waypoints import DrivingByWaypoints as DrivingByWaypoints
+from .end_effector import EndEffector as EndEffector
+from .events import Event as Event
+from .events import Events as Events
+from .instruction import Instruction as Instruction
+from .instruction import Trigger as Trigger
+from .joints import Joints as Joints
+from .pushing import Pushing as Pushing
+from .values import Number as Number
+from .values import Reckoning as Reckoning
+from .values import Values as Values

@@ -1,0 +1,1 @@
+"""What this machine makes of chronosim, beside what others make of it."""

@@ -1,0 +1,209 @@
+"""The command line: `chronosim <command> key=value ...`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from importlib.resources import files
+from keyword import iskeyword
+from pathlib import Path
+from textwrap import dedent, indent
+
+from chronosim.errors import ChronosimError
+
+__all__ = ["COMMANDS", "main", "read_command"]
+
+COMMANDS = (
+    "demo",
+    "predict",
+    "rollout",
+    "whatif",
+    "studio",
+    "record",
+    "train",
+    "evaluate",
+    "judge",
+    "guard",
+    "check",
+    "serve",
+    "scenarios ls",
+    "scenarios show",
+    "scenarios check",
+    "episodes ls",
+    "episodes show",
+    "episodes stats",
+    "episodes play",
+    "episodes replay",
+    "episodes verify",
+    "episodes repair",
+    "episodes compact",
+    "episodes export",
+    "episodes import",
+    "bench model",
+    "bench episodes",
+)
+"""The commands, in the order a newcomer meets them; each is a module of chronosim.commands.
+
+A command of two words is a module in a package; the first word alone lists the second ones.
+"""
+
+_USAGE = """\
+usage: chronosim <command> [key=value ...]
+
+commands:
+{commands}
+
+  chronosim <command> --help     what it does, its settings, three examples
+  --config-dir DIR               a folder with config groups of your own (model/, scenario/ ...)
+  -m, --multirun                 one run for each combination: policy=a,b seed=range(0,3)
+  --force                        short for force=true, where a command may overwrite
+  --traceback                    show where an error came from (or set CHRONOSIM_TRACEBACK=1)
+  --version                      the version"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: What follows `chronosim`; None: what the process was given.
+
+    Returns:
+        The exit status: 0; 1 where a check found something; 2 after an error that chronosim knows;
+        130 if interrupted.
+    """
+    parser = _parser()
+    given = parser.parse_intermixed_args(arguments)
+    if given.version:
+        print(f"chronosim {version('chronosim')}")
+        return 0
+    try:
+        command, rest = read_command(given.words)
+        if command not in COMMANDS:
+            print(_group_help(command) if command else _usage())
+            return 0 if given.help else 2
+        if given.help:
+            print(_command_help(command))
+        else:
+            settings = [*rest, *["force=true"] * given.force]
+            run = _sweep if given.multirun else _run
+            return run(command, settings, given.config_dir)
+    except ChronosimError as error:
+        if given.traceback or os.environ.get("CHRONOSIM_TRACEBACK"):
+            raise
+        if os.environ.get("RANK", "0") == "0":  # all processes of torchrun stumble over it
+            print(f"chronosim: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("chronosim: interrupted; what was finished is on disk", file=sys.stderr)
+        return 130
+    return 0
+
+
+def read_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Splits what was typed into a command and what follows it.
+
+    Args:
+        words: What follows `chronosim`, without the flags.
+
+    Returns:
+        A command; or the first word of some, or "", where nothing follows it.
+
+    Raises:
+        InvalidConfig: There is no such command.
+    """
+    first, *rest = words or [""]
+    if first in ("", *COMMANDS):
+        return first, rest
+    seconds = _seconds(first)
+    if seconds and not rest:
+        return first, rest
+    if seconds and rest[0] in seconds:
+        return f"{first} {rest[0]}", rest[1:]
+    from chronosim.errors import InvalidConfig
+
+    wrong, known = (f"{first} {rest[0]}", seconds) if seconds else (first, _firsts())
+    raise InvalidConfig(f"there is no command {wrong!r}; there are: {', '.join(known)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="chronosim", add_help=False, allow_abbrev=False)
+    parser.usage = "chronosim <command> [key=value ...]"
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--config-dir", type=Path)
+    parser.add_argument("-m", "--multirun", action="store_true")
+    for flag in ("--force", "--traceback", "--version"):
+        parser.add_argument(flag, action="store_true")
+    parser.add_argument("-h", "--help", action="store_true")
+    return parser
+
+
+def _run(command: str, given: Sequence[str], extra: Path | None) -> int:
+    # Here, so that --help is fast: Hydra, and torch behind some commands, take seconds to load.
+    from chronosim.settings.compose import compose_config
+
+    config = compose_config(command, given, extra)
+    status = import_module(".".join(("chronosim.commands", *_parts(command)))).run(config)
+    return int(status or 0)
+
+
+def _sweep(command: str, given: Sequence[str], extra: Path | None) -> int:
+    from chronosim.cli.sweep import jobs, sweep
+
+    return sweep(jobs(command, given), lambda settings: _run(command, settings, extra))
+
+
+def _parts(command: str) -> list[str]:
+    """Where a command's module is, below chronosim.commands; `import` is one no module can be."""
+    return [f"{word}_" if iskeyword(word) else word for word in command.split()]
+
+
+def _firsts() -> list[str]:
+    return list(dict.fromkeys(command.split()[0] for command in COMMANDS))
+
+
+def _seconds(first: str) -> list[str]:
+    return [command.split()[1] for command in COMMANDS if command.startswith(f"{first} ")]
+
+
+def _usage() -> str:
+    lines = (f"  {name:<10}{_docstring(name).splitlines()[0]}" for name in _firsts())
+    return _USAGE.format(commands="\n".join(lines))
+
+
+def _group_help(first: str) -> str:
+    """What a group of commands is for, and the commands in it."""
+    lines = (
+        f"  {name:<10}{_docstring(f'{first} {name}').splitlines()[0]}" for name in _seconds(first)
+    )
+    return (
+        f"{_docstring(first)}\n\nusage: chronosim {first} <command> [key=value ...]\n\n"
+        "commands:\n" + "\n".join(lines) + f"\n\n  chronosim {first} <command> --help     "
+        "what it does, its settings, three examples"
+    )
+
+
+def _command_help(command: str) -> str:
+    """What the command does, its examples, its settings with their comments, its choices."""
+    from chronosim.settings.compose import choices, settings_text
+
+    groups = "".join(
+        f"\n  {name}={'|'.join(options)}" for name, options in choices(command).items()
+    )
+    return (
+        f"{_docstring(command)}\n\nSettings (give as key=value):\n"
+        f"{indent(settings_text(command).strip(), '  ')}"
+        + (f"\n\nChoices:{groups}" if groups else "")
+    )
+
+
+def _docstring(command: str) -> str:
+    """Reads a command's docstring without importing it, since it may import torch."""
+    commands, path = files("chronosim.commands"), "/".join(_parts(command))
+    group = (commands / path).is_dir()
+    file = commands / (f"{path}/__init__.py" if group else f"{path}.py")
+    return dedent(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")

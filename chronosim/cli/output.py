@@ -1,0 +1,235 @@
+"""Where a command leaves its results, and which episodes a path given to it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from chronosim.episodes import list_episodes
+from chronosim.episodes.place import Place, as_place
+from chronosim.errors import EpisodeNotFound, InvalidConfig
+
+__all__ = [
+    "alone",
+    "check_free",
+    "dataset_at",
+    "episodes_at",
+    "holds_nothing",
+    "is_episode",
+    "make_folder",
+    "new_folder",
+    "output_path",
+    "place",
+    "same_settings",
+    "unused_folder",
+]
+
+_BEGUN = {".lock", ".config.yaml"}  # all that a run leaves that ended before it had settings
+
+
+def output_path(config: DictConfig) -> Path:
+    """The path that `output` names; `~` is the home.
+
+    Raises:
+        InvalidConfig: It is an address: results are written by means that only folders offer.
+    """
+    output = str(config.output)
+    if "://" in output:
+        raise InvalidConfig(f"output must be a folder on this machine, not {output}")
+    return Path(output).expanduser()
+
+
+def new_folder(config: DictConfig, command: str) -> Path:
+    """Makes the folder for a run's results and writes its settings there.
+
+    Args:
+        config: The run's settings; `output` names the folder, None: runs/<command>/<date-time>.
+        command: Name of the command.
+
+    Raises:
+        InvalidConfig: The folder holds something already, is none on this machine, or cannot be
+            made.
+    """
+    folder = unused_folder(command) if config.output is None else output_path(config)
+    if not holds_nothing(folder):
+        raise InvalidConfig(
+            f"{folder} holds something already, and nothing is overwritten: "
+            "choose another output=, or remove it"
+        )
+    make_folder(config, folder)
+    return folder
+
+
+def make_folder(config: DictConfig, folder: Path) -> None:
+    """Makes a folder and writes a run's resolved settings there, as config.yaml.
+
+    Raises:
+        InvalidConfig: It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / ".config.yaml"  # a run may be killed here too, and be gone on with
+        OmegaConf.save(config, draft, resolve=True)
+        draft.replace(folder / "config.yaml")
+    except OSError as error:
+        raise InvalidConfig(f"results cannot be written to {folder}: {error}") from error
+
+
+def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...]) -> bool:
+    """Tells whether a folder holds an earlier run of the same settings, to go on with.
+
+    Args:
+        config: The run's settings.
+        folder: Where the results shall be.
+        may_differ: Names of the settings that need not be alike, "world.steps" for one of a group;
+            where `seed` is one of them, what follows the seed follows it.
+
+    Returns:
+        False where there is nothing yet.
+
+    Raises:
+        InvalidConfig: The folder holds something else, or a run of other settings.
+    """
+    if holds_nothing(folder):
+        return False
+    if not (folder / "config.yaml").is_file():
+        raise InvalidConfig(
+            f"{folder} holds something already, and nothing is overwritten: "
+            "choose another output=, or remove it"
+        )
+    earlier = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(earlier, DictConfig)
+    followed = {"seed": earlier.get("seed", config.seed)} if "seed" in may_differ else {}
+    for name in may_differ:
+        if "." in name:
+            OmegaConf.update(earlier, name, OmegaConf.select(config, name))
+    theirs = OmegaConf.to_container(earlier)
+    ours = OmegaConf.to_container(OmegaConf.merge(config, followed), resolve=True)
+    assert isinstance(theirs, dict)
+    assert isinstance(ours, dict)
+    names = sorted(set(theirs) | set(ours), key=lambda name: (name != "seed", name))
+    for name in names:  # the seed first: others follow it
+        if name not in may_differ and theirs.get(name) != ours.get(name):
+            setting, was, given = _first_difference(name, theirs.get(name), ours.get(name))
+            raise InvalidConfig(
+                f"{folder} was made with {setting}={was}, not {given}: "
+                "use the same settings to go on with it, or another output="
+            )
+    return True
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Checks that a file or folder may be written.
+
+    Raises:
+        InvalidConfig: Something is there, and `force` is not set.
+    """
+    if path.exists() and not force:
+        raise InvalidConfig(
+            f"{path} exists already, and nothing is overwritten: choose another output=, or --force"
+        )
+
+
+def holds_nothing(folder: Path) -> bool:
+    """Whether there is no such folder, or nothing in it but traces of a run that hardly began."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(entry.name in _BEGUN for entry in folder.iterdir())
+
+
+def unused_folder(command: str) -> Path:
+    """Names a folder for a run's results by the time; two runs may begin in one second."""
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    names = (now if number == 1 else f"{now}_{number}" for number in count(1))
+    folders = (Path("runs", command, name) for name in names)
+    return next(folder for folder in folders if not folder.exists())
+
+
+@contextmanager
+def alone(folder: Path, command: str) -> Iterator[None]:
+    """Keeps other runs out of a folder, whose episodes would pass for broken off.
+
+    The folder is made if it is missing. The lock dies with its process.
+
+    Args:
+        folder: Where the results go.
+        command: Name of the command.
+
+    Raises:
+        InvalidConfig: Another run is there, or the folder cannot be made or written to.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise InvalidConfig(
+            f"another chronosim {command} is writing to {folder}: let it end, or use another "
+            "output="
+        ) from error
+    except OSError as error:
+        raise InvalidConfig(f"results cannot be written to {folder}: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _first_difference(name: str, theirs: Any, ours: Any) -> tuple[str, Any, Any]:
+    """Goes into groups of settings, which are long, to the first one that is not alike."""
+    while isinstance(theirs, dict) and isinstance(ours, dict):
+        key = next(
+            key
+            for key in (*theirs, *ours)
+            if (key in theirs, theirs.get(key)) != (key in ours, ours.get(key))
+        )
+        name, theirs, ours = f"{name}.{key}", theirs.get(key), ours.get(key)
+    return name, theirs, ours
+
+
+def place(path: Any) -> Place:
+    """Makes a path of a setting; `~` is the home, and `s3://...` an address used as paths are.
+
+    Raises:
+        MissingDependency: The address's kind needs a package that is not installed.
+    """
+    text = str(path)
+    return as_place(text if "://" in text else Path(text).expanduser())
+
+
+def is_episode(path: Place) -> bool:
+    """Whether a path is that of an episode, rather than of a data set."""
+    return (path / "zarr.json").is_file()
+
+
+def dataset_at(path: Place) -> Place:
+    """The data set that a path means: itself, or the `episodes` in the results of a command.
+
+    Raises:
+        EpisodeNotFound: There is none.
+    """
+    for folder in (path, path / "episodes"):
+        if folder.is_dir() and list_episodes(folder):
+            return folder
+    raise EpisodeNotFound(
+        f"there are no episodes in {path}"
+        if path.is_dir()
+        else f"there is no data set at {path}: make one with chronosim rollout or record"
+    )
+
+
+def episodes_at(config: DictConfig) -> list[Place]:
+    """The episodes that a command's `path` means: one, or all of a data set.
+
+    Raises:
+        EpisodeNotFound: There is none.
+    """
+    path = place(config.path)
+    return [path] if is_episode(path) else list_episodes(dataset_at(path))

@@ -1,0 +1,17 @@
+from .fidelity.rollouts import Drift as Drift
+from .fidelity.rollouts import roll_out as roll_out
+from .fidelity.rollouts import score_rollouts as score_rollouts
+from .predictions import Autoencoding as Autoencoding
+from .predictions import Closeness as Closeness
+from .predictions import Scores as Scores
+from .predictions import Share as Share
+from .predictions import copy_frame as copy_frame
+from .predictions import predict as predict
+from .predictions import reconstruct as reconstruct
+from .predictions import score as score
+from .truth.moments import Moment as Moment
+from .truth.moments import draw_moments as draw_moments
+from .truth.recordings import Recording as Recording
+from .truth.recordings import draw_recordings as draw_recordings
+from .truth.reference import Reference as Reference
+from .truth.reference import Region as Region

@@ -1,1 +1,0 @@
-"""Whether a model keeps the contract of a world model."""

@@ -1,1 +1,0 @@
-"""The metrics of papers on editing, of edits on disk."""

@@ -1,0 +1,191 @@
+"""One held action at a time: how near predicted outcomes come to the true ones, as a section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from chronosim.evaluation.predictions import Closeness, Scores, Share, score
+from chronosim.evaluation.report.plots import moments_picture
+from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
+from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.truth.reference import Region
+from chronosim.metrics.pixels import psnr, squared_error
+from chronosim.types import Trajectory
+
+__all__ = ["Setting", "outcomes_section"]
+
+_DRAWN = 6  # moments in the picture
+_RESAMPLES = 2000  # of the bootstrap
+_COPY = "copy-last-frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where moments come from.
+
+    Attributes:
+        source: Name of the reference simulator, or of the data set.
+        first_seed: Where its seeds begin; None: recorded by somebody else.
+        others: Other actions at each moment; 0 where nobody knows what they would have led to.
+        apart: Smallest difference of two true outcomes, RMS grey levels.
+        left_out: A region that is judged with and without; None: none.
+    """
+
+    source: str
+    first_seed: int | None = None
+    others: int = 0
+    apart: float = 0.0
+    left_out: Region | None = None
+
+    @property
+    def where(self) -> str:
+        """The source and its seeds, in words."""
+        if self.first_seed is None:
+            return self.source
+        return f"{self.source} (seeds from {self.first_seed:,} on)"
+
+
+def outcomes_section(
+    moments: Sequence[Moment],
+    ways: Mapping[str, Sequence[Trajectory]],
+    setting: Setting,
+    *,
+    seconds: float,
+) -> Section:
+    """Judges predictions of the taken actions.
+
+    Args:
+        moments: Where; at least two.
+        ways: A trajectory for each moment, by the name of what made it: "model",
+            "copy-last-frame", and "oracle" where the model has an autoencoder.
+        setting: Where the moments come from.
+        seconds: Of one prediction, on average.
+    """
+    scores = {name: score(moments, way, setting.left_out) for name, way in ways.items()}
+    low, high, gain_low, gain_high = _bootstrap(moments, ways)
+    ours, copied = scores["model"].whole, scores[_COPY].whole
+    verdict = (
+        f"One action on, the predicted outcome comes to {ours.psnr:.1f} dB PSNR of the true one "
+        f"(95%: {low:.1f} to {high:.1f}; more is nearer) over {len(moments)} moments; leaving the "
+        f"frame as it was comes to {copied.psnr:.1f} dB."
+    )
+    best = scores["oracle"].whole.psnr if "oracle" in scores else max(ours.psnr, copied.psnr)
+    tables = [_outcomes(scores, setting, len(moments), seconds), _between(scores)]
+    return Section(
+        name="outcomes",
+        title="One action: the outcome",
+        verdict=verdict,
+        warnings=() if gain_low > 0 else ("outcomes are no better than the last frame",),
+        tables=tuple(table for table in tables if table is not None),
+        pictures=(_picture(moments, ways["model"]),),
+        values=finite(
+            {
+                "setting": asdict(setting),
+                "moments": len(moments),
+                "seconds": seconds,
+                "scores": {name: asdict(value) for name, value in scores.items()},
+                "psnr_95": [low, high],
+                "gain_over_copy_95": [gain_low, gain_high],
+            }
+        ),
+        gauge=Gauge(
+            "PSNR of the outcome", ours.psnr, low, high, copied.psnr, _COPY, 10.0,
+            max(30.0, min(best, 50.0)), "dB", gain_low=gain_low, gain_high=gain_high,
+        ),
+    )  # fmt: skip
+
+
+def _outcomes(
+    scores: Mapping[str, Scores], setting: Setting, moments: int, seconds: float
+) -> Table:
+    region = setting.left_out
+    rows = [_row(name, each.whole, setting) for name, each in scores.items()]
+    rows += [
+        _row(f"{name}, no {region.name}", each.without, setting)
+        for name, each in scores.items()
+        if region is not None and each.without is not None
+    ]
+    header = ["outcome", "all", "moving half"]
+    text = (
+        f"Outcomes at {moments} moments of {setting.where}, PSNR in dB of the pooled squared "
+        "error; the moving half are the moments at which the truth changes most."
+    )
+    if setting.others:
+        header.append("follows the action (95%)")
+        without = "" if region is None else f", the {region.name} left out"
+        text += (
+            f" {setting.others} other actions at each moment, true outcomes at least "
+            f"{setting.apart:g} grey levels (RMS) apart{without}: guessing follows "
+            f"{1 / (setting.others + 1):.0%}."
+        )
+    text += f" {seconds:.2f} s a prediction."
+    if "oracle" in scores:
+        text += " Oracle: the truth, through the model's autoencoder and back."
+    return Table(tuple(header), tuple(rows), text)
+
+
+def _row(name: str, closeness: Closeness, setting: Setting) -> tuple[str, ...]:
+    row = (name, _decibels(closeness.psnr), _decibels(closeness.psnr_moving))
+    return (*row, _share(closeness.following)) if setting.others else row
+
+
+def _between(scores: Mapping[str, Scores]) -> Table | None:
+    known = {name: each.between for name, each in scores.items() if each.between is not None}
+    if len(known) < len(scores):
+        text = (
+            "The model's trajectories have another length than the recorded ones: only the "
+            "outcomes were judged."
+        )
+        return Table((), (), text)
+    times = len(next(iter(known.values())))
+    if times == 0:
+        return None
+    header = ("frame", *(str(time) for time in range(1, times + 1)))
+    rows = tuple((name, *map(_decibels, values)) for name, values in known.items())
+    return Table(header, rows, "Frames on the way to the outcome, PSNR in dB, moving half.")
+
+
+def _picture(moments: Sequence[Moment], predicted: Sequence[Trajectory]) -> Picture:
+    """Moments spread evenly from those that change least to those that change most."""
+    changes = [squared_error(m.observation.frame, m.trajectory[-1]) for m in moments]
+    places = np.linspace(0, len(moments) - 1, min(_DRAWN, len(moments))).round().astype(int)
+    shown = [int(index) for index in np.argsort(changes)[places]]
+    return Picture(
+        moments_picture([moments[i] for i in shown], [predicted[i][-1] for i in shown]),
+        "Moments from the least to the most changing. Difference: dark is right; its grey levels "
+        "are those by which real and predicted differ.",
+    )
+
+
+def _bootstrap(
+    moments: Sequence[Moment], ways: Mapping[str, Sequence[Trajectory]]
+) -> tuple[float, float, float, float]:
+    """95% intervals of the model's PSNR, and of its gain over copy-last-frame, over moments."""
+    errors = {
+        name: np.array(
+            [squared_error(p[-1], m.trajectory[-1]) for p, m in zip(way, moments, strict=True)]
+        )
+        for name, way in ways.items()
+        if name in ("model", _COPY)
+    }
+    draws = np.random.default_rng(0).integers(0, len(moments), (_RESAMPLES, len(moments)))
+    psnrs = {
+        name: np.array([psnr(float(mean)) for mean in error[draws].mean(axis=1)])
+        for name, error in errors.items()
+    }
+    with np.errstate(invalid="ignore"):  # both may be without any error
+        gains = np.nan_to_num(psnrs["model"] - psnrs[_COPY], nan=0.0)
+    low, high = np.percentile(psnrs["model"], (2.5, 97.5), method="nearest")
+    gain_low, gain_high = np.percentile(gains, (2.5, 97.5), method="nearest")
+    return float(low), float(high), float(gain_low), float(gain_high)
+
+
+def _share(share: Share) -> str:
+    return f"{share.share:.0%} ({share.low:.0%} to {share.high:.0%})"
+
+
+def _decibels(value: float) -> str:
+    return f"{value:.1f}"

@@ -1,1 +1,0 @@
-"""One held action: how near predicted outcomes come to the true ones; defects by name."""

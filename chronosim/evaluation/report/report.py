@@ -1,0 +1,258 @@
+"""What an evaluation found out, as Markdown, JSON and one page; finished sections are kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
+
+__all__ = ["Report", "load_section", "render", "save_section"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """A world model's report.
+
+    Attributes:
+        model: Its name.
+        tested: What it was tested on, in one sentence.
+        sections: In the order to be read; each has a name of its own.
+        settings: The run's settings, as JSON values.
+        identity: The model's identity.
+        versions: Of the libraries that shape its answers.
+        machine: What it ran on.
+        made: When, in words.
+    """
+
+    model: str
+    tested: str
+    sections: tuple[Section, ...]
+    settings: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    versions: Mapping[str, str]
+    machine: Mapping[str, Any]
+    made: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The defects found, each once."""
+        return tuple(dict.fromkeys(w for section in self.sections for w in section.warnings))
+
+    @property
+    def looked_for(self) -> tuple[str, ...]:
+        """The names of all defects that were looked for."""
+        known = (section.values.get("findings", {}) for section in self.sections)
+        return tuple(dict.fromkeys(name for findings in known for name in findings))
+
+    def markdown(self) -> str:
+        """Gives verdicts, warnings and tables in Markdown."""
+        lines = [f"# {self.model}", self.tested]
+        if self.warnings:
+            lines.append("\n".join(f"- **Warning: {warning}**" for warning in self.warnings))
+        for section in self.sections:
+            lines += [f"## {section.title}", section.verdict]
+            lines += [table.markdown() for table in section.tables]
+        return "\n\n".join(lines)
+
+    def values(self) -> dict[str, Any]:
+        """Gives every figure as JSON values, each section's under its name."""
+        parts = {
+            section.name: {
+                "verdict": section.verdict,
+                "warnings": list(section.warnings),
+                **finite(dict(section.values)),
+            }
+            for section in self.sections
+        }
+        return {
+            **parts,
+            "warnings": list(self.warnings),
+            "tested": self.tested,
+            "made": self.made,
+            "settings": finite(dict(self.settings)),
+            "model": finite(dict(self.identity)),
+            "versions": dict(self.versions),
+            "machine": finite(dict(self.machine)),
+        }
+
+
+_PAGE = files("chronosim.evaluation.report") / "page"
+_FILMSTRIPS = ("fidelity", "outcomes")  # whose first picture is on the first screen
+_WORDS = {
+    "good": "better than the baseline, the whole interval",
+    "unsure": "not told apart from the baseline",
+    "bad": "no better than the baseline",
+    "warned": "a defect was found",
+    "plain": "nothing to beat",
+}
+_SYMBOLS = {"good": "✓", "unsure": "?", "bad": "✕", "warned": "!", "plain": "·"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """A gauge's places on its bar, in percent of the bar, and its figures in words."""
+
+    value: float
+    low: float
+    high: float
+    baseline: float
+    text: str
+    baseline_text: str
+
+
+def render(report: Report) -> str:
+    """Gives the page.
+
+    Args:
+        report: What was found out.
+
+    Returns:
+        HTML with pictures as data URIs and no address in it that a browser would fetch.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["light"] = _light
+    environment.filters["bar"] = _bar
+    environment.filters["source"] = _source
+    environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, default=str)
+    template = environment.from_string((_PAGE / "report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        report=report,
+        style=(_PAGE / "report.css").read_text(encoding="utf-8"),
+        strip=_filmstrip(report),
+        looked_for=report.looked_for,
+        words=_WORDS,
+        symbols=_SYMBOLS,
+    )
+
+
+def _light(section: Section) -> str:
+    if section.warnings:
+        return "warned"
+    return "plain" if section.gauge is None else section.gauge.light
+
+
+def _bar(gauge: Gauge) -> _Bar:
+    def place(value: float) -> float:
+        share = (value - gauge.least) / (gauge.most - gauge.least or 1.0)
+        return round(100 * min(max(0.0, share), 1.0), 2)  # of what is no number: where it begins
+
+    value, low, high = (_figure(v, gauge.unit) for v in (gauge.value, gauge.low, gauge.high))
+    return _Bar(
+        value=place(gauge.value),
+        low=place(gauge.low),
+        high=place(gauge.high),
+        baseline=place(gauge.baseline),
+        text=f"{gauge.label}: {value} (95%: {low} to {high})",
+        baseline_text=f"{gauge.baseline_label} {_figure(gauge.baseline, gauge.unit)}",
+    )
+
+
+def _figure(value: float, unit: str) -> str:
+    if unit == "%":
+        return f"{value:.0%}"
+    return f"{value:.3g} {unit}".strip()
+
+
+def _source(picture: Picture) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
+
+
+def _filmstrip(report: Report) -> Picture | None:
+    by_name = {section.name: section for section in report.sections}
+    for name in _FILMSTRIPS:
+        for picture in by_name[name].pictures if name in by_name else ():
+            if picture.caption.startswith(("A held-out", "Moments")):
+                return picture
+    return None
+
+
+def save_section(folder: Path, section: Section) -> None:
+    """Keeps a section: its pictures as PNG files, then all else as one JSON, which makes it valid.
+
+    Args:
+        folder: Where to; made if missing.
+        section: What to keep.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for index, picture in enumerate(section.pictures):
+        name = f"{section.name}-{index}.png"
+        (folder / name).write_bytes(picture.png)
+        pictures.append({"file": name, "caption": picture.caption})
+    kept = {
+        "name": section.name,
+        "title": section.title,
+        "verdict": section.verdict,
+        "warnings": list(section.warnings),
+        "tables": [asdict(table) for table in section.tables],
+        "pictures": pictures,
+        "values": finite(dict(section.values)),
+        "gauge": None if section.gauge is None else _written(section.gauge),
+    }
+    draft = folder / f".{section.name}.json"  # a run may be killed here too
+    draft.write_text(json.dumps(kept, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    draft.replace(folder / f"{section.name}.json")
+
+
+def load_section(folder: Path, name: str) -> Section | None:
+    """Gives a section that was kept; None where there is none.
+
+    Raises:
+        InvalidConfig: What is there cannot be read.
+    """
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        return None
+    try:
+        return _section(folder, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidConfig(
+            f"the kept part {path} cannot be read ({error}): remove it, and it is computed anew"
+        ) from error
+
+
+def _section(folder: Path, kept: Mapping[str, Any]) -> Section:
+    tables = (
+        Table(tuple(table["header"]), tuple(map(tuple, table["rows"])), table["caption"])
+        for table in kept["tables"]
+    )
+    pictures = (
+        Picture((folder / picture["file"]).read_bytes(), picture["caption"])
+        for picture in kept["pictures"]
+    )
+    return Section(
+        name=kept["name"],
+        title=kept["title"],
+        verdict=kept["verdict"],
+        warnings=tuple(kept["warnings"]),
+        tables=tuple(tables),
+        pictures=tuple(pictures),
+        values=kept["values"],
+        gauge=None if kept["gauge"] is None else _read(kept["gauge"]),
+    )
+
+
+def _written(gauge: Gauge) -> dict[str, Any]:
+    """A gauge as JSON values; what is infinite (a PSNR without error) as the word for it."""
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(gauge).items()
+    }
+
+
+def _read(kept: Mapping[str, Any]) -> Gauge:
+    known: dict[str, Any] = {
+        name: float(value) if value in ("inf", "-inf", "nan") else value
+        for name, value in kept.items()
+    }
+    return Gauge(**known)

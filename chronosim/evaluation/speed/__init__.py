@@ -1,1 +1,0 @@
-"""How fast a model is, beside diffusers' own pipeline."""

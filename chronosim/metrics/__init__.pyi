@@ -1,0 +1,14 @@
+from .clip import Clip as Clip
+from .clip import load_clip as load_clip
+from .distribution import frechet_distance as frechet_distance
+from .distribution import load_i3d as load_i3d
+from .distribution import load_inception as load_inception
+from .judge import Judge as Judge
+from .judge import Verdict as Verdict
+from .judge import judge_edit as judge_edit
+from .perceptual import Perceptual as Perceptual
+from .pixels import psnr as psnr
+from .pixels import sharpness as sharpness
+from .pixels import squared_error as squared_error
+from .structure import multiscale_similarity as multiscale_similarity
+from .structure import structural_similarity as structural_similarity

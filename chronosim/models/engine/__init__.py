@@ -1,0 +1,1 @@
+"""The ChronoEdit engine: diffusers' parts with temporal reasoning, nothing computed twice."""

@@ -1,0 +1,201 @@
+"""A model's shape and what it costs in memory and arithmetic, without loading it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from safetensors import SafetensorError, safe_open
+
+from chronosim.errors import InvalidModel
+from chronosim.models.engine.sampling import Sampling
+from chronosim.models.loading.sources import read_json
+
+__all__ = ["CHRONOEDIT_14B", "PARTS", "Architecture", "Cost", "estimate_cost", "read_architecture"]
+
+PARTS = ("text_encoder", "image_encoder", "transformer", "vae")
+"""The networks, in the order in which a prediction first needs them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Sizes of a ChronoEdit model.
+
+    Attributes:
+        layers: The transformer's blocks.
+        width: Features of one token.
+        feed_forward: Features inside a block's feed-forward layer.
+        inputs: Channels the transformer sees of a latent: noise, mask and the frame's latent.
+        outputs: Channels it answers.
+        latents: Latent frames of full reasoning.
+        patch: Side of a patch, in latent pixels.
+        vision_tokens: Tokens of the frame's embedding.
+        latent_side: Pixels to one latent pixel.
+        vae_width: Channels of the autoencoder's widest-resolution layers.
+        vae_patch: Pixels on a side that the autoencoder makes channels of first.
+        parameters: Number of weights, by part.
+        block_parameters: Those of the transformer's blocks.
+        largest_text_layer: Those of the text encoder's table of words, its largest layer.
+    """
+
+    layers: int
+    width: int
+    feed_forward: int
+    inputs: int
+    outputs: int
+    latents: int
+    patch: int
+    vision_tokens: int
+    latent_side: int
+    vae_width: int
+    vae_patch: int
+    parameters: Mapping[str, int]
+    block_parameters: int
+    largest_text_layer: int
+
+    def tokens(self, size: tuple[int, int], latents: int) -> int:
+        """Tokens of so many latent frames of (height, width) in pixels."""
+        side = self.latent_side * self.patch
+        return latents * (size[0] // side) * (size[1] // side)
+
+
+# Configs of the published repository, from a third party's copy of November 2025; weights counted
+# by building the four networks on PyTorch's meta device.
+CHRONOEDIT_14B = Architecture(
+    layers=40,
+    width=5120,
+    feed_forward=13824,
+    inputs=36,
+    outputs=16,
+    latents=8,
+    patch=2,
+    vision_tokens=257,
+    latent_side=8,
+    vae_width=96,
+    vae_patch=1,
+    parameters=MappingProxyType(
+        {
+            "text_encoder": 5_680_910_336,
+            "image_encoder": 630_766_080,
+            "transformer": 16_394_878_784,
+            "vae": 126_892_531,
+        }
+    ),
+    block_parameters=16_153_538_560,
+    largest_text_layer=256_384 * 4_096,
+)
+
+
+def read_architecture(folder: Path, transformer: Path | None = None) -> Architecture:
+    """Reads a model folder's configs and the headers of its weights.
+
+    Args:
+        folder: A model folder in diffusers' format.
+        transformer: A file whose weights take the place of the folder's own.
+
+    Raises:
+        ModelNotFound: A config is missing.
+        InvalidModel: A config or a header cannot be read.
+    """
+    configs = {part: read_json(folder / part / "config.json") for part in PARTS}
+    network, vae, vision = configs["transformer"], configs["vae"], configs["image_encoder"]
+    vision = vision.get("vision_config", vision)
+    counts = {part: _count(folder / part) for part in PARTS}
+    try:
+        width = network["num_attention_heads"] * network["attention_head_dim"]
+        layers, feed_forward = network["num_layers"], network["ffn_dim"]
+        block = _block(width, feed_forward, network.get("added_kv_proj_dim") is not None)
+        if transformer is not None:
+            counts["transformer"] = layers * block
+        text = configs["text_encoder"]
+        return Architecture(
+            layers=layers,
+            width=width,
+            feed_forward=feed_forward,
+            inputs=network["in_channels"],
+            outputs=network["out_channels"],
+            latents=network.get("rope_temporal_skip_len", 8),
+            patch=network["patch_size"][1],
+            vision_tokens=(vision["image_size"] // vision["patch_size"]) ** 2 + 1,
+            latent_side=vae.get("scale_factor_spatial", 8),
+            vae_width=vae["base_dim"],
+            vae_patch=vae.get("patch_size") or 1,
+            parameters=MappingProxyType(counts),
+            block_parameters=layers * block,
+            largest_text_layer=text["vocab_size"] * text["d_model"],
+        )
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise InvalidModel(f"the configs in {folder} are not ChronoEdit's: {error!r}") from error
+
+
+def _block(width: int, feed_forward: int, sees_frame: bool) -> int:
+    """Weights of one transformer block."""
+    matrices = (10 if sees_frame else 8) * (width * width + width) + 2 * width * feed_forward
+    norms = (5 if sees_frame else 4) * width + 2 * width + 6 * width
+    return matrices + norms + width + feed_forward
+
+
+def _count(folder: Path) -> int:
+    """How many numbers the weight files of a part hold."""
+    return sum(sum(_sizes(path)) for path in sorted(folder.glob("*.safetensors")))
+
+
+def _sizes(path: Path) -> Iterator[int]:
+    try:
+        with safe_open(path, framework="np") as file:
+            names = file.keys()
+            for name in names:
+                yield math.prod(file.get_slice(name).get_shape())
+    except (OSError, SafetensorError) as error:
+        raise InvalidModel(f"{path} cannot be loaded: {error}") from error
+
+
+_TEXT_TOKENS = 128  # of a long instruction; the engine folds the rest of the 512 away
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Floating-point operations, a multiplication and an addition counted as two.
+
+    Attributes:
+        plain: Of one denoising step without reasoning.
+        reasoning: Of one in which the reasoning tokens take part.
+        prediction: Of all denoising steps of a prediction.
+    """
+
+    plain: int
+    reasoning: int
+    prediction: int
+
+
+def estimate_cost(model: Architecture, sampling: Sampling, size: tuple[int, int]) -> Cost:
+    """Estimates the transformer's work; encoders and autoencoder come on top, once a prediction.
+
+    Args:
+        model: Its shape.
+        sampling: Steps, and whether each is guided (two forwards).
+        size: The frame's height and width, in pixels.
+    """
+    forwards = 2 if sampling.guided else 1
+    plain = forwards * _forward(model, model.tokens(size, 2))
+    reasoning = forwards * _forward(model, model.tokens(size, model.latents))
+    reasoned = sampling.reasoned_steps
+    rest = sampling.denoising_steps - reasoned
+    return Cost(plain, reasoning, reasoned * reasoning + rest * plain)
+
+
+def _forward(model: Architecture, tokens: int) -> int:
+    """One forward of the transformer; keys and values of text and frame are computed once before.
+
+    In a block: four projections and the products of self-attention, two projections and the
+    products of cross-attention, and the feed-forward layer.
+    """
+    width, context = model.width, _TEXT_TOKENS + model.vision_tokens
+    projections = 2 * tokens * 6 * width * width
+    products = 4 * tokens * (tokens + context) * width
+    feed_forward = 4 * tokens * width * model.feed_forward
+    patches = 2 * tokens * model.patch**2 * width * (model.inputs + model.outputs)
+    return model.layers * (projections + products + feed_forward) + patches

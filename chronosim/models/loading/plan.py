@@ -1,0 +1,357 @@
+"""What a model would load and need, found out before anything is loaded or downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants
+
+from chronosim.errors import InvalidConfig, ModelNotFound
+from chronosim.models.engine.sampling import Sampling
+from chronosim.models.loading.architecture import (
+    CHRONOEDIT_14B,
+    PARTS,
+    Architecture,
+    Cost,
+    estimate_cost,
+    read_architecture,
+)
+from chronosim.models.loading.memory import (
+    GIB,
+    Footprint,
+    cheaper_settings,
+    estimate_memory,
+    free_memory,
+)
+from chronosim.models.loading.places import find_device, find_dtype
+from chronosim.models.loading.presets import PRESETS, Lora, Preset
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.models.loading.sources import find_file, find_folder
+
+__all__ = ["Plan", "explain", "plan_model"]
+
+
+def plan_model(name: str | Path, **settings: Any) -> Plan:
+    """Finds out what a model will load and need; nothing is loaded or downloaded.
+
+    Args:
+        name: A key of `PRESETS`, a local folder in diffusers' format, or a hub id (owner/name).
+        **settings: Fields of `ModelSettings` and of `Sampling`.
+
+    Raises:
+        InvalidConfig: An unknown name, device, dtype or setting, or one that the preset excludes.
+        ModelNotFound: A local folder or file that is not there.
+        InvalidModel: The configs, or a weight file's header, are not ChronoEdit's.
+    """
+    given, changes = _split(settings)
+    chosen = _choose(name, given.preset)
+    sampling = _change(str(name), chosen, changes)
+    location: str | Path = name
+    if name in PRESETS:
+        location = _shipped(chosen) if chosen.shipped else chosen.location
+    device = find_device(given.device)
+    dtype = find_dtype(given.dtype, device)
+    _check_device(given, device)
+    if given.slicing is None:  # a small model's frames are decoded together, as they are fast
+        given = replace(given, slicing=chosen.frame_size is None)
+    folder = find_folder(location, given)
+    source = given.transformer
+    checkpoint = None if source is None else find_file(source, given, folder)
+    loras = given.read_loras()
+    return Plan(
+        name=str(name),
+        preset=chosen,
+        location=location,
+        sampling=sampling,
+        settings=given,
+        loras=chosen.loras if loras is None else loras,
+        device=device,
+        dtype=dtype,
+        folder=folder,
+        checkpoint=checkpoint,
+        model=_architecture(location, folder, checkpoint),
+    )
+
+
+def _split(settings: Mapping[str, Any]) -> tuple[ModelSettings, dict[str, Any]]:
+    loading = [field.name for field in fields(ModelSettings)]
+    sampling = [field.name for field in fields(Sampling)]
+    for name in settings:
+        if name not in (*loading, *sampling):
+            known = ", ".join((*sampling, *loading))
+            raise InvalidConfig(f"a model has no setting {name!r}; it has {known}")
+    ours = {name: value for name, value in settings.items() if name in loading}
+    changes = {n: v for n, v in settings.items() if n in sampling and v is not None}
+    return ModelSettings(**ours), changes
+
+
+def _choose(model: str | Path, preset: str | None) -> Preset:
+    """The preset whose settings apply."""
+    if model in PRESETS:
+        if preset not in (None, model):
+            raise InvalidConfig(
+                f"{str(model)!r} is a preset itself: name another one ({preset!r}) only with "
+                "a folder or a hub id"
+            )
+        preset = str(model)
+    elif "/" not in str(model) and not Path(model).exists():
+        raise InvalidConfig(
+            f"there is no model {str(model)!r}: give one of {', '.join(PRESETS)}, "
+            "a local folder, or a hub id such as nvidia/ChronoEdit-14B-Diffusers"
+        )
+    chosen = PRESETS[preset or "chronoedit-14b"]
+    if chosen.unpublished is not None:
+        raise InvalidConfig(chosen.unpublished)
+    return chosen
+
+
+def _change(name: str, preset: Preset, changes: dict[str, Any]) -> Sampling:
+    sampling = replace(preset.sampling, **changes)
+    if preset.distilled and sampling.guided:
+        raise InvalidConfig(
+            f"{name} has its guidance built in: it must stay at {preset.sampling.guidance:g}, "
+            f"not {sampling.guidance:g} (chronoedit-14b takes one)"
+        )
+    return sampling
+
+
+def _check_device(settings: ModelSettings, device: torch.device) -> None:
+    if device.type == "cpu" and settings.offload is not None:
+        raise InvalidConfig(
+            f"offload={settings.offload} keeps weights off a GPU, but this model computes on the "
+            "cpu: drop it, or take device=cuda"
+        )
+
+
+def _shipped(preset: Preset) -> Path:
+    return Path(str(resources.files("chronosim.models"))) / preset.location
+
+
+def _architecture(
+    location: str | Path, folder: Path | None, checkpoint: Path | None
+) -> Architecture | None:
+    if folder is not None:
+        return read_architecture(folder, checkpoint)
+    published = {preset.location for preset in PRESETS.values() if not preset.shipped}
+    return CHRONOEDIT_14B if location in published else None
+
+
+_SMALLEST = (480, 832)  # the smallest frames that Wan2.1 was trained at, and so ChronoEdit
+_USUAL = (720, 1280)  # what ChronoEdit's own scripts fit to
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A model that could be loaded.
+
+    Attributes:
+        name: What it was asked for as.
+        preset: Whose settings apply.
+        location: Its folder, or its id on the hub.
+        sampling: The sampler's settings.
+        settings: How it is loaded.
+        loras: Added to its weights.
+        device: Where it computes.
+        dtype: Of the transformer and the text encoder.
+        folder: Where its files are; None: not on this machine yet.
+        checkpoint: The file for the transformer; None: none was asked for, or it is not here yet.
+        model: Its shape; None where nothing of it is here and it is not published by NVIDIA.
+    """
+
+    name: str
+    preset: Preset
+    location: str | Path
+    sampling: Sampling
+    settings: ModelSettings
+    loras: tuple[Lora, ...]
+    device: torch.device
+    dtype: torch.dtype
+    folder: Path | None
+    checkpoint: Path | None
+    model: Architecture | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The frame size to reckon with where none is named: height and width in pixels."""
+        return self.preset.frame_size or _USUAL
+
+    @property
+    def rows(self) -> int:
+        """Rows computed at once."""
+        return self.settings.micro_batch or (1 if self.device.type == "cpu" else 4)
+
+    def memory(
+        self, size: tuple[int, int], settings: ModelSettings | None = None
+    ) -> Footprint | None:
+        """Estimates the memory it takes for frames of (height, width); None: nothing is known."""
+        if self.model is None:
+            return None
+        chosen = settings or self.settings
+        return estimate_memory(
+            self.model,
+            chosen,
+            size,
+            dtype=find_dtype(chosen.dtype, self.device),
+            latents=self.model.latents if self.sampling.reasoned_steps else 2,
+            rows=chosen.micro_batch or self.rows,
+            on_cpu=self.device.type == "cpu",
+            guided=self.sampling.guided,
+            transformer=self.checkpoint,
+        )
+
+    def check_memory(self) -> None:
+        """Refuses what cannot fit, even for the smallest frames and one row.
+
+        Raises:
+            InvalidConfig: There is too little memory; the sentence says what would fit.
+        """
+        size = self.preset.frame_size or _SMALLEST
+        alone = replace(self.settings, micro_batch=1)
+        need = self.memory(size, alone)
+        if need is None:
+            return
+        short = self.shortage(need)
+        if short is not None:
+            raise InvalidConfig(f"{self.name} {short}; {self.advice(size, alone)}")
+
+    def shortage(self, need: Footprint) -> str | None:
+        """Says what is missing of a footprint, in the middle of a sentence; None: it fits."""
+        free = free_memory(self.device)
+        if need.device > free:
+            return (
+                f"needs about {need.device / GIB:.1f} GiB on {self.device}, "
+                f"of which {free / GIB:.1f} are free"
+            )
+        waiting = 0 if self.device.type == "cpu" else need.host
+        if waiting and waiting > free_memory(torch.device("cpu")):
+            free = free_memory(torch.device("cpu"))
+            return (
+                f"needs about {need.host / GIB:.1f} GiB of main memory for what is offloaded, "
+                f"of which {free / GIB:.1f} are free"
+            )
+        return None
+
+    def advice(self, size: tuple[int, int], settings: ModelSettings | None = None) -> str:
+        """Says what would fit: the fastest way into less memory, or another preset."""
+        given = settings or self.settings
+        on_cpu = self.device.type == "cpu"
+        for how, cheaper in cheaper_settings(given, on_cpu=on_cpu):
+            need = self.memory(size, cheaper)
+            if need is not None and self.shortage(need) is None:
+                return f"{how} would fit in {need.device / GIB:.1f} GiB"
+        return "nothing that makes it smaller would fit: take nano, or a machine with more memory"
+
+
+def explain(plan: Plan, size: tuple[int, int] | None = None) -> str:
+    """Describes a plan; all sizes are estimates, read off configs and file headers.
+
+    Args:
+        plan: From `plan_model`.
+        size: The frames' height and width in pixels; None: the preset's own, or 720 x 1280.
+
+    Returns:
+        Lines of text.
+
+    Raises:
+        ModelNotFound: Nothing of the model is here, and its shape is not a published one.
+    """
+    size = size or plan.size
+    need = plan.memory(size)
+    if plan.model is None or need is None:
+        raise ModelNotFound(
+            f"nothing is known of {plan.location} before it is here: get it with "
+            f"`hf download {plan.location}`"
+        )
+    cost = estimate_cost(plan.model, plan.sampling, size)
+    return "\n".join(
+        [
+            *_model(plan),
+            *_files(plan, need),
+            *_memory(plan, need, size),
+            *_arithmetic(plan, cost),
+        ]
+    )
+
+
+def _model(plan: Plan) -> Iterator[str]:
+    sampling, dtype = plan.sampling, str(plan.dtype).removeprefix("torch.")
+    guidance = f"guidance {sampling.guidance:g}" if sampling.guided else "no guidance"
+    yield f"model       {plan.name}"
+    yield (
+        f"sampling    {sampling.denoising_steps} denoising steps, "
+        f"{sampling.reasoned_steps} of them with reasoning, {guidance}, "
+        f"flow shift {sampling.flow_shift:g}, {sampling.scheduler}"
+    )
+    yield f"computes    on {plan.device}, {dtype}, {plan.rows} rows at once"
+
+
+def _files(plan: Plan, need: Footprint) -> Iterator[str]:
+    settings = plan.settings
+    if plan.folder is not None:
+        yield f"files       {plan.folder}"
+    else:
+        cache = settings.cache or constants.HF_HUB_CACHE
+        endpoint = settings.endpoint or constants.ENDPOINT
+        yield f"files       {plan.location}, to download from {endpoint}; it is not in {cache}"
+    for part in PARTS:
+        own = part == "transformer" and settings.transformer is not None
+        place = f"  {settings.transformer}" if own else ""
+        yield f"  {part:<20}{_gib(need.weights[part])} of weights once loaded{place}"
+    for lora in plan.loras:
+        found = find_file(lora.location, settings, plan.folder)
+        state = "to download" if found is None else f"{_size(found)}, {found}"
+        yield f"  LoRA x {lora.weight:<13g}{lora.location} ({state})"
+
+
+def _memory(plan: Plan, need: Footprint, size: tuple[int, int]) -> Iterator[str]:
+    free = free_memory(plan.device)
+    most = max(need.working, key=lambda part: need.working[part])
+    yield (
+        f"memory      about {need.device / GIB:.1f} GiB on {plan.device} at {size[0]} x {size[1]}, "
+        f"{need.working[most] / GIB:.1f} of it while the {_words(most)} computes; "
+        f"{free / GIB:.1f} are free"
+    )
+    if need.host:
+        ram = free_memory(torch.device("cpu"))
+        yield (
+            f"            about {need.host / GIB:.1f} GiB wait in main memory; "
+            f"{ram / GIB:.1f} are free"
+        )
+    if plan.shortage(need) is not None:
+        yield f"            too little: {plan.advice(size)}"
+
+
+def _arithmetic(plan: Plan, cost: Cost) -> Iterator[str]:
+    yield f"arithmetic  {_flops(cost.plain)} a denoising step"
+    yield (
+        f"            {_flops(cost.reasoning)} one with reasoning: each adds "
+        f"{_flops(cost.reasoning - cost.plain)}, as much as "
+        f"{cost.reasoning / cost.plain - 1:.1f} more steps"
+    )
+    yield (
+        f"            {_flops(cost.prediction)} a prediction, encoders and autoencoder not counted"
+    )
+
+
+def _flops(value: int) -> str:
+    for unit, size in (("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9)):
+        if value >= size:
+            return f"{value / size:,.3g} {unit}"
+    return f"{value / 1e6:,.3g} MFLOP"
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:6.2f} GiB" if size >= GIB / 10 else f"{size / 2**20:6.2f} MiB"
+
+
+def _size(path: Path) -> str:
+    return _gib(path.stat().st_size).strip()
+
+
+def _words(part: str) -> str:
+    return {"vae": "autoencoder"}.get(part, part.replace("_", " "))

@@ -1,0 +1,159 @@
+"""How a model is loaded: from where, onto what, and into how much memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chronosim.errors import InvalidConfig
+from chronosim.models.loading.presets import PRESETS, Lora
+
+__all__ = ["ModelSettings"]
+
+_OFFLOADS = (None, "model", "group")
+_STORAGES = (None, "float8")
+_PARALLEL = (None, "ulysses")
+_QUANTIZED = ("transformer", "text_encoder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """What `chronosim.models.load` takes beside a name and the fields of `Sampling`.
+
+    Attributes:
+        preset: Whose settings apply to a folder or hub id; None: those of chronoedit-14b.
+        device: Such as "cuda" or "cpu"; None: a GPU if there is one.
+        dtype: "float32" or "bfloat16"; None: bfloat16 on a GPU, float32 on a CPU.
+        revision: A commit, tag or branch of the hub; None: its main branch.
+        endpoint: Address of a mirror of the hub; None: that of huggingface_hub (HF_ENDPOINT).
+        cache: The folder that the hub's files are kept in; None: huggingface_hub's (HF_HUB_CACHE).
+        transformer: Takes the transformer's weights from one file: .safetensors (diffusers' or
+            Wan's own names, as ComfyUI has them) or .gguf; local, or owner/name/path of the hub.
+        loras: In place of the preset's: files, or mappings of `location` and `weight`.
+        offload: Where the weights wait: None, on the device; "model", in main memory but for the
+            network whose turn it is; "group", in main memory but for the block whose turn it is.
+        storage: "float8" keeps the transformer's blocks in 8 bits and computes in `dtype`.
+        quantization: Configs of diffusers' quantisers (transformers' for the text encoder), by
+            "transformer" and "text_encoder".
+        tiling: Whether the autoencoder works in overlapping tiles: far less memory, other rounding
+            at their edges.
+        slicing: Whether it decodes the rows of a batch one by one; None: wherever frames may be
+            large.
+        micro_batch: Rows computed at once; None: one on a CPU, four on a GPU.
+        compiled: Whether torch.compile compiles the transformer's blocks when they are first used,
+            which takes a minute or more (`ChronoEdit.warm_up`); a word: with that backend of it.
+        fused: Whether queries, keys and values of self-attention come from one product.
+        attention: How diffusers computes self-attention, such as "flash_hub" or "sage"; None:
+            PyTorch's own. Kernels of 8 bits round more.
+        batched_guidance: Whether the two forwards of guidance are one of twice as many rows.
+        parallel: "ulysses" splits each forward among the processes that torchrun started.
+
+    Raises:
+        InvalidConfig: A value that is none of those named.
+    """
+
+    preset: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    revision: str | None = None
+    endpoint: str | None = None
+    cache: str | Path | None = None
+    transformer: str | Path | None = None
+    loras: Any = None
+    offload: str | None = None
+    storage: str | None = None
+    quantization: Mapping[str, Any] | None = None
+    tiling: bool = False
+    slicing: bool | None = None
+    micro_batch: int | None = None
+    compiled: bool | str = False
+    fused: bool = False
+    attention: str | None = None
+    batched_guidance: bool = False
+    parallel: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.preset is not None and self.preset not in PRESETS:
+            raise InvalidConfig(
+                f"there is no preset {self.preset!r}: give one of {', '.join(PRESETS)}"
+            )
+        for name in ("tiling", "fused", "batched_guidance"):
+            if not isinstance(given := getattr(self, name), bool):
+                raise InvalidConfig(f"{name} must be true or false, not {given!r}")
+        rows = self.micro_batch
+        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
+            raise InvalidConfig(f"micro_batch must be a whole number from 1 up, not {rows!r}")
+        if self.offload not in _OFFLOADS:
+            raise InvalidConfig(f'offload must be "model", "group" or None, not {self.offload!r}')
+        if self.storage not in _STORAGES:
+            raise InvalidConfig(f'storage must be "float8" or None, not {self.storage!r}')
+        if not isinstance(self.quantization, Mapping | None):
+            raise InvalidConfig(
+                "quantization must map transformer or text_encoder to a config of diffusers', not "
+                f"be {self.quantization!r}"
+            )
+        for part, how in (self.quantization or {}).items():
+            if part not in _QUANTIZED:
+                raise InvalidConfig(
+                    f"quantization is for {' and '.join(_QUANTIZED)}, not for {part!r}"
+                )
+            if not hasattr(how, "quant_method"):
+                raise InvalidConfig(
+                    f"the quantization of {part} must be a config of diffusers', such as "
+                    f"TorchAoConfig, not {how!r}"
+                )
+        if self.storage and self.quantizes_transformer:
+            raise InvalidConfig(
+                "the transformer is stored as float8 or quantised, not both: drop storage, or "
+                "the transformer's quantization or .gguf"
+            )
+        if str(self.transformer).endswith(".gguf") and "transformer" in (self.quantization or {}):
+            raise InvalidConfig("a .gguf is quantised already: drop the transformer's quantization")
+        self._check_speed()
+
+    def _check_speed(self) -> None:
+        """Refuses ways to more speed that cannot go together with where the weights wait."""
+        if self.parallel not in _PARALLEL:
+            raise InvalidConfig(f'parallel must be "ulysses" or None, not {self.parallel!r}')
+        if self.fused and (self.offload or self.storage or self.quantizes_transformer):
+            raise InvalidConfig(
+                "fused joins plain weights that stay on the device: drop it, or offload, storage "
+                "and quantization"
+            )
+        if self.compiled and self.offload == "group":
+            raise InvalidConfig(
+                "compiled blocks cannot be streamed: drop compiled, or offload=group"
+            )
+        if self.parallel and (self.offload or self.compiled):
+            raise InvalidConfig(
+                "parallel goes with neither offload nor compiled: drop it, or those"
+            )
+
+    @property
+    def quantizes_transformer(self) -> bool:
+        """Whether the transformer's weights are kept in a quantiser's own form."""
+        quantized = self.quantization or {}
+        return "transformer" in quantized or str(self.transformer).endswith(".gguf")
+
+    def read_loras(self) -> tuple[Lora, ...] | None:
+        """Gives the LoRAs asked for; None where the preset's are to be taken.
+
+        Raises:
+            InvalidConfig: One is neither a file nor a mapping of `location` and `weight`.
+        """
+        if self.loras is None:
+            return None
+        several = isinstance(self.loras, Sequence) and not isinstance(self.loras, str)
+        return tuple(map(_lora, self.loras)) if several else (_lora(self.loras),)
+
+
+def _lora(given: Any) -> Lora:
+    if isinstance(given, Lora):
+        return given
+    if isinstance(given, str | Path):
+        return Lora(str(given))
+    if isinstance(given, Mapping) and "location" in given and set(given) <= {"location", "weight"}:
+        return Lora(str(given["location"]), given.get("weight", 1.0))
+    raise InvalidConfig(f"a LoRA is a file, or a mapping of its location and weight, not {given!r}")

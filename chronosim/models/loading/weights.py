@@ -1,0 +1,339 @@
+"""Reads a model folder in diffusers' format, loudly, and shares weights within the process."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from accelerate.hooks import ModelHook, add_hook_to_module
+from accelerate.utils import send_to_device
+from diffusers import schedulers
+from diffusers.hooks import apply_group_offloading
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+from diffusers.models.transformers.transformer_chronoedit import ChronoEditTransformer3DModel
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPVisionModel, UMT5EncoderModel
+
+from chronosim.errors import InvalidModel, MissingDependency
+from chronosim.models.engine.acceleration import (
+    accelerate,
+    describe_acceleration,
+    use_planar_convolutions,
+)
+from chronosim.models.engine.components import Components, list_files
+from chronosim.models.loading.checkpoint import check_checkpoint, empty_transformer, load_checkpoint
+from chronosim.models.loading.lora import LoraFile, add_loras, read_lora
+from chronosim.models.loading.places import find_device, find_dtype, hash_file
+from chronosim.models.loading.presets import Lora
+from chronosim.models.loading.quiet import no_bars, no_warnings
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.models.loading.sources import check_folder, fetch_file, fetch_folder, read_json
+
+__all__ = ["load_components", "place", "read_components", "take_turns"]
+
+_shared: WeakValueDictionary[tuple[object, ...], Components] = WeakValueDictionary()
+_lock = threading.Lock()
+_PLAIN = ModelSettings()
+_NO_WEIGHTS: Any = {
+    "preset": None,
+    "loras": None,
+    "micro_batch": None,
+    "revision": None,
+    "batched_guidance": False,
+}
+
+
+def load_components(
+    location: str | Path, settings: ModelSettings = _PLAIN, loras: Sequence[Lora] = ()
+) -> Components:
+    """Loads a model, once in a process for as long as somebody holds it.
+
+    Args:
+        location: A local folder in diffusers' format, or an id of the model hub.
+        settings: How to load it; its preset and its LoRAs are not looked at.
+        loras: Added to the transformer's weights.
+
+    Raises:
+        ModelNotFound: The folder or a file is missing, or the hub does not give it.
+        InvalidModel: The files are there but are no ChronoEdit that can work.
+        InvalidConfig: An unknown device or dtype.
+    """
+    device = find_device(settings.device)
+    dtype = find_dtype(settings.dtype, device)
+    folder, commit = fetch_folder(location, settings)
+    source = settings.transformer
+    checkpoint = None if source is None else fetch_file(source, settings, folder)
+    added = [(fetch_file(lora.location, settings, folder), float(lora.weight)) for lora in loras]
+    with _lock:
+        key = (
+            list_files(folder),
+            folder,
+            *(_state(path) for path in (checkpoint, *(path for path, _ in added)) if path),
+            tuple(added),
+            str(device),
+            dtype,
+            # What does not change the weights, or was looked at above, is left out.
+            repr(replace(settings, **_NO_WEIGHTS)),
+        )
+        components = _shared.get(key)
+        if components is None:
+            components = read_components(
+                folder,
+                device=device,
+                dtype=dtype,
+                revision=commit,
+                checkpoint=checkpoint,
+                loras=added,
+                settings=settings,
+            )
+            _shared[key] = components
+    return components
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    state = path.stat()
+    return str(path), state.st_mtime_ns, state.st_size
+
+
+_CPU = torch.device("cpu")
+
+
+def read_components(
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    revision: str | None = None,
+    checkpoint: Path | None = None,
+    loras: Sequence[tuple[Path, float]] = (),
+    settings: ModelSettings = _PLAIN,
+) -> Components:
+    """Reads every part of a ChronoEdit model; the network is not touched.
+
+    Args:
+        folder: A model folder in diffusers' format (model_index.json and safetensors).
+        device: Where to compute. On a CPU the autoencoder computes planar convolutions.
+        dtype: Of the transformer and the text encoder, float32 or bfloat16; the autoencoder and
+            the image encoder, small and delicate, are always float32.
+        revision: The hub's commit that the folder came from, for the record.
+        checkpoint: A file that the transformer's weights come from instead of the folder's.
+        loras: Files with their weights, added in this order.
+        settings: Quantisation, storage, offload, tiling, slicing and what makes it faster.
+
+    Raises:
+        ModelNotFound: The folder, or a file of it, is missing; the sentence names it.
+        InvalidModel: Parts are of another kind, pickled, incomplete, or do not fit together.
+    """
+    check_folder(folder, whole=checkpoint is None)
+    files = list_files(folder)
+    changes = _read_changes(folder, checkpoint, loras)
+    waits = _CPU if settings.offload else device
+    vae = _load_model(AutoencoderKLWan, folder / "vae", torch.float32, waits)
+    if device.type == "cpu":
+        use_planar_convolutions(vae)
+    networks = {
+        "text_encoder": _load_model(
+            UMT5EncoderModel, folder / "text_encoder", dtype, waits, settings
+        ),
+        "image_encoder": _load_model(
+            CLIPVisionModel, folder / "image_encoder", torch.float32, waits
+        ),
+        "transformer": _load_transformer(folder, checkpoint, dtype, waits, settings),
+        "vae": vae,
+    }
+    add_loras(networks["transformer"], changes, device, fused=not settings.quantizes_transformer)
+    place(networks, settings, device, dtype)
+    accelerate(networks["transformer"], settings, device)
+    return Components(
+        tokenizer=_load(AutoTokenizer.from_pretrained, folder / "tokenizer", local_files_only=True),
+        image_processor=_load(
+            CLIPImageProcessorPil.from_pretrained, folder / "image_processor", local_files_only=True
+        ),
+        scheduler=_load_scheduler(folder / "scheduler"),
+        folder=folder,
+        files=files,
+        revision=revision,
+        place=device,
+        checkpoint=checkpoint,
+        variant=_describe(loras, settings),
+        **networks,
+    )
+
+
+def _read_changes(
+    folder: Path, checkpoint: Path | None, loras: Sequence[tuple[Path, float]]
+) -> list[tuple[LoraFile, float]]:
+    """Reads the small files and checks them against the config, before the large ones are read."""
+    if checkpoint is None and not loras:
+        return []
+    empty = _load(empty_transformer, folder)
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, empty)
+    return [(read_lora(path, empty), weight) for path, weight in loras]
+
+
+def _describe(loras: Sequence[tuple[Path, float]], settings: ModelSettings) -> Mapping[str, Any]:
+    """What was changed of the weights, and the autoencoder, for a model's identity."""
+    added = [{"file": p.name, "hash": hash_file(p), "weight": weight} for p, weight in loras]
+    variant: dict[str, Any] = {"loras": added}
+    if settings.storage:
+        variant["storage"] = settings.storage
+    if settings.quantization:
+        variant["quantization"] = {
+            part: json.loads(config.to_json_string(use_diff=False))
+            for part, config in settings.quantization.items()
+        }
+    if settings.tiling:
+        variant["tiling"] = True
+    return MappingProxyType({**variant, **describe_acceleration(settings)})
+
+
+def _load_model(
+    kind: Any,
+    folder: Path,
+    dtype: torch.dtype,
+    device: torch.device,
+    settings: ModelSettings = _PLAIN,
+) -> Any:
+    """Loads one network; a weight that is missing or has no place is an error, not a warning."""
+    name = "dtype" if kind in (UMT5EncoderModel, CLIPVisionModel) else "torch_dtype"
+    quantizer = (settings.quantization or {}).get(folder.name)
+    quantized = {"quantization_config": quantizer, "device_map": {"": str(device)}}
+    model, report = _load(
+        kind.from_pretrained,
+        folder,
+        local_files_only=True,
+        use_safetensors=True,
+        output_loading_info=True,
+        **{name: dtype},
+        **(quantized if quantizer is not None else {}),
+    )
+    if report["missing_keys"]:
+        raise InvalidModel(
+            f"{folder} lacks {len(report['missing_keys'])} weights that its config asks for, "
+            f"among them {sorted(report['missing_keys'])[0]}"
+        )
+    # Whole CLIP and UMT5 checkpoints also hold a head or a decoder, which nobody asked for.
+    unexpected = set(report["unexpected_keys"]) if name == "torch_dtype" else set()
+    if unexpected:
+        raise InvalidModel(
+            f"{folder} holds {len(unexpected)} weights that its config has no place for, "
+            f"among them {sorted(unexpected)[0]}"
+        )
+    return model.eval() if quantizer is not None else model.to(device).eval()
+
+
+def _load_transformer(
+    folder: Path,
+    checkpoint: Path | None,
+    dtype: torch.dtype,
+    device: torch.device,
+    settings: ModelSettings,
+) -> Any:
+    """Loads it into main memory: LoRAs and 8-bit storage come before it goes to the device."""
+    if checkpoint is not None:
+        return _load(load_checkpoint, checkpoint, folder=folder, dtype=dtype).eval()
+    where = device if settings.quantizes_transformer else _CPU
+    return _load_model(ChronoEditTransformer3DModel, folder / "transformer", dtype, where, settings)
+
+
+def _load_scheduler(folder: Path) -> Any:
+    name = read_json(folder / "scheduler_config.json").get("_class_name")
+    kind = getattr(schedulers, str(name), None)
+    if kind is None:
+        raise InvalidModel(f"{folder} names the scheduler {name!r}, which diffusers does not have")
+    return _load(kind.from_pretrained, folder, local_files_only=True)
+
+
+def _load(read: Callable[..., Any], source: Path, /, **settings: Any) -> Any:
+    try:
+        with no_bars(), no_warnings():  # what is wrong is raised
+            return read(source, **settings)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise MissingDependency(f"{source} cannot be loaded without a package: {reason}") from error
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InvalidModel(f"{source} cannot be loaded: {reason}") from error
+
+
+def place(
+    networks: Mapping[str, Any], settings: ModelSettings, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Places loaded networks as the settings say.
+
+    Args:
+        networks: By part; their weights lie in main memory, or where a quantiser put them.
+        settings: Storage, offload, tiling and slicing.
+        device: Where to compute.
+        dtype: What the transformer computes in.
+    """
+    transformer, vae = networks["transformer"], networks["vae"]
+    if settings.storage == "float8":
+        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+    if settings.tiling:
+        vae.enable_tiling()
+    if settings.slicing is not False:
+        vae.enable_slicing()
+    if settings.offload == "model":
+        take_turns(networks, device)
+    elif settings.offload == "group":
+        _group(networks, device)
+    else:
+        for part, network in networks.items():
+            if part not in (settings.quantization or {}):
+                network.to(device)
+
+
+def take_turns(networks: Mapping[str, nn.Module], device: torch.device) -> None:
+    """Keeps on the device only the network that computes; it stays until another one's turn."""
+    for network in networks.values():
+        others = [other for other in networks.values() if other is not network]
+        add_hook_to_module(network, _Turn(device, others))
+
+
+class _Turn(ModelHook):
+    """Brings a network to the device before it computes, and sends the others back.
+
+    Accelerate's own hooks only know which network came before; here text, frame and autoencoder
+    are needed again in whichever order their results are remembered.
+    """
+
+    def __init__(self, device: torch.device, others: list[nn.Module]) -> None:
+        self._device = device
+        self._others = others
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        for other in self._others:
+            other.to(_CPU)
+        module.to(self._device)
+        return send_to_device(args, self._device), send_to_device(kwargs, self._device)
+
+
+def _group(networks: Mapping[str, Any], device: torch.device) -> None:
+    """Streams the two large networks through the device; the small ones stay there."""
+    streams = device.type == "cuda"
+    networks["transformer"].enable_group_offload(
+        onload_device=device,
+        offload_device=_CPU,
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        use_stream=streams,
+    )
+    apply_group_offloading(
+        networks["text_encoder"],
+        onload_device=device,
+        offload_device=_CPU,
+        offload_type="leaf_level",
+        use_stream=streams,
+    )
+    for part in ("image_encoder", "vae"):
+        networks[part].to(device)

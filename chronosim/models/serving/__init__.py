@@ -1,0 +1,1 @@
+"""World models over HTTP, and the services that word edits or judge them."""

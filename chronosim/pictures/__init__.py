@@ -1,0 +1,1 @@
+"""Episodes to look at: filmstrips, films and charts."""

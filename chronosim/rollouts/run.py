@@ -1,0 +1,149 @@
+"""Many episodes of a policy, several at a time: each named by its seed, none lost, none doubled."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from functools import partial
+from inspect import isroutine
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from chronosim.envs.make import make_vector_env
+from chronosim.envs.record_vector import RecordRows
+from chronosim.envs.vector_env import ChronoVectorEnv
+from chronosim.episodes import EpisodeReader
+from chronosim.episodes.compact import check_whole
+from chronosim.settings.compose import make_part, with_seed
+
+__all__ = ["drop_unfinished", "episode_name", "logged_settings", "make_rows", "policy_name", "roll"]
+
+# What shapes an episode.
+_LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "guard", "seed")
+
+
+def make_rows(config: DictConfig, num_envs: int, horizon: int) -> ChronoVectorEnv:
+    """Makes the vector environment of the settings' model, prompter, scenario and guard.
+
+    Args:
+        config: The command's settings.
+        num_envs: Episodes at a time.
+        horizon: Steps after which an episode is cut.
+
+    Raises:
+        ChronosimError: A part, the policy among them, cannot be made.
+    """
+    make_part(config, "policy")
+    # The model last: what is missing elsewhere is said before a large one is loaded.
+    parts = {name: make_part(config, name) for name in ("scenario", "prompter", "model")}
+    return make_vector_env(num_envs, **parts, horizon=horizon, guard=config.get("guard"))
+
+
+def roll(recorder: RecordRows, config: DictConfig, seeds: Sequence[int]) -> int:
+    """Rolls one episode out for each seed, as many at a time as the environment has rows.
+
+    Each has a policy of its own, made with its seed; one call of the model moves all by a step.
+
+    Args:
+        recorder: Logs the environment's rows.
+        config: The command's settings.
+        seeds: One episode each.
+
+    Returns:
+        How many steps were taken.
+
+    Raises:
+        ChronosimError: As the policy, the environment and the disk; what is finished stays.
+    """
+    queue, taken = list(reversed(seeds)), 0
+    policies: dict[int, Any] = {}
+    began = perf_counter()
+    with tqdm(total=len(seeds), unit="episode", disable=not seeds) as progress:
+        while True:
+            for row in range(recorder.env.num_envs):
+                if row not in policies and queue:
+                    policies[row] = _begin(recorder, row, queue.pop(), config)
+            if not policies:
+                return taken
+            actions = {row: act(recorder.observation(row)) for row, act in policies.items()}
+            for row, step in recorder.step(actions).items():
+                if step.terminated or step.truncated:
+                    del policies[row]
+                    progress.update()
+            taken += len(actions)
+            progress.set_postfix_str(f"{taken / (perf_counter() - began):.1f} steps/s", False)
+
+
+def logged_settings(config: DictConfig) -> dict[str, Any]:
+    """Gives those settings that an episode follows from, for its log and for running it again."""
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    return {name: settings[name] for name in _LOGGED if name in settings}
+
+
+def policy_name(policy: object) -> str:
+    """Names a policy for a log: by its repr, or by its type or its function where that is none.
+
+    No name holds an address in memory, which would make equal episodes differ.
+    """
+    if isinstance(policy, partial):
+        named = (f"{name}={value!r}" for name, value in policy.keywords.items())
+        given = ", ".join([*map(repr, policy.args), *named])
+        name = f"{policy_name(policy.func)}({given})" if given else policy_name(policy.func)
+    elif isroutine(policy):
+        name = policy.__qualname__
+    elif type(policy).__repr__ is object.__repr__:
+        name = type(policy).__qualname__
+    else:
+        name = repr(policy)
+    return re.sub(r" at 0x[0-9a-f]+", "", name)
+
+
+def _begin(recorder: RecordRows, row: int, seed: int, config: DictConfig) -> Any:
+    """Begins an episode in a row, and gives its policy."""
+    own = with_seed(config, seed)
+    policy = make_part(own, "policy")
+    about = {"policy": policy_name(policy), "config": logged_settings(own)}
+    recorder.begin(row, episode_name(seed), seed=seed, about=about)
+    return policy
+
+
+def episode_name(seed: int) -> str:
+    """Names an episode by its seed: `0000007`."""
+    return f"{seed:07d}"
+
+
+def drop_unfinished(dataset: Path, seeds: Iterable[int]) -> list[int]:
+    """Removes what a broken-off run left half done.
+
+    Args:
+        dataset: The folder of the episodes; nobody else is writing to it.
+        seeds: Of the wanted episodes.
+
+    Returns:
+        The seeds that are still to be made.
+
+    Raises:
+        InvalidEpisode: One was cut off and repaired: it is no whole episode, and not ours to
+            remove. Nothing was removed.
+    """
+    waiting, names = [], {episode_name(seed): seed for seed in seeds}
+    for name in names:
+        if (dataset / name).exists():
+            check_whole(EpisodeReader(dataset / name))
+    for draft in list(dataset.glob(".*")):  # `.0000007.<something>`: not yet renamed to its name
+        if draft.name[1:].partition(".")[0] in names:
+            shutil.rmtree(draft)
+    for name, seed in names.items():
+        path = dataset / name
+        if not path.exists():
+            waiting.append(seed)
+        elif not EpisodeReader(path).finished:
+            shutil.rmtree(path)
+            waiting.append(seed)
+    return waiting

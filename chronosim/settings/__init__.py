@@ -1,0 +1,1 @@
+"""Settings: composed, checked, made into parts; and what a log may make."""

@@ -1,0 +1,11 @@
+from .chrono_env import ChronoEnv as ChronoEnv
+from .fork import fork as fork
+from .guard import DriftGuard as DriftGuard
+from .guard import load_guard as load_guard
+from .make import make_env as make_env
+from .make import make_vector_env as make_vector_env
+from .replay import Difference as Difference
+from .replay import first_difference as first_difference
+from .vector_env import ChronoVectorEnv as ChronoVectorEnv
+from .wrappers import FrameObservation as FrameObservation
+from .wrappers import RecordEpisodes as RecordEpisodes

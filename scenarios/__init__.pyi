@@ -1,0 +1,9 @@
+from .carracing import CarRacingScenario as CarRacingScenario
+from .pusht import PushTScenario as PushTScenario
+from .recorded import RecordedScenario as RecordedScenario
+from .scene import Scene as Scene
+from .starts import Beginning as Beginning
+from .starts import Moments as Moments
+from .starts import Starts as Starts
+from .starts import load_starts as load_starts
+from .starts import save_starts as save_starts

@@ -1,0 +1,15 @@
+from .appearance import ColourShare as ColourShare
+from .appearance import LikeFrame as LikeFrame
+from .board import BlockAway as BlockAway
+from .board import BlockGone as BlockGone
+from .board import GoalCovered as GoalCovered
+from .criterion import AllOf as AllOf
+from .criterion import AnyOf as AnyOf
+from .criterion import Criterion as Criterion
+from .criterion import Not as Not
+from .judged import InWords as InWords
+from .road import Moving as Moving
+from .road import OnRoad as OnRoad
+from .road import RoadBends as RoadBends
+from .road import RoadLost as RoadLost
+from .state import CommandedState as CommandedState
