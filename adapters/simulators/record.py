@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
-from chronosim.episodes.compact import check_whole
+from chronosim.episodes.compaction import check_whole
 from chronosim.protocols import Prompter
 from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation

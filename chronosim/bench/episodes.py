@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chronosim.episodes.compact import compact
+from chronosim.episodes.compaction import compact
 from chronosim.episodes.dataset import EpisodeDataset
 from chronosim.episodes.layout import row_of
 from chronosim.episodes.step import Step

@@ -1,6 +1,6 @@
 """Episodes on disk: one Zarr v3 group each, readable after every step."""
 
-from chronosim.episodes.compact import compact
+from chronosim.episodes.compaction import compact
 from chronosim.episodes.dataset import EpisodeDataset
 from chronosim.episodes.place import list_episodes
 from chronosim.episodes.reader import EpisodeReader

@@ -49,7 +49,7 @@ from chronosim.episodes.step import Step
 __all__ = ["Row", "action_array", "row_of"]
 
 SCHEMA = 2
-"""Version of the layout; a reader refuses a newer one, and reads the older (`schema1.py`)."""
+"""Version of the layout; a reader refuses any other."""
 
 LIVE = "live"
 """The subgroup that a writer fills."""
@@ -77,7 +77,7 @@ COLUMNS = (
     "truncated",
     "latency",
 )
-"""What `EpisodeReader.column` can be asked for, whatever the schema."""
+"""What `EpisodeReader.column` can be asked for."""
 
 
 def new_array(

@@ -13,7 +13,6 @@ from upath import UPath
 from chronosim.episodes.arrays import Content, Stored
 from chronosim.episodes.layout import COLUMNS, LIVE, SCHEMA, Row, Trajectories, action_array
 from chronosim.episodes.place import as_place, read_attributes
-from chronosim.episodes.schema1 import StoredSchema1
 from chronosim.episodes.step import Step
 from chronosim.errors import InvalidEpisode
 from chronosim.types import Frame, Observation, Prediction, Trajectory
@@ -41,7 +40,7 @@ class EpisodeReader:
 
     Raises:
         EpisodeNotFound: There is no episode at `path`.
-        InvalidEpisode: Its schema is newer than this chronosim knows, or it is no episode. Every
+        InvalidEpisode: Its schema is not this chronosim's, or it is no episode. Every
             method raises it too, if what is asked for is damaged.
     """
 
@@ -49,19 +48,18 @@ class EpisodeReader:
         self.path = as_place(path)
         attributes = read_attributes(self.path)
         self.schema = attributes["schema"]
-        if self.schema > SCHEMA:
+        if self.schema != SCHEMA:
             raise InvalidEpisode(
-                f"{self.path} has schema {self.schema}, but this chronosim reads schemas 1 to "
-                f"{SCHEMA}: a newer one may have written it"
+                f"{self.path} has schema {self.schema}, but this chronosim reads schema {SCHEMA}: "
+                "another one wrote it"
             )
         self.steps = int(attributes["steps"])
         self.finished = bool(attributes["finished"])
         self.trajectories: Trajectories = attributes.get("trajectories", "lossless")
         self.about: Mapping[str, Any] = attributes["about"]
-        self._data = attributes.get("data")
-        self.compacted = self._data not in (None, LIVE)
-        kind = StoredSchema1 if self.schema == 1 else Stored
-        self._stored: Content = kind(self.path, attributes)
+        self._data = attributes["data"]
+        self.compacted = self._data != LIVE
+        self._stored = Stored(self.path, attributes)
 
     def __len__(self) -> int:
         return self.steps
@@ -213,8 +211,7 @@ class EpisodeReader:
             return what(self._stored)
         except (InvalidEpisode, FileNotFoundError):
             attributes = read_attributes(self.path)
-            moved = attributes["schema"] == SCHEMA and attributes["data"] != self._data
-            if not moved or attributes["steps"] < self.steps:
+            if attributes["data"] == self._data or attributes["steps"] < self.steps:
                 raise
             self._data = attributes["data"]
             self._stored = Stored(self.path, {**attributes, "steps": self.steps})

@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from upath import UPath
 
 from chronosim.episodes.arrays import padded
-from chronosim.episodes.compact import leftovers, rewrite
-from chronosim.episodes.layout import SCHEMA, Row
+from chronosim.episodes.compaction import leftovers, rewrite
+from chronosim.episodes.layout import Row
 from chronosim.episodes.place import Place, as_place, read_attributes, remove, store
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.episodes.verify import Survey, survey
@@ -72,7 +72,7 @@ def repair(path: str | Path | UPath) -> Repair:
     dropped = tuple(_dropped(found, stretches))
     first, *others = (_Stretch(found, *bounds) for bounds in stretches)
     made = tuple(_set_aside(place, one, found.attributes) for one in others)
-    if dropped or found.attributes["schema"] < SCHEMA or not found.attributes["finished"]:
+    if dropped or not found.attributes["finished"]:
         rewrite(place, first, _attributes(place, first, found.attributes, dropped))
     for entry in leftovers(place, str(read_attributes(place)["data"])):
         remove(entry)

@@ -12,10 +12,9 @@ import zarr
 from upath import UPath
 
 from chronosim.episodes.arrays import REPAIR, Stored, missing_chunks, read_rows
-from chronosim.episodes.compact import leftovers
+from chronosim.episodes.compaction import leftovers
 from chronosim.episodes.layout import SCHEMA, Row, action_array
 from chronosim.episodes.place import Place, as_place, read_attributes
-from chronosim.episodes.schema1 import StoredSchema1
 from chronosim.errors import InvalidEpisode
 
 __all__ = ["Damage", "Kind", "Survey", "survey", "verify"]
@@ -28,8 +27,7 @@ def verify(path: str | Path | UPath) -> list[Damage]:
         path: The episode.
 
     Returns:
-        The damages; none if the episode is whole. Schema 1 has no checksums: there, a chunk that
-        was changed is found only if it cannot be decoded any more.
+        The damages; none if the episode is whole.
 
     Raises:
         EpisodeNotFound: There is no episode.
@@ -52,7 +50,7 @@ class Survey:
 
     damages: list[Damage] = field(default_factory=list)
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    content: Stored | StoredSchema1 | None = None
+    content: Stored | None = None
     rows: list[Row | None] = field(default_factory=list)
     frames: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     between: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
@@ -74,20 +72,21 @@ def survey(place: Place) -> Survey:
     except InvalidEpisode as error:
         found.note("unreadable", "zarr.json", str(error))
         return found
-    if attributes["schema"] > SCHEMA:
-        sentence = f"{place} has schema {attributes['schema']}, newer than this one's {SCHEMA}"
+    if attributes["schema"] != SCHEMA:
+        sentence = (
+            f"{place} has schema {attributes['schema']}, but this chronosim reads schema {SCHEMA}"
+        )
         found.note("schema", "zarr.json", sentence)
         return found
     if not attributes["finished"]:
         sentence = f"{place} is not finished: it is being written, or was broken off"
         found.note("unfinished", "zarr.json", sentence)
     found.attributes = attributes
-    found.content = (StoredSchema1 if attributes["schema"] == 1 else Stored)(place, attributes)
+    found.content = Stored(place, attributes)
     _Look(place, found, found.content, int(attributes["steps"])).all_round()
-    if attributes["schema"] > 1:
-        for entry in leftovers(place, attributes["data"]):
-            sentence = f"{entry.name} in {place} is left over from something that was broken off"
-            found.note("leftover", entry.name, sentence)
+    for entry in leftovers(place, attributes["data"]):
+        sentence = f"{entry.name} in {place} is left over from something that was broken off"
+        found.note("leftover", entry.name, sentence)
     return found
 
 
@@ -97,7 +96,7 @@ class _Look:
 
     place: Place
     found: Survey
-    content: Stored | StoredSchema1
+    content: Stored
     steps: int
 
     def all_round(self) -> None:
@@ -119,13 +118,6 @@ class _Look:
 
     def _rows(self) -> list[Row | None]:
         rows: list[Row | None] = [None] * (self.steps + 1)
-        if isinstance(self.content, StoredSchema1):
-            for index in range(self.steps + 1):
-                try:
-                    rows[index] = self.content.row(index)
-                except InvalidEpisode as error:
-                    self.found.note("undecodable", f"row {index}", str(error))
-            return rows
         for start, texts in self._stretches("records", [1] * (self.steps + 1)):
             for index, text in enumerate([] if texts is None else texts, start):
                 try:
@@ -192,14 +184,6 @@ class _Look:
             kind: Kind = "checksum" if "checksum" in str(error) else "undecodable"
             self.found.note(kind, f"{name} {start}", str(error))
             return None
-        if isinstance(self.content, StoredSchema1) and missing:
-            self.found.note(
-                "missing chunk",
-                missing[0],
-                f"{missing[0]} of {self.place} is missing, or was all black: schema 1 wrote no "
-                "chunk of zeros",
-            )
-            return None
         for file in missing:
             self.found.note("missing chunk", file, f"{file} of {self.place} is missing")
         return None if missing else values
@@ -230,8 +214,8 @@ class Damage:
     """One thing that is wrong with an episode.
 
     Attributes:
-        kind: `unreadable` (what it says of itself, or of an array, cannot be read), `schema` (from
-            the future), `unfinished` (still written, or broken off), `missing chunk`, `checksum`,
+        kind: `unreadable` (what it says of itself, or of an array, cannot be read), `schema` (not
+            ours), `unfinished` (still written, or broken off), `missing chunk`, `checksum`,
             `length` (a shape against the committed length), `nan`, `undecodable`, or `leftover` (of
             something broken off; it costs only space).
         place: Where: a file, or an array and its first row concerned.

@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from upath import UPath
 
-from chronosim.episodes.compact import compact
+from chronosim.episodes.compaction import compact
 from chronosim.episodes.layout import LIVE, SCHEMA, Row, Trajectories, new_array, row_of
 from chronosim.episodes.place import Place, as_place, open_group, remove, store
 from chronosim.episodes.step import Step

@@ -18,7 +18,7 @@ from chronosim.envs.make import make_vector_env
 from chronosim.envs.record_vector import RecordRows
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.episodes import EpisodeReader
-from chronosim.episodes.compact import check_whole
+from chronosim.episodes.compaction import check_whole
 from chronosim.settings.compose import make_part, with_seed
 
 __all__ = ["drop_unfinished", "episode_name", "logged_settings", "make_rows", "policy_name", "roll"]

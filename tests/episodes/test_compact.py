@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zarr
 
-from chronosim.episodes import EpisodeReader, compact, list_episodes, repair, verify
+from chronosim.episodes import EpisodeReader, compact, repair, verify
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 
 Write = Callable[..., Path]
@@ -45,8 +44,8 @@ def test_closing_compacts(write: Write) -> None:
 def test_many_large_frames_lie_in_shards(
     write: Write, check_steps: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chronosim.episodes.compact._CHUNK", 500)  # two frames
-    monkeypatch.setattr("chronosim.episodes.compact._SHARD", 3000)  # twelve
+    monkeypatch.setattr("chronosim.episodes.compaction._CHUNK", 500)  # two frames
+    monkeypatch.setattr("chronosim.episodes.compaction._SHARD", 3000)  # twelve
     path = write("episode", 40)
     [data] = path.glob("compact-*")
     assert len(list((data / "frames").glob("c.*"))) == 4
@@ -118,61 +117,3 @@ def test_killed_at_any_moment(write: Write, check_steps: Check) -> None:
             assert verify(path) == []
             check_steps(path)
     assert outcomes
-
-
-def schema1(path: Path) -> None:
-    """An episode as chronosim 0.1 wrote it: trajectories of 3 frames and of 1, and two dark."""
-    steps = 4
-    group = zarr.create_group(
-        path,
-        attributes={"schema": 1, "steps": steps, "finished": True, "about": {"seed": 5}},
-    )
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 256, (steps + 1, 8, 10, 3), np.uint8)
-    between = rng.integers(0, 256, (steps, 2, 8, 10, 3), np.uint8)
-    between[2] = 0
-    columns = {
-        "frames": frames,
-        "states": np.arange(steps + 1, dtype=np.float32)[:, None],
-        "action": rng.standard_normal((steps, 3), np.float32),
-        "between": between,
-        "between_length": np.array([2, 0, 2, 1]),
-        "text": np.array([f"words {index}" for index in range(steps)], np.dtypes.StringDType()),
-        "seed": np.arange(steps) + 2**62,
-        "reward": np.array([0.0, 1.0, np.nan, 2.0]),
-        "terminated": np.zeros(steps, bool),
-        "truncated": np.arange(steps) == 3,
-        "latency": np.full(steps, np.nan),
-    }
-    for name, values in columns.items():
-        reserved = (values.shape[0] + 28, *values.shape[1:])
-        chunks = (1, *values.shape[1:])
-        array = group.create_array(name, shape=reserved, chunks=chunks, dtype=values.dtype)
-        array[: len(values)] = values
-
-
-def test_schema_1_is_read_as_before_and_made_new(tmp_path: Path) -> None:
-    path = tmp_path / "0000005"
-    schema1(path)
-    old = EpisodeReader(path)
-    assert (old.schema, old.compacted, old.trajectories) == (1, False, "lossless")
-    assert old.lengths.tolist() == [3, 1, 3, 2]
-    names = ("frames", "states", "action", "between", "text", "seed", "reward", "truncated")
-    before = {name: old.column(name) for name in (*names, "latency", "between_length")}
-    steps = list(old)
-    assert steps[0].seed == 2**62
-    damages = verify(path)
-    assert [damage.kind for damage in damages] == ["nan", "missing chunk"]
-    assert "or was all black" in str(damages[1])  # schema 1 cannot tell
-    assert compact(path)
-    new = EpisodeReader(path)
-    assert (new.schema, new.compacted, new.about) == (2, True, {"seed": 5})
-    for name, values in before.items():
-        found = new.column(name)
-        assert found.dtype == values.dtype
-        assert np.array_equal(found, values, equal_nan=values.dtype.kind == "f")
-    for ours, theirs in zip(steps, new, strict=True):
-        assert np.array_equal(ours.prediction.trajectory, theirs.prediction.trajectory)
-    assert list_episodes(tmp_path) == [path]
-    assert sorted(entry.name[:8] for entry in path.iterdir()) == ["compact-", "zarr.jso"]
-    assert np.array_equal(old.trajectory(0), steps[0].prediction.trajectory)

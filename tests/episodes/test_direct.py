@@ -24,7 +24,7 @@ def arrays(path: Path) -> list[zarr.Array[Any]]:
 def test_it_reads_what_zarr_reads(
     write: Write, compact: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chronosim.episodes.compact._CHUNK", 4 * 8 * 10 * 3)
+    monkeypatch.setattr("chronosim.episodes.compaction._CHUNK", 4 * 8 * 10 * 3)
     path = write("episode", compact=compact)
     read = 0
     for array in arrays(path):
@@ -41,7 +41,7 @@ def test_it_reads_what_zarr_reads(
 def test_shards_and_parts_of_rows_are_for_zarr(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chronosim.episodes.compact._PLAIN", 0)
+    monkeypatch.setattr("chronosim.episodes.compaction._PLAIN", 0)
     path = write("episode")
     assert [read_direct(path, array, 0, 5) for array in arrays(path)] == [None] * 3
 

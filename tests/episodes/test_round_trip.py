@@ -163,10 +163,10 @@ def test_an_episode_is_no_data_set(tmp_path: Path) -> None:
         list_episodes(tmp_path / "episode")
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+def test_another_schema_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "episode", [])
     zarr.open_group(tmp_path / "episode", mode="r+").attrs["schema"] = 3
-    with pytest.raises(InvalidEpisode, match="schema 3, but this chronosim reads schemas 1 to 2"):
+    with pytest.raises(InvalidEpisode, match="schema 3, but this chronosim reads schema 2"):
         EpisodeReader(tmp_path / "episode")
 
 

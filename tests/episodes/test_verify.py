@@ -62,7 +62,7 @@ def test_a_frame(
     kind: str,
     words: str,
 ) -> None:
-    monkeypatch.setattr("chronosim.episodes.compact._CHUNK", 500)  # two frames
+    monkeypatch.setattr("chronosim.episodes.compaction._CHUNK", 500)  # two frames
     path = write("episode", compact=compacted)
     harm(chunk(path, "frames", 4 if compacted else 9))
     assert kinds(path) == [kind]
@@ -208,10 +208,10 @@ def test_what_an_episode_says_of_itself(
     assert kinds(path) == [kind]
     with pytest.raises(InvalidEpisode) as refused:
         EpisodeReader(path)
-    assert ("newer" in str(refused.value)) == (kind == "schema")
+    assert ("this chronosim reads schema 2" in str(refused.value)) == (kind == "schema")
     with pytest.raises(InvalidEpisode, match="cannot be repaired") as refused:
         repair(path)
-    assert ("newer" in str(refused.value)) == (kind == "schema")
+    assert ("this chronosim reads schema 2" in str(refused.value)) == (kind == "schema")
     assert str(refused.value).count("episode ") + str(refused.value).count("/episode") <= 2
 
 

@@ -20,7 +20,7 @@ from chronosim.cli.output import episodes_at
 from chronosim.cli.summary import Files, files
 from chronosim.cli.terminal import size
 from chronosim.episodes import EpisodeReader
-from chronosim.episodes.compact import compact
+from chronosim.episodes.compaction import compact
 from chronosim.errors import InvalidEpisode
 
 __all__ = ["run"]

@@ -13,17 +13,16 @@ import zarr
 from upath import UPath
 
 from chronosim.episodes.arrays import Content, Stored
-from chronosim.episodes.layout import COLUMNS, LIVE, SCHEMA, new_array
+from chronosim.episodes.layout import LIVE, SCHEMA, new_array
 from chronosim.episodes.place import Place, as_place, open_group, read_attributes, remove
 from chronosim.episodes.reader import EpisodeReader
-from chronosim.episodes.schema1 import StoredSchema1
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 
 __all__ = ["COMPACT", "check_whole", "compact", "leftovers", "rewrite"]
 
 
 def compact(path: str | Path | UPath) -> bool:
-    """Rewrites a finished episode in few files, in the present schema.
+    """Rewrites a finished episode in few files.
 
     The new arrays are written beside the old, read back and compared; then one replacement of the
     attributes points to them, and the old are removed. Killed at any moment, the episode is whole.
@@ -52,8 +51,11 @@ def compact(path: str | Path | UPath) -> bool:
             if not old.name.startswith(COMPACT):
                 remove(old)  # killed at its last moment, a compaction left the old arrays
         return False
-    content: Content = (StoredSchema1 if reader.schema == 1 else Stored)(place, attributes)
-    rewrite(place, content, {"trajectories": reader.trajectories, "about": reader.about})
+    rewrite(
+        place,
+        Stored(place, attributes),
+        {"trajectories": reader.trajectories, "about": reader.about},
+    )
     return True
 
 
@@ -113,10 +115,7 @@ def leftovers(place: Place, data: str) -> list[Place]:
     return [
         entry
         for entry in sorted(entries, key=lambda entry: entry.name)
-        if (
-            entry.name != data
-            and (entry.name in (LIVE, *COLUMNS) or entry.name.startswith(COMPACT))
-        )
+        if (entry.name != data and (entry.name == LIVE or entry.name.startswith(COMPACT)))
         or entry.name.endswith(".partial")
     ]
 
