@@ -26,7 +26,8 @@ LAYERS = (
     ("commands", "studio"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-STRANGERS = {*product(["envs"], ADAPTERS), *product(ADAPTERS, ["envs"])}  # side by side, and never meeting
+# Side by side, and never meeting.
+STRANGERS = {*product(["envs"], ADAPTERS), *product(ADAPTERS, ["envs"])}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

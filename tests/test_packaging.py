@@ -23,6 +23,15 @@ NINE = {
     "hydra-core",
     "pillow",
 }
+# Packages inside chronosim that are links to folders at the root, and to which.
+LINKS = {
+    "envs": "envs",
+    "formats": "adapters/formats",
+    "policies": "adapters/policies",
+    "prompters": "adapters/prompters",
+    "scenarios": "scenarios",
+    "simulators": "adapters/simulators",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +61,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 def folders() -> dict[str, Path]:
     """Every package on disk by its dotted name, those behind links by the links' names."""
     roots = {"chronosim": ROOT / "chronosim"}
-    roots |= {f"chronosim.{name}": ROOT / name for name in ("adapters", "envs", "scenarios")}
+    roots |= {f"chronosim.{name}": ROOT / target for name, target in LINKS.items()}
     found = {}
     for dotted, root in roots.items():
         for marker in root.rglob("__init__.py"):
             inside = marker.parent.relative_to(root).parts
-            if dotted == "chronosim" and inside and (ROOT / inside[0]).is_dir():
+            if dotted == "chronosim" and inside and inside[0] in LINKS:
                 continue
             found[".".join((dotted, *inside))] = marker.parent
     return found
@@ -68,8 +77,13 @@ def test_every_package_on_disk_is_listed(project: dict[str, Any]) -> None:
 
 
 def test_the_links_are_there() -> None:
-    for name in ("adapters", "envs", "scenarios"):
-        assert (ROOT / "chronosim" / name).samefile(ROOT / name)
+    for name, target in LINKS.items():
+        assert (ROOT / "chronosim" / name).samefile(ROOT / target)
+
+
+def test_setuptools_is_told_of_the_links(project: dict[str, Any]) -> None:
+    mapped = {f"chronosim.{name}": target for name, target in LINKS.items()}
+    assert project["tool"]["setuptools"]["package-dir"] == {"chronosim": "chronosim", **mapped}
 
 
 def test_the_wheel_has_nothing_but_chronosim_at_its_top(wheel: set[str]) -> None:
@@ -77,13 +91,14 @@ def test_the_wheel_has_nothing_but_chronosim_at_its_top(wheel: set[str]) -> None
     assert tops == {"chronosim", "chronosim-0.1.0.dist-info"}
 
 
-def test_the_wheel_holds_every_module(wheel: set[str]) -> None:
+def test_the_wheel_holds_every_module_and_its_stub(wheel: set[str]) -> None:
     modules = {
         "/".join((*dotted.split("."), path.name))
         for dotted, folder in folders().items()
-        for path in folder.glob("*.py")
+        for path in [*folder.glob("*.py"), *folder.glob("*.pyi")]
     }
-    assert {name for name in wheel if name.endswith(".py")} == modules
+    assert {name for name in wheel if name.endswith((".py", ".pyi"))} == modules
+    assert "chronosim/prompters/__init__.pyi" in modules, "the short names are read from stubs"
 
 
 def test_the_wheel_holds_the_data(wheel: set[str]) -> None:

@@ -158,10 +158,20 @@ class Pages:
 
     def _followed(self, desk: Desk, job: Job, asked: dict[str, Any]) -> Response:
         async def lines() -> AsyncIterator[bytes]:
-            async for told in self._studio.follow(desk, job, _known(asked)):
+            async for told in _follow(desk, job, _known(asked)):
                 yield json.dumps(told, allow_nan=False).encode() + b"\n"
 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+async def _follow(desk: Desk, job: Job, known: int) -> AsyncIterator[dict[str, Any]]:
+    """Tells how far a job is, whenever that changes, and at the end its session."""
+    told: dict[str, Any] = {}
+    while not await job.ended_within(0.1):
+        if (now := job.progress()) != told:
+            yield {"progress": now}
+            told = now
+    yield {"state": state_of(desk, known), "result": job.result}
 
 
 def _png(data: bytes, headers: dict[str, str] | None = None) -> Response:

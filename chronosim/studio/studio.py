@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from chronosim.errors import InvalidConfig
 from chronosim.studio.library import Library, plant, save_branch, save_tree
-from chronosim.studio.pages import state_of
 from chronosim.studio.sessions import Desk, Session, Sessions
 from chronosim.studio.tree import Tree
 from chronosim.studio.workshop import Job, Workshop
@@ -133,21 +132,6 @@ class Studio:
             path = save_tree(session, folder)
         session.saved = str(path)
         return str(path)
-
-    async def follow(self, desk: Desk, job: Job, known: int) -> AsyncIterator[dict[str, Any]]:
-        """Tells of a job: how far it is, whenever that changes, and at the end its session.
-
-        Args:
-            desk: The session's.
-            job: What it is at.
-            known: How many of its moments the page knows.
-        """
-        told: dict[str, Any] = {}
-        while not await job.ended_within(0.1):
-            if (now := job.progress()) != told:
-                yield {"progress": now}
-                told = now
-        yield {"state": state_of(desk, known), "result": job.result}
 
     def _choice(self, asked: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]]:
         scenario = asked.get("scenario", self.worlds.scenario)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.models.engine.acceleration import use_all_slices, use_planar_convolutions
 from chronosim.training.carry import CarryObjective
-from chronosim.training.latents import measure_latents
+from chronosim.training.latents import Clips, measure_latents, to_pixels, to_tensor
 from chronosim.training.trainer import Schedule, train
 from chronosim.training.windows import TrainingData, Windows
 
@@ -30,14 +30,10 @@ __all__ = [
     "AutoencoderObjective",
     "another",
     "new_autoencoder",
-    "to_pixels",
-    "to_tensor",
     "train_autoencoder",
 ]
 
 _CERTAIN = -6.0  # log variance that latents begin with
-
-Clips = Float[Tensor, "batch 3 time height width"]
 
 
 def new_autoencoder(config: Mapping[str, Any]) -> AutoencoderKLWan:
@@ -80,17 +76,6 @@ def _set_time_slices(convolution: nn.Conv3d, slices: tuple[float, float, float])
             convolution.weight[start : start + channels, :, index, 0, 0] = value * torch.eye(
                 channels
             )
-
-
-def to_tensor(frames: UInt8[np.ndarray, "batch time height width 3"]) -> Clips:
-    """uint8 clips to floats in [-1, 1], channels before time."""
-    return torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-
-
-def to_pixels(clips: Clips) -> UInt8[np.ndarray, "batch time height width 3"]:
-    """Floats in [-1, 1] back to uint8."""
-    pixels = ((clips.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return pixels.permute(0, 2, 3, 4, 1).numpy()
 
 
 @dataclass(slots=True)

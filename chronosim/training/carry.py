@@ -17,19 +17,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from chronosim.models.engine.acceleration import use_all_slices
-from chronosim.training.autoencoder import to_tensor
-from chronosim.training.latents import normalize
+from chronosim.training.latents import (
+    LATENT_FRAMES,
+    EncoderTail,
+    blank_features,
+    features,
+    normalize,
+    to_tensor,
+)
 from chronosim.training.windows import Windows
 
-__all__ = ["CarryObjective", "EncoderTail", "blank_features", "features", "place"]
-
-_FRAMES = 4  # of a latent
+__all__ = ["CarryObjective", "place"]
 
 
 def place(channels: int, rows: int, columns: int) -> Float[Tensor, "channels 1 {rows} {columns}"]:
@@ -95,7 +98,7 @@ class CarryObjective:
 
     def _draw(self, windows: Windows, rows: np.ndarray) -> Tensor:
         """Features of frames with as much of what followed as fills latents."""
-        whole = windows.time // _FRAMES * _FRAMES
+        whole = windows.time // LATENT_FRAMES * LATENT_FRAMES
         clips = np.concatenate([windows.start[rows][:, None], windows.trajectory[rows, :whole]], 1)
         with torch.autocast("cpu", torch.bfloat16):
             return features(self.vae, to_tensor(clips))
@@ -112,57 +115,3 @@ class CarryObjective:
         first = before[:, :, :1]
         aim = first + place(first.shape[1], *first.shape[3:])
         return (carried - aim).square().mean(), (after - before).square().mean()
-
-
-# of a latent
-
-
-@torch.no_grad()
-def features(vae: AutoencoderKLWan, clips: Float[Tensor, "batch 3 time height width"]) -> Tensor:
-    """What an encoder makes of clips before its middle, where each latent is still by itself."""
-    found: list[Tensor] = []
-    hook = vae.encoder.mid_block.register_forward_pre_hook(
-        lambda _, called: found.append(called[0].float())
-    )
-    try:
-        vae.encode(clips)
-    finally:
-        hook.remove()
-    return torch.cat(found, dim=2)
-
-
-class EncoderTail(nn.Module):
-    """The layers of an encoder that look back over latents: the middle and all behind it.
-
-    Args:
-        vae: Whose layers they are; they are shared with it, not copied.
-    """
-
-    def __init__(self, vae: AutoencoderKLWan) -> None:
-        super().__init__()
-        encoder = vae.encoder
-        self.middle, self.norm, self.head = encoder.mid_block, encoder.norm_out, encoder.conv_out
-        self.quantize = vae.quant_conv
-
-    def forward(
-        self, found: Float[Tensor, "batch features latents h w"]
-    ) -> Float[Tensor, "batch channels latents h w"]:
-        """Gives the means of the latents, as `AutoencoderKLWan.encode` would."""
-        planes = self.head(F.silu(self.norm(self.middle(found))))
-        means: Tensor = self.quantize(planes).chunk(2, dim=1)[0].float()
-        return means
-
-
-def blank_features(
-    vae: AutoencoderKLWan, size: tuple[int, ...], latents: int
-) -> Float[Tensor, "1 features {latents} h w"]:
-    """The features of blank latents behind a frame, whatever the frame.
-
-    Args:
-        vae: The autoencoder.
-        size: Height and width of a frame; more behind them does not count.
-        latents: How many.
-    """
-    clip = torch.zeros(1, 3, 1 + _FRAMES * latents, *size[:2])
-    with torch.autocast("cpu", torch.bfloat16):
-        return features(vae, clip)[:, :, 1:]

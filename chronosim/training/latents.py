@@ -15,22 +15,43 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import T5TokenizerFast
 
-from chronosim.training.autoencoder import to_tensor
-from chronosim.training.carry import EncoderTail, blank_features, features
 from chronosim.training.pointing import named_places
 from chronosim.training.windows import Windows
 
 __all__ = [
+    "LATENT_FRAMES",
+    "Clips",
+    "EncoderTail",
     "LatentWindows",
     "TrainingSet",
+    "blank_features",
     "condition_on",
     "encode_windows",
+    "features",
     "measure_latents",
     "normalize",
+    "to_pixels",
+    "to_tensor",
 ]
+
+LATENT_FRAMES = 4
+"""Frames in one latent."""
+
+Clips = Float[Tensor, "batch 3 time height width"]
 
 _BATCH = 32
 _Planes = Float[Tensor, "n channels h w"]
+
+
+def to_tensor(frames: UInt8[np.ndarray, "batch time height width 3"]) -> Clips:
+    """uint8 clips to floats in [-1, 1], channels before time."""
+    return torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+
+
+def to_pixels(clips: Clips) -> UInt8[np.ndarray, "batch time height width 3"]:
+    """Floats in [-1, 1] back to uint8."""
+    pixels = ((clips.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 4, 1).numpy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +101,57 @@ def normalize(
     mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1)
     std = torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1)
     return (latents - mean) / std
+
+
+@torch.no_grad()
+def features(vae: AutoencoderKLWan, clips: Float[Tensor, "batch 3 time height width"]) -> Tensor:
+    """What an encoder makes of clips before its middle, where each latent is still by itself."""
+    found: list[Tensor] = []
+    hook = vae.encoder.mid_block.register_forward_pre_hook(
+        lambda _, called: found.append(called[0].float())
+    )
+    try:
+        vae.encode(clips)
+    finally:
+        hook.remove()
+    return torch.cat(found, dim=2)
+
+
+class EncoderTail(nn.Module):
+    """The layers of an encoder that look back over latents: the middle and all behind it.
+
+    Args:
+        vae: Whose layers they are; they are shared with it, not copied.
+    """
+
+    def __init__(self, vae: AutoencoderKLWan) -> None:
+        super().__init__()
+        encoder = vae.encoder
+        self.middle, self.norm, self.head = encoder.mid_block, encoder.norm_out, encoder.conv_out
+        self.quantize = vae.quant_conv
+
+    def forward(
+        self, found: Float[Tensor, "batch features latents h w"]
+    ) -> Float[Tensor, "batch channels latents h w"]:
+        """Gives the means of the latents, as `AutoencoderKLWan.encode` would."""
+        planes = self.head(F.silu(self.norm(self.middle(found))))
+        means: Tensor = self.quantize(planes).chunk(2, dim=1)[0].float()
+        return means
+
+
+def blank_features(
+    vae: AutoencoderKLWan, size: tuple[int, ...], latents: int
+) -> Float[Tensor, "1 features {latents} h w"]:
+    """The features of blank latents behind a frame, whatever the frame.
+
+    Args:
+        vae: The autoencoder.
+        size: Height and width of a frame; more behind them does not count.
+        latents: How many.
+    """
+    clip = torch.zeros(1, 3, 1 + LATENT_FRAMES * latents, *size[:2])
+    with torch.autocast("cpu", torch.bfloat16):
+        return features(vae, clip)[:, :, 1:]
 
 
 @torch.no_grad()

@@ -8,9 +8,8 @@ import torch
 from chronosim.training.autoencoder import (
     AutoencoderObjective,
     new_autoencoder,
-    to_pixels,
-    to_tensor,
 )
+from chronosim.training.latents import to_pixels, to_tensor
 from chronosim.training.windows import Windows
 
 

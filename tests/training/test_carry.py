@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from chronosim.training.autoencoder import new_autoencoder, to_tensor
-from chronosim.training.carry import CarryObjective, EncoderTail, features, place
-from chronosim.training.latents import encode_windows, measure_latents, normalize
+from chronosim.training.autoencoder import new_autoencoder
+from chronosim.training.carry import CarryObjective, place
+from chronosim.training.latents import (
+    EncoderTail,
+    encode_windows,
+    features,
+    measure_latents,
+    normalize,
+    to_tensor,
+)
 from chronosim.training.windows import Windows
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronosim.training.autoencoder import new_autoencoder, to_tensor
-from chronosim.training.latents import encode_windows
+from chronosim.training.autoencoder import new_autoencoder
+from chronosim.training.latents import encode_windows, to_tensor
 from chronosim.training.windows import Windows
 
 

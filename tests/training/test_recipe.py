@@ -11,8 +11,7 @@ from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
 from chronosim.models.loading.load import load
 from chronosim.training import flow, recipe
-from chronosim.training.autoencoder import to_tensor
-from chronosim.training.latents import encode_windows
+from chronosim.training.latents import encode_windows, to_tensor
 from chronosim.training.recipe import Recipe, train_pipeline
 from chronosim.training.trainer import Schedule
 from chronosim.types import EditPrompt
