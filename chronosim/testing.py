@@ -156,6 +156,8 @@ def check_prompter(prompter: Prompter, *, samples: int = 20) -> None:
     observation = Observation(np.zeros((96, 96, 3), np.uint8), prompter.begin({}))
     for wrong in _wrong_actions(space):
         _refuses(InvalidAction, lambda wrong=wrong: prompter(observation, wrong), f"{wrong!r}")
+    for action in getattr(prompter, "suggest", lambda seen: {})(observation).values():
+        prompter(observation, action)  # what it suggests, it words
     space.seed(0)
     for _ in range(samples):
         action, kept = space.sample(), observation.state.copy()

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from chronosim.errors import InvalidConfig
-from chronosim.prompters.wording import Sentence, check_action
+from chronosim.prompters.wording import Sentence, check_action, suggested
 from chronosim.protocols import Prompter
 from chronosim.types import Observation, State
 
@@ -122,6 +122,17 @@ class Bimanual:
                 raise InvalidConfig(f"the {side} arm's prompter reads no words: {arm}")
             found.append(read(seen, said[side]))
         return np.concatenate(found)
+
+    def suggest(self, observation: Observation) -> dict[str, Any]:
+        """Suggests what each arm's prompter does, one arm at a time while the other holds still."""
+        seen = zip(self._arms, self._seen(observation), strict=True)
+        ideas = [list(suggested(*one).items()) for one in seen]
+        (name, left), (_, right) = (one[0] for one in ideas)
+        found = {name: np.concatenate([left, right])}
+        for (one, moved), (other, moved_too) in zip(*(rest[1:] for rest in ideas), strict=False):
+            found[f"left arm: {one}"] = np.concatenate([moved, right])
+            found[f"right arm: {other}"] = np.concatenate([left, moved_too])
+        return found
 
     @property
     def _arms(self) -> tuple[Prompter, Prompter]:

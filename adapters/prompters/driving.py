@@ -92,6 +92,11 @@ class Driving:
         )
         return text, np.array([self._after(speed, steering, throttle, brake)], np.float32)
 
+    def suggest(self, observation: Observation) -> dict[str, list[float]]:
+        """Suggests to drive straight on, to steer left or right, and to brake."""
+        straight, left, right = [0.0, 0.1, 0.0], [-0.25, 0.1, 0.0], [0.25, 0.1, 0.0]
+        return {"straight": straight, "left": left, "right": right, "brake": [0.0, 0.0, 0.6]}
+
     def _percent(self, value: float) -> int:
         return round(abs(float(value)) * 100 / self.resolution) * self.resolution
 
@@ -194,6 +199,10 @@ class Manoeuvres:
         chosen = list(self.manoeuvres.values())[int(action)]
         after = min(max(speed + float(chosen.get("faster", 0.0)), 0.0), self.top_speed)
         return text, np.array([after], np.float32)
+
+    def suggest(self, observation: Observation) -> dict[str, int]:
+        """Suggests the manoeuvres, by their names."""
+        return {name: index for index, name in enumerate(self.manoeuvres)}
 
     def read(self, observation: Observation, text: str) -> int:
         """Gives the manoeuvre that a text means.

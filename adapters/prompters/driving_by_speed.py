@@ -142,6 +142,15 @@ class DrivingBySpeed:
             raise InvalidPrompt(f"{text!r} is not what this prompter says of any action here")
         return action
 
+    def suggest(self, observation: Observation) -> dict[str, list[float]]:
+        """Suggests to keep on, to turn left or right at that speed, to speed up, and to brake."""
+        speed, turn = float(observation.state[0]), self.top_yaw_rate / 2
+        faster = min(speed + self.top_speed / 8, self.top_speed)
+        moving = speed or faster  # a car that stands has no turn to show
+        turns = {"left": [moving, turn], "right": [moving, -turn]}
+        found = {"keep on": [speed, 0.0], **turns, "faster": [faster, 0.0]}
+        return {**found, "brake": [0.0, 0.0]} if speed else found
+
     def _units(self, speed: float) -> int:
         return round(speed * self.speed_scale)
 

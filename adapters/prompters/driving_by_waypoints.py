@@ -135,6 +135,17 @@ class DrivingByWaypoints:
             raise InvalidPrompt(f"{text!r} is not what this prompter says of any path here")
         return action
 
+    def suggest(self, observation: Observation) -> dict[str, Float32[np.ndarray, " action"]]:
+        """Suggests to go straight on, to bend left or right, and to stop where the car stands."""
+        ahead = min(float(observation.state[3]) * self.seconds_per_step or 10.0, self.reach)
+        part = np.arange(1, self.points + 1, dtype=np.float32) / self.points
+        ways = {"straight": 0.0, "left": 0.25, "right": -0.25}
+        paths = {
+            name: np.stack([part, side * part**2], axis=1).ravel() * np.float32(ahead)
+            for name, side in ways.items()
+        }
+        return {**paths, "stop": np.zeros(2 * self.points, np.float32)}
+
     def _point(self, place: Float32[np.ndarray, 2]) -> str:
         ahead, left = (
             self._quantities[name].say(value)

@@ -170,6 +170,19 @@ class EndEffector:
             raise InvalidPrompt(f"{text!r} is not what this prompter says of any action here")
         return action
 
+    def suggest(self, observation: Observation) -> dict[str, Float32[np.ndarray, 7]]:
+        """Suggests to hold still, to move along each axis, and to close the gripper or open it."""
+        still = np.array([0, 0, 0, 0, 0, 0, observation.state[6]], np.float32)
+        found = {"still": still}
+        axes = {"forward": 0, "left": 1, "right": 1, "up": 2, "down": 2, "back": 0}
+        for name, axis in axes.items():
+            found[name] = still.copy()
+            away = name in ("right", "down", "back")
+            found[name][axis] = -self.largest_move if away else self.largest_move
+        closes = bool(observation.state[6] > 0.5)
+        found["close" if closes else "open"] = np.array([*still[:6], 1 - closes], np.float32)
+        return found
+
     def _said(self, what: str, names: Sequence[str], values: Float32[np.ndarray, 3]) -> str:
         """What is said of a translation or a rotation; "" where it is too small to be told."""
         parts = [

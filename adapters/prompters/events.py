@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from chronosim.errors import InvalidAction, InvalidConfig
-from chronosim.prompters.wording import make_value
+from chronosim.prompters.wording import make_value, suggested
 from chronosim.protocols import Prompter
 from chronosim.settings import parts as config
 from chronosim.types import Observation, State
@@ -98,6 +98,10 @@ class Events:
                 done = _instead(event, done, self.action_space)
         text, state = self._prompter(observation, done)
         return " ".join([text, *(event.text for event in now if event.text is not None)]), state
+
+    def suggest(self, observation: Observation) -> Mapping[str, Any]:
+        """Suggests what the other prompter does."""
+        return suggested(self._prompter, observation)
 
     def explain(self) -> dict[str, str]:
         """Gives what happens when, in plain words, by the events' names."""

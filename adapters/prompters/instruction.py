@@ -83,6 +83,15 @@ class Instruction:
             raise InvalidAction(f"an instruction is one line of plain text, not {action[:60]!r}")
         return self._sentence.fill(instruction=action), observation.state
 
+    def suggest(self, observation: Observation) -> dict[str, str]:
+        """Suggests what any photo allows: nothing changes, or the camera moves."""
+        return {
+            "as it is": "Nothing changes.",
+            "closer": "The camera moves forward.",
+            "left": "The camera pans to the left.",
+            "right": "The camera pans to the right.",
+        }
+
     def read(self, observation: Observation, text: str) -> str:
         """Gives the instruction that a text passes on.
 
@@ -150,6 +159,7 @@ class Trigger:
         words = action.strip().rstrip(".") if isinstance(action, str) else ""
         if not words or len(action) > _LONGEST_SUBJECT:
             raise InvalidAction(
-                f"an action must be words, 1 to {_LONGEST} characters of them, not {action!r}"
+                f"an action must be words, 1 to {_LONGEST_SUBJECT} characters of them, "
+                f"not {action!r}"
             )
         return self.sentence.replace("{}", words), observation.state

@@ -153,6 +153,18 @@ class Joints:
             raise InvalidPrompt(f"{text!r} is not what this prompter says of any action here")
         return action
 
+    def suggest(self, observation: Observation) -> dict[str, Float32[np.ndarray, " action"]]:
+        """Suggests to hold still, to turn each joint by 30 degrees, and to use the gripper."""
+        still, space = observation.state.copy(), self.action_space
+        found = {"still": still}
+        for index, name in enumerate((*self.joints, "gripper")):
+            turn = np.float32(math.radians(30)) if name in self.joints else np.float32(1)
+            found[name] = still.copy()
+            room = still[index] + turn <= space.high[index]
+            found[name][index] += turn if room else -turn
+            found[name] = np.clip(found[name], space.low, space.high)
+        return found
+
     def _read_joint(self, words: str, name: str, before: int) -> int | None:
         """The degrees that a joint turns to; None where it is not mentioned."""
         said = self._joint.fill(name=name, before=str(before), after="{}").split("{}")

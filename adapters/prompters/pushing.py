@@ -73,3 +73,9 @@ class Pushing:
         along = f"{abs(y - from_y)}% {'up' if y < from_y else 'down'}"
         text = f"The pusher moves {across} and {along}, to x={x}% y={y}%."
         return text, target
+
+    def suggest(self, observation: Observation) -> dict[str, list[float]]:
+        """Suggests the middles of the board's four sides."""
+        near, middle, far = 3 * _BOARD / 16, _BOARD / 2, 13 * _BOARD / 16
+        sides = {"left": [near, middle], "right": [far, middle]}
+        return {**sides, "up": [middle, near], "down": [middle, far]}

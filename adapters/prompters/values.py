@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from chronosim.errors import InvalidAction, InvalidConfig
-from chronosim.prompters.wording import check_action, check_names
+from chronosim.prompters.wording import check_action, check_names, spread
 from chronosim.types import Observation, State
 
 __all__ = ["Number", "Reckoning", "Values"]
@@ -118,6 +118,12 @@ class Values:
         """
         checked = self._checked(action)
         return self._text(checked, observation.state), self._after(observation.state, checked)
+
+    def suggest(self, observation: Observation) -> dict[str, Any]:
+        """Suggests each choice; or each number at its least and its most, the others at rest."""
+        if self._choices:
+            return {name: index for index, name in enumerate(self._choices)}
+        return spread(_box(self._numbers), tuple(self.action))
 
     def _checked(self, action: Any) -> Any:
         space = self.action_space

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidPrompt
+from chronosim.protocols import Prompter
+from chronosim.types import Observation
 
 __all__ = [
     "Quantity",
@@ -26,6 +28,8 @@ __all__ = [
     "listed",
     "make_quantities",
     "make_value",
+    "spread",
+    "suggested",
 ]
 
 _Value = TypeVar("_Value")
@@ -265,6 +269,51 @@ class Sentence:
         if found is None:
             raise InvalidPrompt(f"{text!r} does not read {self.template!r}")
         return found.groupdict()
+
+
+def suggested(prompter: Prompter, observation: Observation) -> Mapping[str, Any]:
+    """Gives actions that differ clearly, by name: what a person would ask about first.
+
+    They are what the prompter itself suggests; of one without a method `suggest`, each choice of
+    its action space, or what `spread` gives.
+
+    Args:
+        prompter: Whose actions.
+        observation: Where they are to be taken; the first one suggested changes the least.
+
+    Raises:
+        InvalidConfig: The prompter suggests nothing, and its action space is neither Discrete nor a
+            bounded Box of one axis.
+    """
+    suggest, space = getattr(prompter, "suggest", None), prompter.action_space
+    if suggest is not None:
+        found: Mapping[str, Any] = suggest(observation)
+        return found
+    if isinstance(space, gym.spaces.Discrete):
+        first = int(space.start)
+        return {f"choice {value}": value for value in range(first, first + int(space.n))}
+    if isinstance(space, gym.spaces.Box) and space.is_bounded() and len(space.shape) == 1:
+        return spread(space, [f"number {index}" for index in range(space.shape[0])])
+    raise InvalidConfig(
+        f"{type(prompter).__name__} suggests no actions and none can be made of {space}: give plans"
+    )
+
+
+def spread(space: gym.spaces.Box, names: Sequence[str]) -> dict[str, list[float]]:
+    """Takes each number of an action to its least and its most while the others are at rest.
+
+    Args:
+        space: Bounded, of one axis. At rest is 0, or the middle where 0 lies outside.
+        names: Of the numbers, in order.
+    """
+    low, high = space.low.astype(float), space.high.astype(float)
+    still = np.where((low <= 0) & (high >= 0), 0.0, (low + high) / 2)
+    found = {"still": still.tolist()}
+    for index, name in enumerate(names):
+        for bound in (low[index], high[index]):
+            if bound != still[index]:
+                found[f"{name} at {bound:g}"] = [*still[:index], bound, *still[index + 1 :]]
+    return found
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -3,31 +3,11 @@
 ::
 
     env = gym.make("chronosim/CarRacing-v0").unwrapped
-    env.reset(seed=0)
     plans = {"left": [[-0.3, 0.1, 0]] * 5, "right": [[0.3, 0.1, 0]] * 5}
-    tree = grow(env.simulator, env.observation, plans, scenario=env.scenario)
-    write_frame("tree.png", draw_tree(tree))
+    result = chronosim.whatif.run(env.simulator, env.scenario, plans, seed=11, folder="tree")
+    result.tree.ranked()[0].name  # and tree/tree.png, tree/tree.mp4, an episode for each branch
 """
 
-from chronosim.whatif.grow import Grower, grow, open_store
-from chronosim.whatif.picture import Divergence, draw_tree, measure
-from chronosim.whatif.plans import Plan, contrasts, read_plans
-from chronosim.whatif.search import Search
-from chronosim.whatif.store import load_tree
-from chronosim.whatif.tree import Branch, Tree
+import lazy_loader as lazy
 
-__all__ = [
-    "Branch",
-    "Divergence",
-    "Grower",
-    "Plan",
-    "Search",
-    "Tree",
-    "contrasts",
-    "draw_tree",
-    "grow",
-    "load_tree",
-    "measure",
-    "open_store",
-    "read_plans",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

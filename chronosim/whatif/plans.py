@@ -1,4 +1,4 @@
-"""Plans: fixed beforehand, read from a file, taken from a log, or decided by a policy."""
+"""Plans: fixed beforehand, read from a file, suggested by a prompter, or decided by a policy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-import numpy as np
 import yaml  # type: ignore[import-untyped]
 
-from chronosim.episodes import EpisodeReader, Step
-from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.simulator import Simulator
+from chronosim.errors import InvalidConfig
+from chronosim.prompters.wording import suggested
+from chronosim.protocols import Prompter
 from chronosim.types import Observation
-from chronosim.whatif.store import took_steps
 
-__all__ = ["Logged", "Plan", "contrasts", "read_moment", "read_plans"]
+__all__ = ["Plan", "default_plans", "read_plans"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +53,7 @@ class Plan:
         return Plan(name, steps, lambda observation, _: policy(observation))
 
 
-_MOST = 8  # plans that are made of a space by themselves
+_MOST = 8  # default plans
 _KEYS = {"action", "steps"}
 
 
@@ -95,40 +92,19 @@ def read_plans(path: str | Path) -> dict[str, list[Any]]:
     return {str(name): _actions(str(name), plan) for name, plan in found.items()}
 
 
-def contrasts(space: gym.Space[Any], steps: int) -> dict[str, list[Any]]:
-    """Gives plans that show what an action space can do: each holds one action.
-
-    Of numbers each goes to its least and its most, the others staying at 0, or at their middle
-    where 0 lies outside; of choices each is a plan.
+def default_plans(prompter: Prompter, observation: Observation, steps: int) -> dict[str, list[Any]]:
+    """Gives up to 8 plans that differ clearly, each one action held, as `suggested` names them.
 
     Args:
-        space: Box (bounded, of one axis) or Discrete.
+        prompter: Whose actions; it suggests them by a method `suggest(observation)`, if it has one.
+        observation: The moment that the plans start from.
         steps: For how many steps each action is held.
 
     Raises:
-        InvalidConfig: The space is of another kind.
+        InvalidConfig: The prompter suggests nothing, and no actions can be made of its space.
     """
-    held: dict[str, Any]
-    if isinstance(space, gym.spaces.Discrete):
-        first = int(space.start)
-        held = {f"choice {value}": value for value in range(first, first + int(space.n))}
-    elif isinstance(space, gym.spaces.Box) and space.is_bounded() and len(space.shape) == 1:
-        held = _corners(space.low.astype(float), space.high.astype(float))
-    else:
-        raise InvalidConfig(f"no plans can be made of {space} by themselves: give plans=")
-    return {name: [action] * steps for name, action in list(held.items())[:_MOST]}
-
-
-def _corners(low: np.ndarray, high: np.ndarray) -> dict[str, list[float]]:
-    still = np.where((low <= 0) & (high >= 0), 0.0, (low + high) / 2)
-    found = {"still": still.tolist()}
-    for index in range(len(still)):
-        for bound in (low, high):
-            if bound[index] != still[index]:
-                action = still.copy()
-                action[index] = bound[index]
-                found[f"number {index} at {bound[index]:g}"] = action.tolist()
-    return found
+    held = list(suggested(prompter, observation).items())[:_MOST]
+    return {name: [action] * steps for name, action in held}
 
 
 def _actions(name: str, plan: Any) -> list[Any]:
@@ -153,59 +129,3 @@ def _actions(name: str, plan: Any) -> list[Any]:
             )
         actions += [entry["action"]] * steps
     return actions
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Logged:
-    """A moment of a logged episode.
-
-    Attributes:
-        root: What was seen.
-        steps: What happened from there on.
-        seeds: Seeds of the noise of those steps; none where no world model took them.
-        own: Whether the simulator's model took them: the same actions then lead to the same frames.
-        lineage: The episode and the step, as the data set of a tree names them.
-    """
-
-    root: Observation
-    steps: tuple[Step, ...]
-    seeds: tuple[int, ...]
-    own: bool
-    lineage: Mapping[str, Any]
-
-
-def read_moment(path: str | Path, at: int, steps: int, simulator: Simulator) -> Logged:
-    """Reads a moment of a logged episode.
-
-    Args:
-        path: The episode.
-        at: After how many of its steps, >= 0 and before its last one.
-        steps: How many of the following ones to read, at most.
-        simulator: What shall go on from there.
-
-    Raises:
-        EpisodeNotFound: There is no episode.
-        InvalidEpisode: It has no such step, or commanded states that the prompter does not keep.
-    """
-    reader = EpisodeReader(path)
-    if not 0 <= at < reader.steps:
-        raise InvalidEpisode(
-            f"{path} has {reader.steps} steps: what if it had done otherwise at step {at}? "
-            f"Choose at= from 0 to {reader.steps - 1}"
-        )
-    root = reader.observation(at)
-    kept = simulator.prompter.state_space
-    if root.state.shape != kept.shape:
-        raise InvalidEpisode(
-            f"{path} keeps commanded states of shape {root.state.shape}, but the prompter of "
-            f"{kept.shape}: choose the prompter that the episode was logged with"
-        )
-    following = tuple(reader.step(index) for index in range(at, min(at + steps, reader.steps)))
-    synthetic = reader.about.get("synthetic") is True
-    return Logged(
-        root=root,
-        steps=following,
-        seeds=tuple(step.seed for step in following) if synthetic else (),
-        own=took_steps(simulator.model.identity, reader.about),
-        lineage={"episode": str(Path(path).absolute()), "step": at, "branch": 1},
-    )

@@ -15,7 +15,7 @@ from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import EpisodeWriteError, InvalidConfig, ResetNeeded
 from chronosim.simulator import Simulator
 from chronosim.testing import ReplayModel
-from chronosim.whatif.plans import read_moment
+from chronosim.whatif import read_moment
 
 Make = Callable[..., gym.Env[Any, Any]]
 FullDisk = Callable[[int], AbstractContextManager[None]]
@@ -95,8 +95,10 @@ def test_a_fork_is_logged_on_its_own(made: Make, tmp_path: Path) -> None:
     assert np.array_equal(child.frames[0], parent.frames[1])
     assert [child.observation(index).step for index in range(3)] == [1, 2, 3]
     assert [step.after.step for step in child] == [2, 3]
-    moment = read_moment(str(child.path), 1, 1, base_of(copied).simulator)
-    assert (moment.root.step, moment.steps[0].after.step) == (2, 3), "events come when they came"
+    moment = read_moment(str(child.path), 1, base_of(copied).simulator.prompter)
+    assert (moment.root.step, moment.following(1)[0].after.step) == (2, 3), (
+        "events come when they came"
+    )
 
 
 def base_of(env: Any) -> Any:

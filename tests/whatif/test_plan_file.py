@@ -1,16 +1,23 @@
-"""Plans are read from files in one grammar, and made of a space where there are none."""
+"""Plans are read from files in one grammar; where there are none, the prompter suggests some."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig
-from chronosim.whatif import contrasts, read_plans
+from chronosim.prompters import Driving, Events
+from chronosim.settings.parts import load, names
+from chronosim.types import Observation, State
+from chronosim.whatif import default_plans, read_plans
 
 TEXT = """
 left: {action: [-0.4, 0.1, 0], steps: 2}
@@ -66,9 +73,24 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_plans(tmp_path / "plans.json")
 
 
-def test_contrasts_of_a_space() -> None:
+@dataclass
+class Robot:
+    """A prompter of somebody else's, which suggests nothing."""
+
+    action_space: gym.Space[Any]
+    state_space: gym.spaces.Box = field(default_factory=lambda: gym.spaces.Box(0, 1, (0,)))
+    seconds_per_step: float | None = None
+
+    def begin(self, values: Mapping[str, float]) -> State:
+        return np.zeros(0, np.float32)
+
+    def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
+        return f"do {action}", observation.state
+
+
+def test_default_plans_of_a_space() -> None:
     space = gym.spaces.Box(np.array([-1, 0, 5], np.float32), np.array([1, 2, 9], np.float32))
-    assert contrasts(space, 2) == {
+    assert plans_of(Robot(space), 2) == {
         "still": [[0, 0, 7]] * 2,
         "number 0 at -1": [[-1, 0, 7]] * 2,
         "number 0 at 1": [[1, 0, 7]] * 2,
@@ -76,10 +98,45 @@ def test_contrasts_of_a_space() -> None:
         "number 2 at 5": [[0, 0, 5]] * 2,
         "number 2 at 9": [[0, 0, 9]] * 2,
     }
-    assert contrasts(gym.spaces.Discrete(3, start=1), 1) == {
+    assert plans_of(Robot(gym.spaces.Discrete(3, start=1)), 1) == {
         "choice 1": [1],
         "choice 2": [2],
         "choice 3": [3],
     }
-    with pytest.raises(InvalidConfig, match="no plans can be made of Text"):
-        contrasts(gym.spaces.Text(3), 2)
+    assert len(plans_of(Robot(gym.spaces.Discrete(30)), 1)) == 8
+    with pytest.raises(InvalidConfig, match="Robot suggests no actions and none can be made of Te"):
+        plans_of(Robot(gym.spaces.Text(3)), 2)
+
+
+@pytest.mark.parametrize("name", sorted({*names("prompter")} - {"paint-brush", "upscaler"}))
+def test_every_prompter_suggests_plans_that_differ(name: str) -> None:
+    template: dict[str, Any] = {
+        "template": "Go {way}.", "action": {"way": ["up", "down"]}, "seconds_per_step": 1
+    }  # fmt: skip
+    prompter = load("prompter", name, **template if name == "values" else {})
+    first = Observation(np.zeros((96, 96, 3), np.uint8), prompter.begin({}))
+    plans = default_plans(prompter, first, 3)
+    assert 2 <= len(plans) <= 8
+    assert all(len(actions) == 3 for actions in plans.values())
+    assert len({prompter(first, actions[0])[0] for actions in plans.values()}) == len(plans)
+
+
+def test_default_plans_go_by_the_prompter_and_not_by_its_modules_name() -> None:
+    mine = ModuleType("my_robot")
+    mine.Wheel = Driving  # type: ignore[attr-defined]
+    assert list(plans_of(mine.Wheel(), 1)) == ["straight", "left", "right", "brake"]
+    inner: dict[str, Any] = {"prompter": Driving(), "events": {}}
+    assert plans_of(Events(**inner), 1) == plans_of(Driving(), 1)
+
+
+def test_two_arms_move_one_at_a_time() -> None:
+    plans = plans_of(load("prompter", "bimanual"), 1)
+    assert list(plans)[:3] == ["still", "left arm: forward", "right arm: forward"]
+    [left], [right] = plans["left arm: forward"], plans["right arm: forward"]
+    assert left.nonzero()[0].tolist() == [0, 6, 13]
+    assert right.nonzero()[0].tolist() == [6, 7, 13]
+
+
+def plans_of(prompter: Any, steps: int) -> dict[str, list[Any]]:
+    first = Observation(np.zeros((8, 8, 3), np.uint8), prompter.begin({}))
+    return default_plans(prompter, first, steps)

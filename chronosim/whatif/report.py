@@ -1,21 +1,27 @@
-"""How far the branches of a tree part, and a tree on one sheet."""
+"""A tree in pictures and figures: one sheet, a film of the branches, JSON and CSV."""
 
 from __future__ import annotations
 
+import csv
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
-from chronosim.metrics.pixels import psnr, squared_error
+from chronosim.errors import EpisodeWriteError
+from chronosim.frames import write_frame
 from chronosim.pictures.filmstrip import FAINT, INK, PAPER, Colour, font_of, line_height, wrap
+from chronosim.pictures.video import Track, frame_rate, montage, write_video
 from chronosim.types import Frame
-from chronosim.whatif.tree import Branch, Tree
+from chronosim.whatif.tree import Branch, Divergence, Tree, measure
 
-__all__ = ["Divergence", "draw_tree", "measure"]
+__all__ = ["draw_tree", "figures", "write_film", "write_report"]
 
 _MARGIN, _GAP, _ROOM = 36, 40, 28  # pixels: around, between columns, between rows
 _TYPE, _LARGE = 13, 22
@@ -165,70 +171,83 @@ def _texts(branches: Sequence[Branch]) -> set[str]:
     return {step.text for branch in branches for step in branch.steps}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Divergence:
-    """Differences between the outcomes of every two branches.
-
-    Attributes:
-        names: Of the branches.
-        rms: Root of the mean squared difference, grey levels: float64 (branches, branches, steps);
-            NaN where one of the two had ended.
-    """
-
-    names: tuple[str, ...]
-    rms: Float64[np.ndarray, "branches branches steps"]
-
-    def psnr(self, one: int, other: int, step: int) -> float:
-        """The same as a peak signal-to-noise ratio, dB: infinite for equal frames.
-
-        Args:
-            one: Index of a branch.
-            other: Index of another.
-            step: Which step, from 0 on.
-        """
-        rms = float(self.rms[one, other, step])
-        return math.nan if math.isnan(rms) else psnr(rms**2)
-
-    def first(self, one: int, other: int, apart: float) -> int | None:
-        """Tells the first step at which two branches differ.
-
-        Args:
-            one: Index of a branch.
-            other: Index of another.
-            apart: RMS grey levels from which frames count as different.
-
-        Returns:
-            Counted from 1; None if they never differ while both go on.
-        """
-        with np.errstate(invalid="ignore"):
-            differ = np.flatnonzero(self.rms[one, other] >= apart)
-        return int(differ[0]) + 1 if differ.size else None
-
-    def rows(self) -> Iterator[tuple[str, str, int, float, float]]:
-        """Gives every two branches at every step that both took.
-
-        Yields:
-            The two names, the step (from 1 on), the RMS in grey levels and the PSNR in dB.
-        """
-        for one, other in zip(*np.triu_indices(len(self.names), 1), strict=True):
-            for step, rms in enumerate(self.rms[one, other]):
-                if not math.isnan(rms):
-                    figures = float(rms), self.psnr(int(one), int(other), step)
-                    yield self.names[one], self.names[other], step + 1, *figures
-
-
-def measure(tree: Tree) -> Divergence:
-    """Measures how far the branches of a tree are apart.
+def write_film(tree: Tree, path: str | Path, *, seconds_per_step: float | None = None) -> None:
+    """Writes a film of all branches side by side, from the same moment on.
 
     Args:
-        tree: Any; branches that share a step differ by 0 there.
+        tree: At least one branch.
+        path: Where to; ends in .mp4.
+        seconds_per_step: How long an action is held; None where the model has no clock.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
     """
-    count = len(tree)
-    rms = np.full((count, count, tree.depth), np.nan)
-    for one in range(count):
-        for other in range(one, count):
-            pairs = zip(tree.branches[one].steps, tree.branches[other].steps, strict=False)
-            for step, (a, b) in enumerate(pairs):
-                error = 0.0 if a is b else squared_error(a.after.frame, b.after.frame)
-                rms[one, other, step] = rms[other, one, step] = math.sqrt(error)
-    return Divergence(tuple(branch.name for branch in tree.branches), rms)
+    tracks = []
+    for branch in tree.branches:
+        length = len(branch.steps[0].prediction.trajectory) if branch.steps else 1
+        rate = frame_rate(seconds_per_step, length)
+        tracks.append(Track(tree.root, branch.steps, rate, branch.name))
+    fastest = max(track.rate for track in tracks)
+    write_video(montage(tracks, fastest), path, fastest)
+
+
+def figures(tree: Tree, *, apart: float = 10.0) -> dict[str, Any]:
+    """Gives the figures of a tree as JSON values: for each branch what it did and where it parts.
+
+    Args:
+        tree: Any.
+        apart: RMS grey levels from which two frames count as different.
+    """
+    divergence = measure(tree)
+    rows = enumerate(tree.branches)
+    return {"apart": apart, "branches": [_row(tree, divergence, apart, *row) for row in rows]}
+
+
+def _row(
+    tree: Tree, divergence: Divergence, apart: float, row: int, branch: Branch
+) -> dict[str, Any]:
+    parent, shared = tree.split(row)
+    return {
+        "name": branch.name,
+        "score": None if math.isnan(branch.score) else branch.score,
+        "ended": branch.ended,
+        "rewards": [step.reward for step in branch.steps],
+        "actions": [np.asarray(action).tolist() for action in branch.actions],
+        "words": [step.text for step in branch.steps],
+        "shares": shared,
+        "with": None if parent is None else tree.branches[parent].name,
+        "parts_from": {
+            other.name: divergence.first(row, index, apart)
+            for index, other in enumerate(tree.branches)
+            if index != row
+        },
+    }
+
+
+def write_report(
+    tree: Tree, folder: str | Path, *, apart: float = 10.0, seconds_per_step: float | None = None
+) -> None:
+    """Writes tree.png, tree.mp4, tree.json (the figures) and divergence.csv.
+
+    Args:
+        tree: At least one branch with a step.
+        folder: Where to; it is there already.
+        apart: RMS grey levels from which two frames count as different.
+        seconds_per_step: How long an action is held; None where the model has no clock.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
+    """
+    folder = Path(folder)
+    sheet = draw_tree(tree, apart=apart, seconds_per_step=seconds_per_step)
+    write_frame(folder / "tree.png", sheet)
+    write_film(tree, folder / "tree.mp4", seconds_per_step=seconds_per_step)
+    try:
+        text = json.dumps(figures(tree, apart=apart), indent=2, allow_nan=False)
+        (folder / "tree.json").write_text(text + "\n", encoding="utf-8")
+        with (folder / "divergence.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("branch", "other", "step", "rms_grey_levels", "psnr_db"))
+            writer.writerows(measure(tree).rows())
+    except OSError as error:
+        raise EpisodeWriteError(f"the figures could not be written to {folder}: {error}") from error
