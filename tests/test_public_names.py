@@ -54,7 +54,14 @@ PUBLIC = {
         "repair",
         "verify",
     ],
-    "chronosim.frames": ["fit_frame", "middle_of", "read_frame", "resize_frame", "write_frame"],
+    "chronosim.frames": [
+        "encode_png",
+        "fit_frame",
+        "middle_of",
+        "read_frame",
+        "resize_frame",
+        "write_frame",
+    ],
     "chronosim.testing": [
         "EchoModel",
         "ReplayModel",

@@ -72,7 +72,7 @@ def test_another_model_is_named(rolled: Path, capsys: pytest.CaptureFixture[str]
         (
             "scenario",
             {"_target_": "chronosim.settings.parts.load", "group": "model"},
-            "config.load'",
+            "parts.load'",
         ),
         ("model", {"_target_": "chronosim.testing.EchoModel", "x": "${oc.env:HOME}"}, "${oc.env"),
         ("model", {"_target_": "chronosim.testing.EchoModel", "x": ["http://a.b"]}, "'http://"),

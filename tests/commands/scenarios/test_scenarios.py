@@ -136,9 +136,9 @@ def test_show_names_the_config_folder_from_within_it(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (GOOD.replace("scene.Scene", "nowhere.Scene"), "there is no chronosim.scenarios.nowhere"),
-        (GOOD.replace("_target_: chronosim.scenarios.s", "x: s"), "scenario must name its class"),
-        (WORLD.replace("constant.Con", "nowhere.Con"), "there is no chronosim.policies"),
+        (GOOD.replace("scenarios.Scene", "scenarios.Nowhere"), "there is no chronosim.scenarios.Nowhere"),
+        (GOOD.replace("_target_: chronosim.scenarios.S", "x: S"), "scenario must name its class"),
+        (WORLD.replace("policies.Con", "nowhere.Con"), "there is no chronosim.nowhere"),
         ("# @package _global_\nscenario: carracing\n", "scenario must name its class"),
     ],
 )
