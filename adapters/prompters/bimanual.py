@@ -22,23 +22,22 @@ _SIDES = ("left", "right")
 
 @dataclass(frozen=True, slots=True)
 class Bimanual:
-    """Moves two arms at once, each as a prompter of its own words it.
+    """Moves two arms at once, each worded by a prompter of its own.
 
     Left and right are the robot's own. The action is float32 (a + b,): the left arm's, then the
-    right arm's, each in the units and axes of its prompter; the commanded state is the two arms'
-    one after the other. An episode's initial values are named with the side before them: `left_x`,
-    `right_opening`.
+    right arm's, each in the units and axes of its prompter; so is the commanded state. Initial
+    values are named with their side: `left_x`, `right_opening`.
 
-    The wording is data: `sentence` with the gaps `left` and `right`, and each arm's own. There is
-    an inverse, `read`, where both arms' prompters have one, as exact as theirs.
+    The wording is data: `sentence` with the gaps `left` and `right`, and each arm's own. The
+    inverse, `read`, is as exact as those of the arms' prompters.
 
     Attributes:
         left: The left arm's prompter; its actions are vectors.
         right: The right arm's.
-        sentence: The words around theirs.
+        sentence: The words around those of the arms.
 
     Raises:
-        InvalidConfig: An arm's actions are no vectors, the two hold an action for different times,
+        InvalidConfig: An arm's actions are no vectors, the arms hold actions for different times,
             or the sentence has not exactly these gaps.
     """
 
@@ -60,7 +59,7 @@ class Bimanual:
 
     @property
     def seconds_per_step(self) -> float | None:
-        """How long one action takes, in seconds: that of both arms."""
+        """Duration of one action, in seconds, the same for both arms."""
         return self.left.seconds_per_step
 
     @property
@@ -74,10 +73,10 @@ class Bimanual:
         return _joined(*(arm.state_space for arm in self._arms))
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts both arms; `left_` and `right_` stand before the names of their values.
+        """Starts both arms at values named `left_...` and `right_...`.
 
         Raises:
-            InvalidConfig: A name without a side, or one that the arm does not keep.
+            InvalidConfig: A name has no side, or its arm does not know it.
         """
         of: dict[str, dict[str, float]] = {side: {} for side in _SIDES}
         for name, value in values.items():
@@ -94,7 +93,7 @@ class Bimanual:
         """Words both arms' actions.
 
         Raises:
-            InvalidAction: Not float (a + b,), NaN, or out of an arm's bounds.
+            InvalidAction: Not float (a + b,), NaN, or outside an arm's bounds.
         """
         vector = check_action(action, self.action_space)
         seen = self._seen(observation)
@@ -105,14 +104,10 @@ class Bimanual:
         return text, np.concatenate([left_after, right_after])
 
     def read(self, observation: Observation, text: str) -> Float32[np.ndarray, " action"]:
-        """Gives the actions of both arms that a text means.
-
-        Args:
-            observation: What it was said of.
-            text: The words.
+        """Returns the action that a text words at an observation.
 
         Raises:
-            InvalidPrompt: The text is not of this wording.
+            InvalidPrompt: The text does not have this wording.
             InvalidConfig: An arm's prompter has no inverse.
         """
         said, found = self._sentence.read(text), []
@@ -139,7 +134,7 @@ class Bimanual:
         return self.left, self.right
 
     def _seen(self, observation: Observation) -> tuple[Observation, Observation]:
-        """The observation as each arm has it: the same frame, its own state."""
+        """The observation of each arm: the same frame, its own state."""
         cut = self.left.state_space.shape[0]
         states = observation.state[:cut], observation.state[cut:]
         left, right = (Observation(observation.frame, s, observation.step) for s in states)

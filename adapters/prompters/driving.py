@@ -9,13 +9,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from chronosim.errors import InvalidAction, InvalidConfig, InvalidPrompt
+from chronosim.errors import InvalidConfig, InvalidPrompt
 from chronosim.prompters.wording import (
     Sentence,
     begin_state,
     check_action,
+    check_choice,
     check_limits,
-    check_names,
 )
 from chronosim.types import Observation, State
 
@@ -27,8 +27,8 @@ class Driving:
     """Drives a car by steering, throttle and brake, each held for `seconds_per_step`.
 
     The action is float32 (3,): steering from -1 (full left) to 1 (full right), throttle 0 to 1,
-    brake 0 to 1: CarRacing's own. The commanded state is float32 (1,): the speed in m/s, by dead
-    reckoning from the actions; it is never read off a frame, so it drifts from the truth where the
+    brake 0 to 1, as in CarRacing. The commanded state is float32 (1,): the speed in m/s, by dead
+    reckoning from the actions. It is never read off a frame, so it drifts from the truth where the
     car slips or leaves the road.
 
     The dead reckoning is `dv/dt = power * throttle / (v + 1.5) - scrub * |steering| * v
@@ -42,8 +42,7 @@ class Driving:
         power: Engine power per mass at full throttle, m^2/s^3.
         scrub: Speed lost per unit of steering, 1/s.
         braking: Deceleration at full brake, m/s^2.
-        top_speed: The commanded speed stays at or below it, m/s: the fastest that nano was told of
-            while it learned, and about as fast as cars go.
+        top_speed: Upper limit of the commanded speed, m/s: the fastest that nano was trained on.
         resolution: Wording step of steering, throttle and brake, in percent.
     """
 
@@ -67,16 +66,12 @@ class Driving:
         return gym.spaces.Box(0.0, self.top_speed, (1,), np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts at `speed` m/s (0 if not named).
+        """Starts at `speed` m/s, 0 if not given.
 
         Raises:
-            InvalidConfig: Another name than `speed`, or a speed below 0 or above `top_speed`.
+            InvalidConfig: Another name than `speed`, or a speed outside 0 to `top_speed`.
         """
-        check_names(values, ("speed",))
-        speed = float(values.get("speed", 0.0))
-        if not 0 <= speed <= self.top_speed:
-            raise InvalidConfig(f"speed must lie from 0 to {self.top_speed:g} m/s, not {speed:g}")
-        return np.array([speed], np.float32)
+        return begin_state(values, {"speed": 0.0}, self.state_space)
 
     def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
         """Words the action with the speed before it.
@@ -119,25 +114,25 @@ class Driving:
 
 @dataclass(frozen=True, slots=True)
 class Manoeuvres:
-    """Drives a car by manoeuvres, one a step.
+    """Drives a car by one manoeuvre a step.
 
-    The action is the index of one of `manoeuvres`, in their order, from 0; left and right are the
-    driver's. The commanded state is float32 (1,): the speed in m/s, 0 to `top_speed`, which each
-    manoeuvre changes by its `faster`, until a limit is reached.
+    The action is the index of one of `manoeuvres`; left and right are the driver's. The commanded
+    state is float32 (1,): the speed in m/s, 0 to `top_speed`, which each manoeuvre changes by its
+    `faster`, within these limits.
 
     The wording is data: `sentence` with the gaps `speed` (before the step, in whole units of
     `speed_scale`) and `manoeuvre`. The inverse, `read`, is exact.
 
     Attributes:
-        manoeuvres: By name, each with its `words` and, in m/s, its `faster` (0 if not given).
-        sentence: The words around a manoeuvre's.
+        manoeuvres: By name, each with its `words` and, in m/s, its `faster` (default 0).
+        sentence: The words around those of a manoeuvre.
         seconds_per_step: How long one manoeuvre takes, in seconds, > 0.
         top_speed: m/s.
         speed_scale: Units of speed in words for each m/s; 3.6 is km/h.
 
     Raises:
-        InvalidConfig: Fewer than two manoeuvres, two of the same words, or a limit that is not
-            positive.
+        InvalidConfig: There are fewer than two manoeuvres, two have the same words, or a limit is
+            not positive.
     """
 
     manoeuvres: Mapping[str, Mapping[str, Any]]
@@ -176,10 +171,10 @@ class Manoeuvres:
         return gym.spaces.Box(0.0, self.top_speed, (1,), np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts at `speed` m/s (0 if not named).
+        """Starts at `speed` m/s, 0 if not given.
 
         Raises:
-            InvalidConfig: Another name than `speed`, or one out of its bounds.
+            InvalidConfig: Another name than `speed`, or a speed outside 0 to `top_speed`.
         """
         return begin_state(values, {"speed": 0.0}, self.state_space)
 
@@ -187,16 +182,14 @@ class Manoeuvres:
         """Words the manoeuvre, with the speed before it.
 
         Raises:
-            InvalidAction: It is no index of one.
+            InvalidAction: The action is no index of a manoeuvre.
         """
-        if isinstance(action, bool) or not self.action_space.contains(action):
-            known = ", ".join(f"{index} ({name})" for index, name in enumerate(self.manoeuvres))
-            raise InvalidAction(f"a manoeuvre must be one of {known}, not {action!r}")
+        index = check_choice(action, tuple(self.manoeuvres))
         speed = float(observation.state[0])
         text = self._sentence.fill(
-            speed=str(round(speed * self.speed_scale)), manoeuvre=self._words[int(action)]
+            speed=str(round(speed * self.speed_scale)), manoeuvre=self._words[index]
         )
-        chosen = list(self.manoeuvres.values())[int(action)]
+        chosen = list(self.manoeuvres.values())[index]
         after = min(max(speed + float(chosen.get("faster", 0.0)), 0.0), self.top_speed)
         return text, np.array([after], np.float32)
 
@@ -205,10 +198,10 @@ class Manoeuvres:
         return {name: index for index, name in enumerate(self.manoeuvres)}
 
     def read(self, observation: Observation, text: str) -> int:
-        """Gives the manoeuvre that a text means.
+        """Returns the manoeuvre that a text words.
 
         Raises:
-            InvalidPrompt: It is none of them.
+            InvalidPrompt: It words none of them.
         """
         words = self._sentence.read(text)["manoeuvre"]
         if words not in self._words:

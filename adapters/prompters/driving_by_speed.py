@@ -18,6 +18,7 @@ from chronosim.prompters.wording import (
     begin_state,
     check_action,
     check_limits,
+    check_read,
     check_wording,
     make_quantities,
 )
@@ -31,7 +32,7 @@ _CHANGES = ("faster", "slower", "same", "stop", "stand")
 
 @dataclass(frozen=True, slots=True)
 class DrivingBySpeed:
-    """Drives a car by the speed to reach and the rate to turn at, held for `seconds_per_step`.
+    """Drives a car by a target speed and a yaw rate, held for `seconds_per_step`.
 
     The action is float32 (2,): the speed at the end of the step, 0 to `top_speed` m/s, and the yaw
     rate during it, -`top_yaw_rate` to `top_yaw_rate` rad/s. Seen from above, a positive yaw rate
@@ -42,8 +43,8 @@ class DrivingBySpeed:
 
     The wording is data: `sentence` with the gaps `before`, `speed` and `turn`, and the words for
     each. Speeds are worded in whole units of `speed_scale` (3.6: km/h), turns by the quantity
-    `turn` of the angle turned in the step. The inverse, `read`, is exact to that precision, but for
-    a car that turns so little that it is not said.
+    `turn` of the angle turned in the step. The inverse, `read`, is exact to that precision; turns
+    too small to be worded are read as none.
 
     Attributes:
         wording: `sentence`; `faster` and `slower`, each with a `{}` for the speed reached; `same`,
@@ -54,7 +55,7 @@ class DrivingBySpeed:
         speed_scale: Units of speed in words for each m/s.
 
     Raises:
-        InvalidConfig: The wording lacks something or has too much, or a limit is not positive.
+        InvalidConfig: The wording has not exactly these keys, or a limit is not positive.
     """
 
     wording: Mapping[str, Any]
@@ -95,10 +96,10 @@ class DrivingBySpeed:
         return gym.spaces.Box(low, high, dtype=np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts at `speed`, m/s, and `heading`, rad; what is not named is 0.
+        """Starts at `speed`, m/s, and `heading`, rad, each 0 if not given.
 
         Raises:
-            InvalidConfig: Another name, or a value out of the state space.
+            InvalidConfig: Another name, or a value outside the state space.
         """
         return begin_state(values, {"speed": 0.0, "heading": 0.0}, self.state_space)
 
@@ -121,26 +122,16 @@ class DrivingBySpeed:
         return text, np.array([speed, heading], np.float32)
 
     def read(self, observation: Observation, text: str) -> Float32[np.ndarray, 2]:
-        """Gives the action that a text means.
-
-        Args:
-            observation: What it was said of.
-            text: The words.
+        """Returns the action that a text words at an observation.
 
         Raises:
-            InvalidPrompt: The text is not of this wording.
+            InvalidPrompt: The text does not have this wording.
         """
         said = self._sentence.read(text)
         before = self._units(float(observation.state[0]))
         speed, turn = self._read_change(before, said["speed"]), self._turn.read(said["turn"]) or 0.0
-        yaw_rate = float(
-            np.clip(turn / self.seconds_per_step, -self.top_yaw_rate, self.top_yaw_rate)
-        )
-        action = np.array([speed / self.speed_scale, yaw_rate], np.float32)
-        action = np.clip(action, self.action_space.low, self.action_space.high)
-        if self(observation, action)[0] != text:
-            raise InvalidPrompt(f"{text!r} is not what this prompter says of any action here")
-        return action
+        yaw_rate = turn / self.seconds_per_step
+        return check_read(self, observation, [speed / self.speed_scale, yaw_rate], text)
 
     def suggest(self, observation: Observation) -> dict[str, list[float]]:
         """Suggests to keep on, to turn left or right at that speed, to speed up, and to brake."""
@@ -168,5 +159,5 @@ class DrivingBySpeed:
             return before
         digits = "".join(filter(str.isdigit, words))
         if not digits:
-            raise InvalidPrompt(f"{words!r} names no speed")
+            raise InvalidPrompt(f"{words!r} has no speed in it")
         return int(digits)

@@ -18,6 +18,7 @@ from chronosim.prompters.wording import (
     begin_state,
     check_action,
     check_limits,
+    check_read,
     check_wording,
     make_quantities,
 )
@@ -30,30 +31,30 @@ _USUAL = {"x": 0.0, "y": 0.0, "heading": 0.0, "speed": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class DrivingByWaypoints:
-    """Drives a car along waypoints that lie equally far apart in time.
+    """Drives a car along waypoints that are equally spaced in time.
 
-    The action is float32 (2 n,): x and y of each of `points` waypoints, in metres, seen from the
-    car as it stands before the step: x ahead (0 to `reach`), y to the left (-`reach` to `reach`),
-    as ISO 8855 has it. The last one is reached at the end of the step.
+    The action is float32 (2 n,): x and y of each of `points` waypoints, in metres, in the frame of
+    the car before the step (ISO 8855): x ahead (0 to `reach`), y to the left (-`reach` to `reach`).
+    The car reaches the last one at the end of the step.
 
     The commanded state is float32 (4,): x and y in metres and heading in rad (-pi to pi), in the
-    frame of the car as the episode began, and the speed in m/s over the last stretch. The car is
-    taken to end on the last waypoint, facing along the last stretch; where that has no length, it
-    faces as before.
+    frame of the car at the episode's beginning, and the speed in m/s over the last stretch. The car
+    is taken to end on the last waypoint, facing along the last stretch, or as before where that
+    stretch has no length.
 
-    The wording is data: `sentence` with the gaps `speed` (before the step) and `path`; `then`, what
-    stands between two waypoints; the quantities `ahead` and `left`, in metres; `here`, a waypoint
-    where the car stands. The inverse, `read`, is exact to the resolution of the quantities.
+    The wording is data: `sentence` with the gaps `speed` (before the step) and `path`; `then`
+    between two waypoints; the quantities `ahead` and `left`, in metres; `here` for a waypoint where
+    the car stands. The inverse, `read`, is exact to the resolution of the quantities.
 
     Attributes:
         wording: The words.
-        seconds_per_step: How long the whole path takes, in seconds, > 0.
-        points: How many waypoints, >= 1.
-        reach: Metres.
+        seconds_per_step: Duration of the whole path, in seconds, > 0.
+        points: Number of waypoints, >= 1.
+        reach: Largest coordinate, metres.
         speed_scale: Units of speed in words for each m/s; 3.6 is km/h.
 
     Raises:
-        InvalidConfig: The wording lacks something or has too much, or a limit is not positive.
+        InvalidConfig: The wording has not exactly these keys, or a limit is not positive.
     """
 
     wording: Mapping[str, Any]
@@ -95,10 +96,10 @@ class DrivingByWaypoints:
         return gym.spaces.Box(low, high, dtype=np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts at `x`, `y`, `heading` and `speed`; what is not named is 0.
+        """Starts at `x`, `y`, `heading` and `speed`, each 0 if not given.
 
         Raises:
-            InvalidConfig: Another name, or a value out of the state space.
+            InvalidConfig: Another name, or a value outside the state space.
         """
         return begin_state(values, _USUAL, self.state_space)
 
@@ -116,24 +117,19 @@ class DrivingByWaypoints:
         return text, self._after(observation.state, path)
 
     def read(self, observation: Observation, text: str) -> Float32[np.ndarray, " action"]:
-        """Gives the waypoints that a text means.
-
-        Args:
-            observation: What it was said of.
-            text: The words.
+        """Returns the action that a text words at an observation.
 
         Raises:
-            InvalidPrompt: The text is not of this wording.
+            InvalidPrompt: The text does not have this wording.
         """
         points = self._sentence.read(text)["path"].split(self.wording["then"])
         places = [
             [self._quantities[name].read(point) or 0.0 for name in ("ahead", "left")]
             for point in points
         ]
-        action = np.array(places, np.float32).reshape(-1)
-        if action not in self.action_space or self(observation, action)[0] != text:
-            raise InvalidPrompt(f"{text!r} is not what this prompter says of any path here")
-        return action
+        if len(places) != self.points:
+            raise InvalidPrompt(f"{text!r} has {len(places)} waypoints, not {self.points}")
+        return check_read(self, observation, np.ravel(places), text)
 
     def suggest(self, observation: Observation) -> dict[str, Float32[np.ndarray, " action"]]:
         """Suggests to go straight on, to bend left or right, and to stop where the car stands."""

@@ -19,6 +19,7 @@ from chronosim.prompters.wording import (
     begin_state,
     check_action,
     check_limits,
+    check_read,
     check_wording,
     listed,
     make_quantities,
@@ -38,31 +39,30 @@ class EndEffector:
 
     The action is float32 (7,): a translation x, y, z in metres (each -`largest_move` to
     `largest_move`), a rotation vector rx, ry, rz in rad (each -`largest_turn` to `largest_turn`),
-    and how far the gripper shall be open, 0 (closed) to 1. All are along and about the axes of the
-    robot's base (ROS REP 103): x ahead, away from the base; y to the left; z up; right-handed, so
-    that a positive rz turns the gripper counterclockwise seen from above.
+    and the target opening of the gripper, 0 (closed) to 1. The axes are those of the robot's base
+    (ROS REP 103): x ahead, away from the base; y to the left; z up; right-handed, so that a
+    positive rz turns the gripper counterclockwise seen from above.
 
-    The commanded state is float32 (7,): the gripper's place in metres and its rotation vector in
-    rad, in the base's axes, and how far it is open. It is dead reckoning, and saturates as
-    controllers do: at an edge of `workspace` the gripper stops, and the words say how far it
-    really gets.
+    The commanded state is float32 (7,): the gripper's place in metres, its rotation vector in rad,
+    in the same axes, and its opening. It is dead reckoning, and saturates as controllers do: the
+    gripper stops at an edge of `workspace`, and the words tell how far it gets.
 
-    The wording is data: `sentence` with the gaps `motion` and `gripper`; `move`, with a `{}` for
-    what is said of x, y and z, and `turn`, with one for rx, ry and rz, each of the six a quantity;
-    `still`, where nothing moves; `gripper`: `open`, `close`, `keep`, and `part` with a `{}` for
+    The wording is data: `sentence` with the gaps `motion` and `gripper`; `move` with a `{}` for the
+    words of x, y and z, and `turn` with one for those of rx, ry and rz, each of the six a quantity;
+    `still` where nothing moves; `gripper`: `open`, `close`, `keep`, and `part` with a `{}` for
     percents. The inverse, `read`, is exact to the resolution of the quantities.
 
     Attributes:
         wording: The words.
-        workspace: Least and most of x, y and z, in metres.
-        home: Where an episode begins if nobody says: x, y, z, rx, ry, rz and the opening.
-        seconds_per_step: How long one action takes, in seconds, > 0.
+        workspace: Lowest and highest x, y and z, in metres.
+        home: Default beginning of an episode: x, y, z, rx, ry, rz and the opening.
+        seconds_per_step: Duration of one action, in seconds, > 0.
         largest_move: Metres along an axis.
         largest_turn: Radians about an axis.
 
     Raises:
-        InvalidConfig: The wording lacks something or has too much, the workspace is empty, home
-            lies outside, or a limit is not positive.
+        InvalidConfig: The wording has not exactly these keys, the workspace is empty, home lies
+            outside of it, or a limit is not positive.
     """
 
     wording: Mapping[str, Any]
@@ -116,17 +116,17 @@ class EndEffector:
     def state_space(self) -> gym.spaces.Box:
         """Place, m, rotation vector, rad, and opening, 0 to 1: float32 (7,)."""
         edges = np.array([self.workspace[name] for name in _MOVES], np.float32)
-        # As far as float32 gets beyond pi: a rotation by pi is none too far.
+        # A little beyond pi, so that float32's rounding of pi itself lies inside.
         pi = np.float32(math.pi) + np.float32(1e-5)
         low = np.array([*edges[:, 0], -pi, -pi, -pi, 0], np.float32)
         high = np.array([*edges[:, 1], pi, pi, pi, 1], np.float32)
         return gym.spaces.Box(low, high, dtype=np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts at `x`, `y`, `z`, `rx`, `ry`, `rz` and `opening`; what is not named is home's.
+        """Starts at `x`, `y`, `z`, `rx`, `ry`, `rz` and `opening`, by default those of `home`.
 
         Raises:
-            InvalidConfig: Another name, or a value out of the state space.
+            InvalidConfig: Another name, or a value outside the state space.
         """
         usual = dict(zip((*_MOVES, *_TURNS, "opening"), map(float, self.home), strict=True))
         return begin_state(values, usual, self.state_space)
@@ -152,23 +152,15 @@ class EndEffector:
         return text, np.array([*place, *turned, wanted[6]], np.float32)
 
     def read(self, observation: Observation, text: str) -> Float32[np.ndarray, 7]:
-        """Gives the action that a text means.
-
-        Args:
-            observation: What it was said of.
-            text: The words.
+        """Returns the action that a text words at an observation.
 
         Raises:
-            InvalidPrompt: The text is not of this wording.
+            InvalidPrompt: The text does not have this wording.
         """
         said = self._sentence.read(text)
         moves = [quantity.read(said["motion"]) or 0.0 for quantity in self._quantities.values()]
         opening = self._gripper.read(float(observation.state[6]), said["gripper"])
-        space = self.action_space
-        action = np.clip(np.array([*moves, opening], np.float32), space.low, space.high)
-        if self(observation, action)[0] != text:
-            raise InvalidPrompt(f"{text!r} is not what this prompter says of any action here")
-        return action
+        return check_read(self, observation, [*moves, opening], text)
 
     def suggest(self, observation: Observation) -> dict[str, Float32[np.ndarray, 7]]:
         """Suggests to hold still, to move along each axis, and to close the gripper or open it."""
@@ -184,7 +176,7 @@ class EndEffector:
         return found
 
     def _said(self, what: str, names: Sequence[str], values: Float32[np.ndarray, 3]) -> str:
-        """What is said of a translation or a rotation; "" where it is too small to be told."""
+        """The words of a translation or a rotation; "" where it is too small to be worded."""
         parts = [
             self._quantities[name].say(float(value))
             for name, value in zip(names, values, strict=True)
@@ -193,7 +185,7 @@ class EndEffector:
         return str(self.wording[what]).format(said) if said else ""
 
 
-_STEP = 5  # percent: finer openings are not told apart in words
+_STEP = 5  # percent: the resolution of openings in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +193,13 @@ class Gripper:
     """Words how far a gripper opens or closes.
 
     Attributes:
-        open: It opens as far as it goes: "opens it".
-        close: It closes: "closes it".
-        keep: It stays as it is: "keeps it as it is".
-        part: It opens or closes to a part, with a `{}` for percent: "opens it to {}%".
+        open: Opens fully: "opens it".
+        close: Closes fully: "closes it".
+        keep: Stays: "keeps it as it is".
+        part: Goes to an opening in percent, at the `{}`: "opens it to {}%".
 
     Raises:
-        InvalidConfig: `part` has not exactly one `{}`, or two are worded alike.
+        InvalidConfig: `part` has not exactly one `{}`, or two of the wordings are alike.
     """
 
     open: str
@@ -217,12 +209,12 @@ class Gripper:
 
     def __post_init__(self) -> None:
         if self.part.count("{}") != 1:
-            raise InvalidConfig(f"a part of a gripper's way needs one {{}}, not {self.part!r}")
+            raise InvalidConfig(f"the words for a part of the way need one {{}}, not {self.part!r}")
         if len({self.open, self.close, self.keep, self.part}) < 4:
             raise InvalidConfig("a gripper's words must be told apart: open, close, keep and part")
 
     def say(self, before: float, after: float) -> str:
-        """Words the way from one opening to another, both 0 (closed) to 1 (open)."""
+        """Words the change from one opening to another, both 0 (closed) to 1 (open)."""
         was, is_ = _percent(before), _percent(after)
         if was == is_:
             return self.keep
@@ -231,17 +223,17 @@ class Gripper:
         return self.part.format(is_)
 
     def read(self, before: float, text: str) -> float:
-        """Gives the opening after it, 0 to 1.
+        """Returns the opening after a text, 0 to 1.
 
         Raises:
-            InvalidPrompt: It is none of these words.
+            InvalidPrompt: The text is none of these wordings.
         """
         known = {self.open: 1.0, self.close: 0.0, self.keep: before}
         if text in known:
             return known[text]
         found = re.fullmatch(r"(\d+)".join(map(re.escape, self.part.split("{}"))), text)
         if found is None:
-            raise InvalidPrompt(f"{text!r} is nothing that the gripper does")
+            raise InvalidPrompt(f"{text!r} is none of the gripper's wordings")
         return int(found[1]) / 100
 
 
@@ -253,7 +245,7 @@ _Vector = Float[np.ndarray, "3"]
 
 
 def compose(second: _Vector, first: _Vector) -> _Vector:
-    """Gives the rotation that two make, one after the other, both about axes that stay fixed.
+    """Composes two rotations about fixed axes: `first`, then `second`.
 
     Args:
         second: Rotation vector, radians.

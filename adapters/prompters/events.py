@@ -20,13 +20,12 @@ __all__ = ["Event", "Events"]
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Words actions as another prompter does, and lets things happen at given steps.
+    """Words actions as another prompter does, and makes things happen at given steps.
 
-    Actions, commanded state and clock are the other prompter's. Words of an event follow those of
-    the action, for models that take free words; one that does not, such as chronosim-nano, refuses
-    them when the step comes, naming the word. For such models an event is an action: it takes the
-    place of the agent's, or is added to it, and is worded as any other, in words that they know.
-    The commanded state follows what is really done::
+    Actions, commanded state and clock are the other prompter's. The words of an event follow those
+    of the action; a model that takes no free words, such as chronosim-nano, refuses them when the
+    step comes, naming the word. For such models an event is an action that replaces the agent's or
+    is added to it, and is worded like any other. The commanded state follows what is done::
 
         _target_: chronosim.prompters.Events
         prompter: driving
@@ -35,13 +34,12 @@ class Events:
           child: {step: 8, text: A child runs onto the road from the right.}
 
     Attributes:
-        prompter: Whose words: a prompter, or its name in `scenarios/conf/prompter`.
-        events: The fields of each `Event`, by a name of its own; where several happen at once, in
-            this order.
+        prompter: A prompter, or its name in `scenarios/conf/prompter`.
+        events: The fields of each `Event` by its name; those of one step happen in this order.
 
     Raises:
-        InvalidConfig: An event cannot be, or its action is none of the prompter's; the sentence
-            names it.
+        InvalidConfig: An event is invalid, or the prompter has no such action; the sentence names
+            the event.
     """
 
     prompter: str | Prompter
@@ -63,29 +61,29 @@ class Events:
 
     @property
     def seconds_per_step(self) -> float | None:
-        """How long one action is held: the other prompter's."""
+        """Duration of one action, in seconds, of the other prompter."""
         return self._prompter.seconds_per_step
 
     @property
     def action_space(self) -> gym.Space[Any]:
-        """The other prompter's."""
+        """That of the other prompter."""
         return self._prompter.action_space
 
     @property
     def state_space(self) -> gym.spaces.Box:
-        """The other prompter's."""
+        """That of the other prompter."""
         return self._prompter.state_space
 
     def begin(self, values: Mapping[str, float]) -> State:
         """Starts as the other prompter does.
 
         Raises:
-            InvalidConfig: As the other prompter raises.
+            InvalidConfig: The other prompter refuses the values.
         """
         return self._prompter.begin(values)
 
     def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
-        """Words the action, or what happens instead, and then what happens besides.
+        """Words the action, or what replaces it, and then the events in words.
 
         Raises:
             InvalidAction: The agent's action does not lie in `action_space`.
@@ -93,7 +91,7 @@ class Events:
         now = [event for event in self._events.values() if event.happens(observation.step)]
         done = action
         if any(event.text is None for event in now):
-            self._prompter(observation, action)  # an action that cannot be is refused all the same
+            self._prompter(observation, action)  # an invalid action is refused all the same
             for event in now:
                 done = _instead(event, done, self.action_space)
         text, state = self._prompter(observation, done)
@@ -104,12 +102,12 @@ class Events:
         return suggested(self._prompter, observation)
 
     def explain(self) -> dict[str, str]:
-        """Gives what happens when, in plain words, by the events' names."""
+        """Tells in plain words what happens when, by the events' names."""
         return {name: str(event) for name, event in self._events.items()}
 
 
 def _instead(event: Event, action: Any, space: gym.Space[Any]) -> Any:
-    """What is done where the event happens."""
+    """The action done where the event happens."""
     if event.add is not None and isinstance(space, gym.spaces.Box):
         pushed = np.asarray(action, np.float32) + np.asarray(event.add, np.float32)
         return np.clip(pushed, space.low, space.high)
@@ -134,20 +132,20 @@ def _check_fits(name: str, event: Event, prompter: Prompter) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens, and when: words for models that take free ones, or an action for any model.
+    """What happens, and when: free words, or an action for models that do not take those.
 
-    Exactly one of `text`, `action` and `add` says what happens.
+    Exactly one of `text`, `action` and `add` is given.
 
     Attributes:
         step: The first step at which it happens, counted from 0.
         text: Words that follow those of the action: "A pedestrian steps onto the road."
-        action: An action that is taken in place of the agent's: the brakes lock.
-        add: Numbers that are added to the agent's action, kept within its bounds: the car skids.
+        action: Replaces the agent's action: the brakes lock.
+        add: Numbers added to the agent's action, within its bounds: the car skids.
         steps: How many steps it lasts, >= 1.
-        every: After how many steps it comes again; None: never.
+        every: Its period in steps; None: it happens once.
 
     Raises:
-        InvalidConfig: A number that cannot be, or not exactly one thing happens.
+        InvalidConfig: A number is out of range, or not exactly one of the three is given.
     """
 
     step: int
@@ -171,12 +169,12 @@ class Event:
             )
         if self.every is not None and self.every <= self.steps:
             raise InvalidConfig(
-                f"an event of {self.steps} steps comes again after more of them, "
+                f"an event of {self.steps} steps must come again after more than that, "
                 f"not after {self.every}"
             )
 
     def happens(self, step: int) -> bool:
-        """Whether it is under way at a step."""
+        """Whether the event is under way at a step."""
         since = step - self.step
         if self.every is not None and since >= 0:
             since %= self.every

@@ -1,4 +1,4 @@
-"""Takes instructions in free words, or the sentence that a LoRA was trained to be triggered by."""
+"""Takes instructions in free words, or fills the sentence that triggers a LoRA."""
 
 from __future__ import annotations
 
@@ -22,18 +22,15 @@ _LETTERS = string.ascii_letters + string.digits + " ,.'-"
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """Passes on what is said: the action is an edit in free words, of any language.
+    """Passes an instruction on: the action is an edit in free words, of any language.
 
-    The action is a text of 1 to 1,500 characters on one line: "The black sedan moves forward." It
-    is for models that take free words; chronosim-nano refuses words that it never learned, and
-    names them. There is no commanded state.
-
-    The inverse, `read`, is exact.
+    The action is a text of 1 to 1,500 characters on one line: "The black sedan moves forward."
+    chronosim-nano takes no free words: it refuses those that it never learned, and names them.
+    There is no commanded state. The inverse, `read`, is exact.
 
     Attributes:
-        sentence: The words around the instruction; `{instruction}` stands for it.
-        seconds_per_step: How long one instruction is under way, in seconds; None: there is no
-            clock.
+        sentence: The words around `{instruction}`.
+        seconds_per_step: Duration of one instruction, in seconds; None without a clock.
 
     Raises:
         InvalidConfig: The sentence has not exactly this gap.
@@ -48,28 +45,28 @@ class Instruction:
 
     @property
     def action_space(self) -> gym.spaces.Text:
-        """Plain words; samples are of letters, digits, spaces, commas, points and hyphens."""
+        """Free words; samples have letters, digits, spaces, commas, points and hyphens."""
         return gym.spaces.Text(_LONGEST, min_length=1, charset=_LETTERS)
 
     @property
     def state_space(self) -> gym.spaces.Box:
-        """Nothing is kept: float32 (0,)."""
+        """Empty: float32 (0,)."""
         return gym.spaces.Box(-np.inf, np.inf, (0,), np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Keeps nothing.
+        """Starts with the empty state.
 
         Raises:
-            InvalidConfig: A value is named.
+            InvalidConfig: A value is given.
         """
         check_names(values, ())
         return np.zeros(0, np.float32)
 
     def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
-        """Passes the words on.
+        """Puts the instruction into the sentence.
 
         Raises:
-            InvalidAction: No text, none but space, more than one line, or more than 1,500
+            InvalidAction: The action is no text, blank, of several lines, or longer than 1,500
                 characters.
         """
         if not isinstance(action, str) or not action.strip():
@@ -93,10 +90,10 @@ class Instruction:
         }
 
     def read(self, observation: Observation, text: str) -> str:
-        """Gives the instruction that a text passes on.
+        """Returns the instruction in a text.
 
         Raises:
-            InvalidPrompt: The text is not of this sentence.
+            InvalidPrompt: The text does not have the sentence's form.
         """
         return self._sentence.read(text)["instruction"]
 
@@ -106,16 +103,16 @@ _LONGEST_SUBJECT = 200  # characters; a description, not an essay
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Puts an action's words into a fixed sentence, at its `{}`.
+    """Puts an action's words into the `{}` of a fixed sentence.
 
-    The action is a text of 1 to 200 characters, of any language; a sentence without `{}` is the
+    The action is a text of 1 to 200 characters, of any language; without a `{}` the sentence is the
     same for every action. There is no commanded state and no clock.
 
     Attributes:
         sentence: The trigger, with at most one `{}`.
 
     Raises:
-        InvalidConfig: Other braces than one `{}`.
+        InvalidConfig: The sentence has other braces.
     """
 
     sentence: str
@@ -133,19 +130,19 @@ class Trigger:
 
     @property
     def action_space(self) -> gym.spaces.Text:
-        """Plain words; samples are of letters, digits, spaces, commas, points and hyphens."""
+        """Free words; samples have letters, digits, spaces, commas, points and hyphens."""
         return gym.spaces.Text(_LONGEST_SUBJECT, min_length=1, charset=_LETTERS)
 
     @property
     def state_space(self) -> gym.spaces.Box:
-        """Nothing is kept: float32 (0,)."""
+        """Empty: float32 (0,)."""
         return gym.spaces.Box(-np.inf, np.inf, (0,), np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Keeps nothing.
+        """Starts with the empty state.
 
         Raises:
-            InvalidConfig: A value is named.
+            InvalidConfig: A value is given.
         """
         check_names(values, ())
         return np.zeros(0, np.float32)
@@ -154,7 +151,8 @@ class Trigger:
         """Words the action.
 
         Raises:
-            InvalidAction: No text, none but space and points, or more than 200 characters.
+            InvalidAction: The action is no text, only spaces and points, or longer than 200
+                characters.
         """
         words = action.strip().rstrip(".") if isinstance(action, str) else ""
         if not words or len(action) > _LONGEST_SUBJECT:

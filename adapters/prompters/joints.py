@@ -12,13 +12,14 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float32
 
-from chronosim.errors import InvalidConfig, InvalidPrompt
+from chronosim.errors import InvalidConfig
 from chronosim.prompters.end_effector import Gripper
 from chronosim.prompters.wording import (
     Sentence,
     begin_state,
     check_action,
     check_limits,
+    check_read,
     check_wording,
     listed,
     make_value,
@@ -35,26 +36,25 @@ class Joints:
     """Sends each joint of a robot to an angle, and its gripper to an opening.
 
     The action is float32 (n + 1,): the target of each joint in rad, in the order and within the
-    limits of `joints`, by the robot's own zero and sign; then how far the gripper shall be open, 0
+    limits of `joints`, by the robot's own zero and sign; then the target opening of the gripper, 0
     (closed) to 1. The commanded state is the same n + 1 numbers: each joint is taken to arrive.
 
-    Only joints that turn far enough to be told (`resolution`) are mentioned, with the way and the
-    target. The wording is data: `sentence` with the gaps `robot`, `joints` and `gripper`; `joint`
-    with the gaps `name`, `before` and `after`, in degrees; `still`, where none turns; `gripper`:
-    `open`, `close`, `keep`, and `part` with a `{}` for percents. The inverse, `read`, is exact to
-    the resolution.
+    The words mention only joints that turn by `resolution` or more. The wording is data: `sentence`
+    with the gaps `robot`, `joints` and `gripper`; `joint` with the gaps `name`, `before` and
+    `after`, in degrees; `still` where none turns; `gripper`: `open`, `close`, `keep`, and `part`
+    with a `{}` for percents. The inverse, `read`, is exact to the resolution.
 
     Attributes:
-        robot: What the robot is called: "Franka Panda".
-        joints: Least and most of each joint in rad, by the joint's name.
-        home: Where an episode begins if nobody says: an angle for each joint, and the opening.
+        robot: The robot's name: "Franka Panda".
+        joints: Lowest and highest angle of each joint in rad, by the joint's name.
+        home: Default beginning of an episode: an angle for each joint, and the opening.
         wording: The words.
-        seconds_per_step: How long one action takes, in seconds, > 0.
-        resolution: Degrees; a whole number of 1 or more.
+        seconds_per_step: Duration of one action, in seconds, > 0.
+        resolution: Degrees, a whole number of 1 or more.
 
     Raises:
-        InvalidConfig: The wording lacks something or has too much, a joint has no range, home is
-            none, or a limit is not positive.
+        InvalidConfig: The wording has not exactly these keys, a joint has no range, home does not
+            suit the joints, or a limit is not positive.
     """
 
     robot: str
@@ -98,19 +98,19 @@ class Joints:
         return self.action_space
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts with the angles named by joint, and `opening`; what is not named is home's.
+        """Starts at the joints' angles and `opening`, by default those of `home`.
 
         Raises:
-            InvalidConfig: Another name, or a value out of its limits.
+            InvalidConfig: Another name, or a value outside its limits.
         """
         usual = dict(zip((*self.joints, "opening"), map(float, self.home), strict=True))
         return begin_state(values, usual, self.state_space)
 
     def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
-        """Words which joints turn, from where and to where, and what the gripper does.
+        """Words which joints turn, from and to which angle, and what the gripper does.
 
         Raises:
-            InvalidAction: Not float (n + 1,), NaN, or out of the joints' limits.
+            InvalidAction: Not float (n + 1,), NaN, or outside the joints' limits.
         """
         target = np.asarray(check_action(action, self.action_space), np.float32)
         state = observation.state
@@ -129,14 +129,10 @@ class Joints:
         return text, target
 
     def read(self, observation: Observation, text: str) -> Float32[np.ndarray, " action"]:
-        """Gives the action that a text means; a joint that it leaves out stays.
-
-        Args:
-            observation: What it was said of.
-            text: The words.
+        """Returns the action that a text words at an observation; joints left out stay.
 
         Raises:
-            InvalidPrompt: The text is not of this wording.
+            InvalidPrompt: The text does not have this wording.
         """
         said, state = self._sentence.read(text), observation.state
         action = state.copy()
@@ -147,11 +143,7 @@ class Joints:
             if after is not None:
                 action[index] = math.radians(after)
         action[-1] = self._gripper.read(float(state[-1]), said["gripper"])
-        space = self.action_space
-        action = np.clip(action, space.low, space.high)
-        if self(observation, action)[0] != text:
-            raise InvalidPrompt(f"{text!r} is not what this prompter says of any action here")
-        return action
+        return check_read(self, observation, action, text)
 
     def suggest(self, observation: Observation) -> dict[str, Float32[np.ndarray, " action"]]:
         """Suggests to hold still, to turn each joint by 30 degrees, and to use the gripper."""

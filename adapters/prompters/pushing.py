@@ -9,8 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from chronosim.errors import InvalidConfig
-from chronosim.prompters.wording import check_action, check_names
+from chronosim.prompters.wording import begin_state, check_action
 from chronosim.types import Observation, State
 
 __all__ = ["Pushing"]
@@ -20,14 +19,14 @@ _BOARD = 512.0  # board units from edge to edge, gym-pusht's own
 
 @dataclass(frozen=True, slots=True)
 class Pushing:
-    """Sends a pusher somewhere on a board, where it arrives within `seconds_per_step`.
+    """Sends a pusher to a place on a board, where it arrives within `seconds_per_step`.
 
     The action is float32 (2,): the place to go to, x (across, from the left) and y (down, from the
-    top), 0 to 512 board units: gym-pusht's own. The commanded state is float32 (2,): the place the
-    pusher was last sent to, in the same units. It is where the pusher really is: nothing on the
-    board can stop it, and it needs less than 0.9 s from edge to edge.
+    top), 0 to 512 board units, as in gym-pusht. The commanded state is float32 (2,): the place the
+    pusher was last sent to, in the same units. The pusher is really there: nothing on the board can
+    stop it, and it needs less than 0.9 s from edge to edge.
 
-    The words give both, way and place, in percent of the board:
+    The words tell the way and the place in percent of the board:
     "The pusher moves 20% right and 5% up, to x=55% y=40%."
 
     Attributes:
@@ -47,18 +46,12 @@ class Pushing:
         return gym.spaces.Box(0.0, _BOARD, (2,), np.float32)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts at `x` and `y`, board units (the middle of the board if not named).
+        """Starts at `x` and `y`, board units, by default in the middle of the board.
 
         Raises:
-            InvalidConfig: Another name than these, or a place off the board.
+            InvalidConfig: Another name, or a place off the board.
         """
-        check_names(values, ("x", "y"))
-        place = np.array([values.get(name, _BOARD / 2) for name in ("x", "y")], np.float32)
-        if not ((place >= 0) & (place <= _BOARD)).all():
-            raise InvalidConfig(
-                f"the pusher must start on the board, 0 to {_BOARD:g}, not at {place.tolist()}"
-            )
-        return place
+        return begin_state(values, {"x": _BOARD / 2, "y": _BOARD / 2}, self.state_space)
 
     def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
         """Words the way from the commanded place to the action's.

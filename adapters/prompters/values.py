@@ -12,8 +12,8 @@ import ftfy
 import gymnasium as gym
 import numpy as np
 
-from chronosim.errors import InvalidAction, InvalidConfig
-from chronosim.prompters.wording import check_action, check_names, spread
+from chronosim.errors import InvalidConfig
+from chronosim.prompters.wording import begin_state, check_action, check_choice, spread
 from chronosim.types import Observation, State
 
 __all__ = ["Number", "Reckoning", "Values"]
@@ -21,11 +21,11 @@ __all__ = ["Number", "Reckoning", "Values"]
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Words the actions of any robot or game by a template; made to be written in YAML.
+    """Words the actions of any robot or game by a template that fits into a YAML.
 
-    The action is float32 (n,), the numbers in the order they are named in, each in its range; or,
-    where `action` names choices, the index of one. The commanded state is float32 (m,), the numbers
-    in the order they are named in; (0,) if there is none::
+    The action is float32 (n,), the numbers in their order, each in its range; or, where `action`
+    names choices, the index of one. The commanded state is float32 (m,), the numbers in their
+    order; (0,) if there is none::
 
         template: "The pendulum turns at {speed:+d} rad/s. Push it with {torque:+d}% torque."
         action:
@@ -37,19 +37,19 @@ class Values:
         action:
           way: [left, down, right, up]
 
-    A world model sees one frame: what a frame does not show, such as a speed, it knows only if the
-    words tell it, so it belongs into `state`.
+    A world model sees one frame. What a frame does not show, such as a speed, belongs into `state`,
+    so that the words tell it.
 
     Attributes:
         template: The words; `{name}` stands for a whole number or a choice, and may have a format:
             `{torque:+d}` always has its sign.
         action: Numbers by name, each with the fields of `Number`; or one name with its choices.
         state: Numbers by name, each with the fields of `Number` and of `Reckoning`.
-        seconds_per_step: How long one action is held, in seconds; None where there is no clock.
+        seconds_per_step: How long one action is held, in seconds; None without a clock.
 
     Raises:
-        InvalidConfig: A field cannot be, or the template leaves an action out, names what there is
-            not, or runs two numbers together.
+        InvalidConfig: A field is invalid, or the template leaves an action out, has an unknown
+            name, or runs two numbers together.
     """
 
     template: str
@@ -94,21 +94,13 @@ class Values:
         return _box(self._kept)
 
     def begin(self, values: Mapping[str, float]) -> State:
-        """Starts with the values named; what is not named starts with its `start`.
+        """Starts at the values given by name, by default each at its `start`.
 
         Raises:
-            InvalidConfig: An unknown name, or a value out of its range.
+            InvalidConfig: An unknown name, or a value outside its range.
         """
-        check_names(values, tuple(self.state))
-        begun = []
-        for name, number, reckoned in zip(self.state, self._kept, self._reckoned, strict=True):
-            value = float(values.get(name, reckoned.start))
-            if not number.low <= value <= number.high:
-                raise InvalidConfig(
-                    f"{name} must lie from {number.low:g} to {number.high:g}, not {value:g}"
-                )
-            begun.append(value)
-        return np.array(begun, np.float32)
+        starts = [reckoned.start for reckoned in self._reckoned]
+        return begin_state(values, dict(zip(self.state, starts, strict=True)), self.state_space)
 
     def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
         """Words the action with the state before it.
@@ -116,7 +108,11 @@ class Values:
         Raises:
             InvalidAction: It does not lie in `action_space`.
         """
-        checked = self._checked(action)
+        checked: Any
+        if self._choices:
+            checked = check_choice(action, self._choices)
+        else:
+            checked = check_action(action, _box(self._numbers))
         return self._text(checked, observation.state), self._after(observation.state, checked)
 
     def suggest(self, observation: Observation) -> dict[str, Any]:
@@ -124,15 +120,6 @@ class Values:
         if self._choices:
             return {name: index for index, name in enumerate(self._choices)}
         return spread(_box(self._numbers), tuple(self.action))
-
-    def _checked(self, action: Any) -> Any:
-        space = self.action_space
-        if isinstance(space, gym.spaces.Box):
-            return check_action(action, space)
-        if isinstance(action, bool) or not space.contains(action):
-            named = ", ".join(f"{index} ({name})" for index, name in enumerate(self._choices))
-            raise InvalidAction(f"an action must be one of {named}, not {action!r}")
-        return int(action)
 
     def _text(self, action: Any, state: State) -> str:
         kept = zip(self.state, self._kept, state, strict=True)
@@ -156,7 +143,7 @@ class Values:
 
 
 def _choices(action: Mapping[str, Any]) -> tuple[str, ...]:
-    """The choices, if the action is one; none if it is numbers."""
+    """The choices that an action is made of; none if it is made of numbers."""
     named = [name for name, given in action.items() if not isinstance(given, Mapping)]
     if not named and action:
         return ()
@@ -216,13 +203,13 @@ def _check_template(template: str, action: Sequence[str], state: Sequence[str]) 
     for name in action:
         if name not in named:
             raise InvalidConfig(
-                f"the template leaves out {name!r}, so that no model could know of it: {template!r}"
+                f"the template leaves out {name!r}, so no model could know of it: {template!r}"
             )
     # The first part's text stands before any name; every other between two.
     if any(name is not None and not any(map(str.isspace, text)) for text, name, _, _ in parts[1:]):
         raise InvalidConfig(
-            f"the template runs two numbers together, which would make a word of every pair of "
-            f"them: put a space between those of {template!r}"
+            f"the template runs two numbers together, and every pair would be a word of its own: "
+            f"put a space between those of {template!r}"
         )
 
 
@@ -231,24 +218,24 @@ def _check_words(template: str, word: Callable[[], str]) -> None:
         text = word()
     except ValueError as error:
         raise InvalidConfig(f"the template {template!r} cannot be filled: {error}") from error
-    # A model mends what it is told (models.engine.encoding); it must have learned the same.
+    # Models clean their prompts (models.engine.encoding): the clean text is what they learn.
     if (mended := ftfy.fix_text(html.unescape(text))) != text:
         raise InvalidConfig(f"the template must be plain text: {mended!r}, not {text!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """How a number is worded: as a whole number, for words are learned one by one.
+    """How a number is worded: as a whole number, since models learn words one by one.
 
     Attributes:
-        low: The least it can be, in its own unit.
-        high: The most.
-        scale: What one unit counts in words: 50 words 2.0 as 100, for percents of 2.0.
-        resolution: Wording step: 5 words 37 as 35. With steps too fine a world has too many words
-            to meet all of them while it learns; with steps too coarse it cannot act finely.
+        low: Its lowest value, in its own unit.
+        high: Its highest value.
+        scale: Units in words for each unit of the number: 50 words 2.0 as 100 percent.
+        resolution: Wording step: 5 words 37 as 35. Finer steps make more words to learn, coarser
+            ones coarser actions.
 
     Raises:
-        InvalidConfig: The range is empty, or scale or resolution cannot be.
+        InvalidConfig: The range is empty, `scale` is 0, or `resolution` is no whole number >= 1.
     """
 
     low: float
@@ -266,11 +253,11 @@ class Number:
             )
 
     def word(self, value: float) -> int:
-        """The whole number that stands for a value in words."""
+        """Returns the whole number that words a value."""
         return round(float(value) * self.scale / self.resolution) * int(self.resolution)
 
     def clip(self, value: float) -> float:
-        """The nearest value in the range."""
+        """Returns the nearest value in the range."""
         return min(max(value, self.low), self.high)
 
 
@@ -278,13 +265,13 @@ class Number:
 class Reckoning:
     """How a number of the commanded state follows from the actions: dead reckoning.
 
-    After a step it is `keep` times what it was, plus each number of the action times its gain (or
-    the gain of the choice taken), and stays in its range.
+    A step multiplies it by `keep`, adds each number of the action times its gain (or the gain of
+    the choice taken), and clips it to its range.
 
     Attributes:
-        start: What it begins with where nobody says.
-        keep: The share that is kept over a step: 1 for a place, less for a speed that fades.
-        gain: By the names of the action's numbers, or of its choices.
+        start: Its value at the beginning, unless another is given.
+        keep: Its share kept over a step: 1 for a place, less for a speed that fades.
+        gain: Gains by the names of the action's numbers, or of its choices.
     """
 
     start: float = 0.0

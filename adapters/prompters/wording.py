@@ -1,4 +1,4 @@
-"""Numbers, quantities and sentences with gaps, and the checks that every prompter makes."""
+"""Quantities and sentences with gaps, and the checks that every prompter makes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ __all__ = [
     "Sentence",
     "begin_state",
     "check_action",
+    "check_choice",
     "check_limits",
     "check_names",
+    "check_read",
     "check_wording",
     "listed",
     "make_quantities",
@@ -36,7 +38,7 @@ _Value = TypeVar("_Value")
 
 
 def check_action(action: Any, space: gym.spaces.Box) -> Float32[np.ndarray, " action"]:
-    """Gives a vector action as float32 once it lies in the space.
+    """Returns a vector action as float32 if it lies in the space.
 
     Raises:
         InvalidAction: Wrong shape, not numbers, NaN, or out of the space's bounds.
@@ -59,54 +61,42 @@ def check_action(action: Any, space: gym.spaces.Box) -> Float32[np.ndarray, " ac
 
 
 def check_names(values: Mapping[str, float], known: Collection[str]) -> None:
-    """Refuses initial values that a prompter does not keep.
-
-    Raises:
-        InvalidConfig: A name is not among `known`.
-    """
+    """Raises InvalidConfig for an initial value whose name is not among `known`."""
     for name in values:
         if name not in known:
             raise InvalidConfig(
-                f"this prompter keeps no initial value {name!r}; it knows: "
+                f"this prompter has no initial value {name!r}; it has: "
                 f"{', '.join(sorted(known)) or 'none'}"
             )
 
 
 def check_limits(**limits: float) -> None:
-    """Refuses limits that are none.
-
-    Raises:
-        InvalidConfig: One is not a finite number above 0.
-    """
+    """Raises InvalidConfig unless each limit is finite and above 0."""
     for name, limit in limits.items():
         if not 0 < limit < math.inf:
             raise InvalidConfig(f"{name} must be a number above 0, not {limit}")
 
 
 def check_wording(wording: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuses a wording that lacks words, or has some that nothing is worded by.
-
-    Raises:
-        InvalidConfig: It does not have exactly the keys in `known`.
-    """
+    """Raises InvalidConfig unless a wording has exactly the keys in `known`."""
     for name in known:
         if name not in wording:
             raise InvalidConfig(f"the wording lacks {name!r}; it needs: {', '.join(known)}")
     for name in wording:
         if name not in known:
-            raise InvalidConfig(f"the wording has no use for {name!r}, only: {', '.join(known)}")
+            raise InvalidConfig(f"the wording needs no {name!r}, only: {', '.join(known)}")
 
 
 def make_value(kind: type[_Value], given: Any, what: str) -> _Value:
-    """Makes a dataclass of named settings.
+    """Builds a dataclass from its fields by name; an instance is returned as it is.
 
     Args:
         kind: The dataclass.
-        given: Its fields by name; or one that is made already.
-        what: What to call it in an error: "the event 'rain'".
+        given: Its fields by name, or an instance.
+        what: The subject of error sentences: "the event 'rain'".
 
     Raises:
-        InvalidConfig: A field is unknown, missing or cannot be.
+        InvalidConfig: A field is unknown, missing or invalid.
     """
     if isinstance(given, kind):
         return given
@@ -128,15 +118,15 @@ def make_value(kind: type[_Value], given: Any, what: str) -> _Value:
 def begin_state(
     values: Mapping[str, float], usual: Mapping[str, float], space: gym.spaces.Box
 ) -> Float32[np.ndarray, " state"]:
-    """Gives the commanded state at the start of an episode.
+    """Builds the commanded state at the start of an episode.
 
     Args:
-        values: Named initial values.
-        usual: What each number of the state is called, in order, and begins with if not named.
-        space: Where the state must lie.
+        values: Initial values by name.
+        usual: The default of each number of the state, by name and in order.
+        space: The state space.
 
     Raises:
-        InvalidConfig: A name that is not kept, or a value out of its bounds.
+        InvalidConfig: A name is unknown, or a value lies outside the space.
     """
     check_names(values, usual)
     state = np.array([values.get(name, start) for name, start in usual.items()], np.float32)
@@ -144,6 +134,39 @@ def begin_state(
         if not low <= value <= high:
             raise InvalidConfig(f"{name} must lie from {low:g} to {high:g}, not {value:g}")
     return state
+
+
+def check_choice(action: Any, names: Sequence[str]) -> int:
+    """Returns the index of one of several named choices.
+
+    Raises:
+        InvalidAction: The action is no whole number from 0 to `len(names) - 1`.
+    """
+    if isinstance(action, bool) or not gym.spaces.Discrete(len(names)).contains(action):
+        known = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+        raise InvalidAction(f"an action must be one of {known}, not {action!r}")
+    return int(action)
+
+
+def check_read(
+    prompter: Prompter, observation: Observation, action: Any, text: str
+) -> Float32[np.ndarray, " action"]:
+    """Returns the action that a text was read as, within the bounds of the action space.
+
+    Args:
+        prompter: One whose actions are vectors.
+        observation: What the text was said of.
+        action: What its words were read as.
+        text: The words.
+
+    Raises:
+        InvalidPrompt: The prompter words this action differently.
+    """
+    space: Any = prompter.action_space
+    inside = np.clip(np.asarray(action, np.float32), space.low, space.high)
+    if prompter(observation, inside)[0] != text:
+        raise InvalidPrompt(f"{text!r} is not what this prompter says of any action here")
+    return inside
 
 
 _NUMBER = r"(\d+)"
@@ -156,13 +179,13 @@ class Quantity:
     Attributes:
         plus: The words above zero, such as "{} cm to the left"; `{}` stands for the number.
         minus: The words below zero, such as "{} cm to the right".
-        zero: The words for zero; "": none, it is not mentioned.
-        scale: How many of the words' units one of the number's is: 100 for metres in centimetres.
+        zero: The words for zero; "" leaves it unmentioned.
+        scale: Units in words for each unit of the number: 100 words metres in centimetres.
         resolution: Wording step: 5 words 37 as 35.
 
     Raises:
-        InvalidConfig: Words without exactly one `{}`, alike on both sides, or a scale or
-            resolution of 0 or less.
+        InvalidConfig: `plus` or `minus` lacks its `{}`, both are alike, or `scale` or `resolution`
+            is not positive.
     """
 
     plus: str
@@ -176,7 +199,7 @@ class Quantity:
             if words.count("{}") != 1 or set("{}") & set(words.replace("{}", "")):
                 raise InvalidConfig(f"the words of a quantity need one {{}}, not {words!r}")
         if set("{}") & set(self.zero):
-            raise InvalidConfig(f"the words for zero have no number to hold: {self.zero!r}")
+            raise InvalidConfig(f"the words for zero must not have a {{}}: {self.zero!r}")
         if self.plus == self.minus:
             raise InvalidConfig(f"plus and minus must be told apart, not both be {self.plus!r}")
         if self.scale <= 0 or self.resolution < 1 or self.resolution != int(self.resolution):
@@ -186,18 +209,18 @@ class Quantity:
             )
 
     def word(self, value: float) -> int:
-        """Gives the whole number, with its sign, that stands for a value in words."""
+        """Returns the signed whole number that words a value."""
         return round(float(value) * self.scale / self.resolution) * int(self.resolution)
 
     def say(self, value: float) -> str:
-        """Words a value; "" where it is too small to be told and zero has no words."""
+        """Words a value; "" where it rounds to zero and zero has no words."""
         number = self.word(value)
         if number == 0:
             return self.zero
         return (self.plus if number > 0 else self.minus).format(abs(number))
 
     def read(self, text: str) -> float | None:
-        """Finds the value in words, to the precision of the wording; None if it is not there."""
+        """Reads the value off words, to the precision of the wording; None if they have none."""
         for words, sign in ((self.plus, 1), (self.minus, -1)):
             before, after = map(re.escape, words.split("{}"))
             found = re.search(rf"(?<!\w){before}{_NUMBER}{after}(?!\w)", text)
@@ -207,14 +230,10 @@ class Quantity:
 
 
 def make_quantities(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Quantity]:
-    """Makes the quantities of a prompter from its settings.
-
-    Args:
-        given: The fields of a `Quantity`, by name.
-        names: Those that there must be.
+    """Builds a `Quantity` from its fields for each of the names.
 
     Raises:
-        InvalidConfig: One is missing, unknown, or cannot be; the sentence names it.
+        InvalidConfig: A quantity is missing, unknown or invalid; the sentence names it.
     """
     check_wording(given, names)
     return {name: make_value(Quantity, given[name], f"the wording of {name}") for name in names}
@@ -222,14 +241,14 @@ def make_quantities(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A template of a user's own, such as "The car {turn} and {speed}", and what it needs.
+    """A template with named gaps, such as "The car {turn} and {speed}".
 
     Attributes:
         template: The words; `{name}` is a gap.
-        gaps: The names of the gaps, each of which it must have once, and no other.
+        gaps: The names of the gaps; the template must have each exactly once.
 
     Raises:
-        InvalidConfig: It has others, lacks one, or leaves two side by side.
+        InvalidConfig: A gap is missing, unknown or doubled, or two stand side by side.
     """
 
     template: str
@@ -247,19 +266,19 @@ class Sentence:
             wanted = ", ".join(f"{{{name}}}" for name in self.gaps)
             raise InvalidConfig(f"the sentence needs {wanted}, each once: {self.template!r}")
         if any(spec or kind for _, _, spec, kind in parts):
-            raise InvalidConfig(f"the gaps of {self.template!r} hold words: they have no format")
+            raise InvalidConfig(f"the gaps of {self.template!r} hold words and take no format")
         if any(not text for text, name, _, _ in parts[1:] if name is not None):
             raise InvalidConfig(f"two gaps need something between them: {self.template!r}")
 
     def fill(self, **words: str) -> str:
-        """Fills the gaps."""
+        """Fills the gaps with words."""
         return self.template.format(**words)
 
     def read(self, text: str) -> dict[str, str]:
-        """Gives what fills the gaps.
+        """Returns the words that fill the gaps of a text.
 
         Raises:
-            InvalidPrompt: The text is not of this sentence.
+            InvalidPrompt: The text does not have this sentence's form.
         """
         pattern = "".join(
             re.escape(fixed) + (f"(?P<{name}>.*?)" if name is not None else "")
@@ -267,7 +286,7 @@ class Sentence:
         )
         found = re.fullmatch(pattern, text, re.DOTALL)
         if found is None:
-            raise InvalidPrompt(f"{text!r} does not read {self.template!r}")
+            raise InvalidPrompt(f"{text!r} does not have the form {self.template!r}")
         return found.groupdict()
 
 
@@ -317,7 +336,7 @@ def spread(space: gym.spaces.Box, names: Sequence[str]) -> dict[str, list[float]
 
 
 def listed(parts: Sequence[str]) -> str:
-    """Joins words as a list is spoken: "a, b and c"; "" for none."""
+    """Joins words in a spoken list: "a, b and c"; "" for none."""
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -78,7 +78,7 @@ def test_a_refused_action_is_refused_during_an_event_too() -> None:
         ({"text": "Rain."}, "'oops' lacks 'step'"),
         ("rain", "'oops' is made of step, text"),
         ({"step": -1, "text": "Rain."}, "begins at step 0 or later"),
-        ({"step": 1, "steps": 2, "every": 2, "text": "Rain."}, "comes again after more"),
+        ({"step": 1, "steps": 2, "every": 2, "text": "Rain."}, "come again after more"),
         ({"stepp": 1, "text": "Rain."}, "'oops' has no 'stepp'; it has: step, text"),
         ({"step": 1, "add": [0.1]}, "cannot add"),
         ({"step": 1, "action": [3, 0, 0]}, "'oops': an action must lie between"),

@@ -36,7 +36,7 @@ def test_beginning() -> None:
     assert prompter.begin({"x": 3.0, "y": 500.0}).tolist() == [3, 500]
     with pytest.raises(InvalidConfig, match=r"'speed'.*x, y"):
         prompter.begin({"speed": 1.0})
-    with pytest.raises(InvalidConfig, match="on the board"):
+    with pytest.raises(InvalidConfig, match="x must lie from 0 to 512, not"):
         prompter.begin({"x": -1.0})
 
 

@@ -82,7 +82,7 @@ def test_the_words_are_data() -> None:
         ("driving-by-speed", {"sentence": "It {speed}."}, "the sentence needs {before}"),
         ("driving-by-speed", {"faster": "speeds up"}, "faster needs one {}"),
         ("driving-by-speed", {"turn": {"plus": "left"}}, "the wording of turn cannot be"),
-        ("driving-by-speed", {"honk": "toot"}, "no use for 'honk'"),
+        ("driving-by-speed", {"honk": "toot"}, "needs no 'honk'"),
         ("driving-by-waypoints", {"then": ""}, "cannot be empty"),
         ("end-effector", {"move": "moves"}, "move needs one {}"),
         ("end-effector", {"x": {"plus": "{} cm", "minus": "{} cm"}}, "told apart"),
