@@ -1,7 +1,8 @@
 # make demo    a world model answers actions, on the CPU, nothing to download
 # make studio  drive, fork and compare in a browser
 # make setup   the environment alone, in .venv
-# make test    every test
+# make check   lint, types and the core's tests, in a minute and a half
+# make test    every test, on all cores (WORKERS=1: on one; WORKERS=0: in pytest's own process)
 # make test-browser   the studio in Chromium;  make screenshots   its pictures for the README
 # make lint    ruff and mypy
 
@@ -13,9 +14,13 @@ PYTHON := $(shell for python in python3.11 python3 python3.12 python3.13; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	&& { echo "$$python"; break; }; done)
 
+# How many processes the tests are shared by; auto: as many as there are cores, and memory for.
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo studio setup setup-dev test test-browser screenshots lint
+.PHONY: demo studio setup setup-dev check test test-browser screenshots lint
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.base
@@ -31,7 +36,7 @@ setup: $(VENV)/.base
 setup-dev: $(VENV)/.dev
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Both need Chromium (Debian: apt-get install chromium), or CHRONOSIM_CHROMIUM=/path/to/it.
 test-browser: $(VENV)/.dev

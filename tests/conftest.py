@@ -1,4 +1,4 @@
-"""What every test shares: few threads, no network, and shapes and types checked at every call."""
+"""What every test shares: one thread, no network, and shapes and types checked at every call."""
 
 import os
 import resource
@@ -10,11 +10,12 @@ from typing import Any
 
 import jaxtyping
 import numpy as np
+import psutil
 import pytest
 from beartype import BeartypeConf, FrozenDict, beartype
 
 # Before torch is imported: tests run beside one another, and a hub must never be asked.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
@@ -26,6 +27,16 @@ checker = ModuleType("chronosim_checker")
 checker.__dict__["check"] = beartype(conf=BeartypeConf(hint_overrides=NUMBERS))
 sys.modules[checker.__name__] = checker
 jaxtyping.install_import_hook("chronosim", f"{checker.__name__}.check")
+
+
+WORKER_MEMORY = 1.5e9  # bytes; torch, diffusers, and nano at work
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker for each core, as far as memory goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, int(psutil.virtual_memory().available / WORKER_MEMORY)))
 
 
 @pytest.fixture

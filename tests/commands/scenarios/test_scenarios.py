@@ -136,7 +136,10 @@ def test_show_names_the_config_folder_from_within_it(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (GOOD.replace("scenarios.Scene", "scenarios.Nowhere"), "there is no chronosim.scenarios.Nowhere"),
+        (
+            GOOD.replace("scenarios.Scene", "scenarios.Nowhere"),
+            "there is no chronosim.scenarios.Nowhere",
+        ),
         (GOOD.replace("_target_: chronosim.scenarios.S", "x: S"), "scenario must name its class"),
         (WORLD.replace("policies.Con", "nowhere.Con"), "there is no chronosim.nowhere"),
         ("# @package _global_\nscenario: carracing\n", "scenario must name its class"),
