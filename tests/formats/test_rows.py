@@ -10,7 +10,7 @@ from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
 from chronosim.errors import InvalidConfig, InvalidEpisode
 from chronosim.formats.exporting import record_rows
 from chronosim.types import Observation, Prediction
-from tests.adapters.datasets.conftest import SECONDS, Maker, picture, readers
+from tests.formats.conftest import SECONDS, Maker, picture, readers
 
 
 def test_a_row_is_a_held_action(dataset: Maker) -> None:

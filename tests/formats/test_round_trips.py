@@ -13,7 +13,7 @@ from chronosim.formats.exporting import ExportReport, export_dataset
 from chronosim.formats.importing import LAST_ROW, Conversion, ImportReport, import_dataset
 from chronosim.formats.parquet import read_columns
 from chronosim.settings import parts as config
-from tests.adapters.datasets.conftest import Maker, assert_same_steps, readers
+from tests.formats.conftest import Maker, assert_same_steps, readers
 
 # Format out, format in, settings out, and what is not held of a step.
 FORMATS: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [

@@ -16,7 +16,7 @@ from chronosim.formats.clips import encode
 from chronosim.formats.importing import import_dataset
 from chronosim.frames import write_frame
 from chronosim.settings import parts as config
-from tests.adapters.datasets.conftest import picture, readers
+from tests.formats.conftest import picture, readers
 
 CLIP = np.stack([picture(at, (32, 36)) for at in range(5)])
 

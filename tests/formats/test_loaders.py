@@ -15,8 +15,8 @@ from chronosim.errors import InvalidEpisode
 from chronosim.formats.exporting import export_dataset
 from chronosim.formats.importing import LAST_ROW, import_dataset
 from chronosim.settings import parts as config
-from tests.adapters.datasets.conftest import SECONDS, Maker, readers
-from tests.adapters.datasets.loaders.set_up import FOLDER
+from tests.formats.conftest import SECONDS, Maker, readers
+from tests.formats.loaders.set_up import FOLDER
 
 SCRIPTS = Path(__file__).parent / "loaders"
 PYTHON = FOLDER / "bin" / "python"
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not PYTHON.exists(),
-        reason=f"no loaders at {FOLDER}: python tests/adapters/datasets/loaders/set_up.py",
+        reason=f"no loaders at {FOLDER}: python tests/formats/loaders/set_up.py",
     ),
 ]
 

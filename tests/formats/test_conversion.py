@@ -14,7 +14,7 @@ from chronosim.formats.importing import LAST_ROW, Contents, Conversion, import_d
 from chronosim.formats.resampling import resample
 from chronosim.prompters.driving import Driving
 from chronosim.settings import parts as config
-from tests.adapters.datasets.conftest import Maker, readers
+from tests.formats.conftest import Maker, readers
 
 
 def recording(rows: int = 6, *, closed: bool = True, **columns: Any) -> Recording:

@@ -29,7 +29,7 @@ from chronosim.errors import (
 from chronosim.formats.exporting import export_dataset
 from chronosim.formats.importing import import_dataset
 from chronosim.settings import parts as config
-from tests.adapters.datasets.conftest import Made, Maker, picture
+from tests.formats.conftest import Made, Maker, picture
 
 Break = Callable[[Path], None]
 

@@ -1,6 +1,6 @@
 """Makes the virtual environment with the formats' own loaders, for `pytest -m lerobot`.
 
-    python tests/adapters/datasets/loaders/set_up.py [folder]
+    python tests/formats/loaders/set_up.py [folder]
 
 LeRobot cannot be installed beside chronosim: it needs older diffusers, huggingface_hub and PyAV.
 The folder takes 8 GB and ten minutes; without one it is the first of $CHRONOSIM_LOADERS and

@@ -27,7 +27,7 @@ from chronosim.formats.exporting import Exporter, export_dataset
 from chronosim.formats.importing import Importer
 from chronosim.settings import parts as config
 from chronosim.types import Observation
-from tests.adapters.datasets.conftest import Maker, picture, write_episode
+from tests.formats.conftest import Maker, picture, write_episode
 
 
 @dataclass

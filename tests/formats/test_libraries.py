@@ -16,7 +16,7 @@ from rerun.chunk import RrdReader
 from chronosim.episodes import EpisodeReader
 from chronosim.formats.exporting import export_dataset
 from chronosim.settings import parts as config
-from tests.adapters.datasets.conftest import SECONDS, Maker, readers
+from tests.formats.conftest import SECONDS, Maker, readers
 
 
 def exported(dataset: Maker, name: str, rows: str = "steps", **settings: Any) -> tuple[Path, Path]:
