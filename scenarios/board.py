@@ -44,9 +44,9 @@ class Pose:
     """Where a T lies.
 
     Attributes:
-        x: Of the middle of its area, across, in board units.
-        y: The same, down.
-        angle: From the T upside down (bar on top) clockwise as drawn, radians.
+        x: Of the centre of its area, board units from the left.
+        y: Of the centre of its area, board units from the top.
+        angle: Clockwise from the T with its bar on top, radians.
     """
 
     x: float
@@ -67,7 +67,7 @@ def pusher_place(frame: Frame) -> Float[np.ndarray, 2] | None:
         frame: uint8 (96, 96, 3).
 
     Returns:
-        x and y in board units; None where no pusher is to be seen.
+        x and y in board units; None where the frame shows no pusher.
     """
     points = _places(_parts(frame) == _PUSHER)
     return points.mean(0) if len(points) >= 4 else None
@@ -80,7 +80,7 @@ def block_pose(frame: Frame) -> Pose | None:
         frame: uint8 (96, 96, 3).
 
     Returns:
-        Its pose; None where hardly any block is to be seen.
+        Its pose; None where the frame shows hardly any block.
     """
     points = _places(_parts(frame) == _BLOCK)
     if len(points) < _LEAST:
@@ -94,7 +94,7 @@ def block_pose(frame: Frame) -> Pose | None:
 
 
 def goal_coverage(frame: Frame) -> float:
-    """Gives the share of the goal that the block covers, from where the block is seen to lie.
+    """Gives the share of the goal that the block covers, computed from the block's pose.
 
     Counting pixels would give up to 0.09 too much, since the block is drawn with an outline.
 
@@ -113,8 +113,8 @@ def inside_block(points: _Points, pose: Pose, margin: float = 0.0) -> Bool[np.nd
 
     Args:
         points: x and y in board units.
-        pose: How the T lies.
-        margin: Board units by which it is grown on all sides.
+        pose: The T's.
+        margin: Board units by which the T is grown on all sides.
     """
     sine, cosine = np.sin(pose.angle), np.cos(pose.angle)
     away = points - (pose.x, pose.y)
@@ -132,7 +132,7 @@ def inside_block(points: _Points, pose: Pose, margin: float = 0.0) -> Bool[np.nd
 
 
 def _parts(frame: Frame) -> np.ndarray:
-    """What each pixel shows: nothing, goal, block or pusher, by the nearest colour."""
+    """Classifies each pixel by the nearest colour: nothing, goal, block or pusher."""
     if frame.shape[:2] != (_SIZE, _SIZE):
         raise InvalidFrame(
             f"PushT's board is read off frames of 96 x 96, not of {frame.shape[0]} x "

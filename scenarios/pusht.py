@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ import numpy as np
 
 from chronosim.errors import InvalidFrame
 from chronosim.scenarios.board import goal_coverage, pusher_place
-from chronosim.scenarios.starts import Starts, load_starts
+from chronosim.scenarios.starts import Starts, load_small
 from chronosim.types import Frame, Observation, Prediction
 
 __all__ = ["PushTScenario"]
 
-_SIZE = (96, 96)
 _WHOLE = 0.95  # share of the goal that counts as all of it: PushTEnv.success_threshold
 
 
@@ -25,14 +23,14 @@ _WHOLE = 0.95  # share of the goal that counts as all of it: PushTEnv.success_th
 class PushTScenario:
     """Begins with block and pusher somewhere on the board; covering the goal is what counts.
 
-    The reward of a step is 0 to 1, read off the predicted outcome: the share of the goal that the
-    block covers, 95 % counting as 1. The episode terminates above 95 %. Both are gym-pusht's own
-    rules. On 2,497 true frames the share read off the frame and the simulator's correlate by
-    0.9994; where any of the goal is covered (1,240 frames) by 0.9988, without bias.
+    The reward of a step, 0 to 1, is read off the predicted outcome: the share of the goal that the
+    block covers, where 95 % counts as 1. The episode terminates above 95 %. Both rules are
+    gym-pusht's. On 2,497 true frames the share read off the frame correlates with the simulator's
+    by 0.9994; where any of the goal is covered (1,240 frames) by 0.9988, without bias.
 
     Attributes:
         starts: Path of the first frames: an .npz with `frames`, uint8 (n, 96, 96, 3), or a folder
-            of RGB PNGs; None for the shipped ones. Where the pusher stands is read off the frame.
+            of RGB PNGs; None for the shipped ones. The pusher's place is read off the frame.
 
     Raises:
         EpisodeNotFound: There is nothing at `starts`.
@@ -43,11 +41,7 @@ class PushTScenario:
     _starts: Starts = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        starts = _shipped() if self.starts is None else load_starts(self.starts)
-        if starts.frames.shape[1:3] != _SIZE:
-            raise InvalidFrame(
-                f"PushT's first frames must be 96 x 96, not {starts.frames.shape[1:3]}"
-            )
+        starts = load_small("pusht", self.starts)
         for index, frame in enumerate(starts.frames):
             if pusher_place(frame) is None:
                 raise InvalidFrame(f"first frame {index} shows no pusher, a blue disc")
@@ -66,8 +60,3 @@ class PushTScenario:
         """Judges one step: the reward, 0 to 1, and whether the goal is covered."""
         covered = goal_coverage(after.frame)
         return min(covered / _WHOLE, 1.0), covered > _WHOLE
-
-
-def _shipped() -> Starts:
-    with as_file(files("chronosim.scenarios") / "starts" / "pusht.npz") as path:
-        return load_starts(path)

@@ -1,4 +1,4 @@
-"""Begins where recorded episodes went by; what counts is for a function of yours to say."""
+"""Begins at moments of recorded episodes; a function of yours says what counts."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class RecordedScenario:
     Attributes:
         starts: A data set, as `chronosim record` leaves it; an .npz with `frames` and an array of
             each initial value; or a folder of RGB PNGs of one size.
-        names: For a data set: what the numbers of its commanded states are called, in their order.
-        values: For PNGs: the initial values that they begin with.
-        judge: A `Judge`, or where to import it from ("my_package.my_judge"); None: every step is
-            worth 0 and none is the last.
+        names: Of the numbers in a data set's commanded states, in order.
+        values: Initial values that PNGs begin with.
+        judge: A `Judge`, or its import path ("my_package.my_judge"); None: every reward is 0 and
+            no episode ends.
 
     Raises:
         EpisodeNotFound: There is nothing at `starts`.
-        InvalidEpisode: The data set's states have another number of numbers than `names` names.
+        InvalidEpisode: `names` and the data set's states differ in length.
         InvalidFrame: The first frames are not RGB uint8.
         InvalidConfig: There is no such judge.
     """

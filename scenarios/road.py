@@ -30,12 +30,12 @@ def road_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
         bool (96, 96), true on the road.
 
     Raises:
-        InvalidFrame: It is of another size: the car and the dashboard would lie elsewhere.
+        InvalidFrame: The frame is of another size: car and dashboard would lie elsewhere.
     """
     if frame.shape[:2] != SIZE:
         raise InvalidFrame(
-            f"the road is read off frames of 96 x 96, not of {_size(frame)}: those are for another "
-            "scenario"
+            f"the road is read off frames of 96 x 96, not of {frame.shape[0]} x {frame.shape[1]}: "
+            "those are for another scenario"
         )
     values = frame.astype(np.int16)
     grey = values.max(-1) - values.min(-1) < 30
@@ -52,7 +52,7 @@ def road_share(frame: Frame, radius: int) -> float:
         radius: Of the disc, in pixels (1 pixel is about half a metre).
 
     Returns:
-        0 to 1. The car covers part of the disc itself, so that a small one never reaches 1.
+        0 to 1. The car covers part of the disc, so a small disc never reaches 1.
 
     Raises:
         InvalidFrame: The frame is of another size.
@@ -60,7 +60,3 @@ def road_share(frame: Frame, radius: int) -> float:
     rows, columns = np.ogrid[:DASHBOARD_ROW, : frame.shape[1]]
     disc = (rows - CAR[0]) ** 2 + (columns - CAR[1]) ** 2 <= radius**2
     return float(road_mask(frame)[:DASHBOARD_ROW][disc].mean())
-
-
-def _size(frame: Frame) -> str:
-    return f"{frame.shape[0]} x {frame.shape[1]}"

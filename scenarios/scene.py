@@ -25,36 +25,35 @@ _DRAWS = 1000  # beginnings to look at before it is said that none fits
 class Scene:
     """Begins with frames of any kind; a goal and a failure say what counts.
 
-    The reward of a step is how nearly the goal is reached, 0 to 1; 0 where the episode failed. The
-    episode terminates where it failed, and, if `ends`, where the goal is reached.
+    The reward of a step is how nearly the goal is reached, 0 to 1, and 0 where the episode failed.
+    The episode terminates at a failure and, if `ends`, at the goal.
 
     Attributes:
-        frame: What it begins with: an image file; a folder of them; an .npz of first frames, or
-            the name of a shipped one; a recorded data set, or one of its episodes. None: the user
-            brings it.
+        frame: First frames: an image file; a folder of them; an .npz of first frames, or the name
+            of a shipped one; a recorded data set, or one of its episodes. None: the user brings it.
         goal: A `Criterion`, or a question for the judge ("Has the car stopped?"); None: every
             reward is 0.
-        failure: The same; None: nothing fails.
+        failure: A `Criterion` or a question; None: nothing fails.
         ends: Whether reaching the goal ends the episode.
-        judge: Who answers questions, such as `chronosim.metrics.Judge`; None: nobody does,
-            and what asks one never holds.
+        judge: Who answers questions, such as `chronosim.metrics.Judge`; without a judge no question
+            is answered by yes.
         wants: What the frame must show, for the sentence that asks for one.
-        values: The initial values of image files, by name, in the prompter's units.
-        names: Of recordings: what the numbers of their commanded states are called, in order.
-        step: Of recordings: at which moment of an episode to begin; None: any.
+        values: Initial values for image files, by name, in the prompter's units.
+        names: Names of the numbers in a recording's commanded states, in order.
+        step: The moment of a recorded episode to begin at; None: any.
         size: "fit": a camera's frame is resized once to the model's area, its shape kept; (height,
-            width): its middle is cut out and resized; None: it is taken as it is.
+            width): its middle is cut out and resized; None: the frame is taken as it is.
         area: Pixels for "fit".
-        mirrored: Rows, from the top, that are mirrored left to right; 0: none.
-        between: Bounds for initial values, by name: only beginnings within are taken.
-        where: Only beginnings of which this holds are taken.
-        horizon: Steps that an episode is meant to have; the commands ask for it.
+        mirrored: Number of rows from the top that are mirrored left to right.
+        between: Bounds of initial values by name; only beginnings within them are drawn.
+        where: Only beginnings for which this criterion holds are drawn.
+        horizon: Number of steps that an episode is meant to have, for the commands.
         plan: Actions that belong to the scenario; `policy=plan` takes them one by one.
 
     Raises:
         InvalidFrame: The frame is missing or cannot be used.
-        InvalidConfig: A setting that cannot be, or no beginning fits `between` and `where`.
-        ChronosimError: As the reading of `frame` raises.
+        InvalidConfig: A setting is invalid, or no beginning fits `between` and `where`.
+        ChronosimError: The frame cannot be read.
     """
 
     frame: str | Path | None
@@ -100,10 +99,10 @@ class Scene:
         self.begin(np.random.default_rng(0))  # raises where no beginning fits
 
     def begin(self, rng: np.random.Generator) -> tuple[Frame, Mapping[str, float]]:
-        """Draws a first frame that fits, and its initial values.
+        """Draws a first frame that fits `between` and `where`, and its initial values.
 
         Raises:
-            InvalidConfig: None of a thousand drawn fits.
+            InvalidConfig: None of a thousand draws fits.
         """
         for _ in range(_DRAWS):
             drawn, values = self._beginning.draw(rng)
@@ -118,7 +117,7 @@ class Scene:
     def score(
         self, before: Observation, action: Any, prediction: Prediction, after: Observation
     ) -> tuple[float, bool]:
-        """Judges one step: how nearly the goal is reached, 0 to 1, and whether that is the end."""
+        """Judges one step: how nearly the goal is reached, 0 to 1, and whether the episode ends."""
         if self._failure is not None and self._failure(before, prediction, after) >= 1:
             return 0.0, True
         if self._goal is None:
@@ -148,7 +147,7 @@ def explain(
     ends: bool = True,
     judge: Asks | None = None,
 ) -> dict[str, str]:
-    """Says in plain words what is worth something (`goal`) and what fails (`failure`)."""
+    """Says in plain words what is rewarded (`goal`) and what fails (`failure`)."""
     wanted, unwanted = _criterion(goal, judge), _criterion(failure, judge)
     said = "nothing: every reward is 0" if wanted is None else in_words(wanted)
     end = "; reached, the episode ends" if wanted is not None and ends else ""

@@ -1,4 +1,4 @@
-"""Where episodes begin: photos, folders of them, first frames, moments of recorded episodes."""
+"""Beginnings of episodes: photos, folders of them, first frames, moments of recorded episodes."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _SHIPPED = files("chronosim.scenarios") / "starts"
 
 @runtime_checkable
 class Beginning(Protocol):
-    """What first frames are drawn from."""
+    """A source that first frames are drawn from."""
 
     def draw(self, rng: np.random.Generator) -> tuple[Frame, dict[str, float]]:
-        """Draws a frame, in memory of its own, and named initial values."""
+        """Draws a frame, in memory of its own, and initial values by name."""
         ...
 
 
@@ -51,20 +51,20 @@ def find_beginning(
     names: Sequence[str] = (),
     step: int | None = None,
 ) -> Beginning:
-    """Finds what a scenario's `frame` means.
+    """Finds the source that a scenario's `frame` names.
 
     Args:
         frame: An image file; a folder of them; an .npz of first frames; the name of a shipped one;
             a recorded data set, or one episode of it, also behind a URL (s3://...).
-        sizing: How a frame becomes one for the model.
-        values: Initial values for image files, which do not tell them.
-        names: For recordings: what the numbers of their commanded states are called, in order.
-        step: For recordings: the moment of an episode to begin at; None: any.
+        sizing: How a frame is resized for the model.
+        values: Initial values for image files, which hold none.
+        names: Names of the numbers in a recording's commanded states, in order.
+        step: The moment of a recorded episode to begin at; None: any.
 
     Raises:
-        InvalidFrame: There is nothing there, or no frame that can be used.
-        InvalidConfig: A setting that belongs to another kind of beginning.
-        ChronosimError: As the reading of it raises.
+        InvalidFrame: There is nothing at the path, or no frame that can be used.
+        InvalidConfig: A setting belongs to another kind of source.
+        ChronosimError: The source cannot be read.
     """
     text = str(frame)
     path = as_place(text if "://" in text else Path(text).expanduser())
@@ -75,11 +75,37 @@ def find_beginning(
     _check_unused(text, "no recording", names=names or None, step=step)
     if text in shipped_starts():
         _check_unused(text, "shipped with its values", values=values)
-        with as_file(_SHIPPED / f"{text}.npz") as shipped:
-            return _Fitted(load_starts(shipped), sizing)
+        return _Fitted(_shipped(text), sizing)
     if path.suffix == ".npz":
         return _Fitted(load_starts(Path(text).expanduser(), values or None), sizing)
     return _pictures(Path(text).expanduser(), values or {}, sizing)
+
+
+def load_small(
+    name: str, given: str | Path | None, values: Mapping[str, float] | None = None
+) -> Starts:
+    """Reads the first frames of one of nano's worlds, which are 96 x 96.
+
+    Args:
+        name: Name of the shipped ones.
+        given: Path of others; None: the shipped ones.
+        values: As for `load_starts`.
+
+    Raises:
+        EpisodeNotFound: There is nothing at the path.
+        InvalidFrame: The first frames are not RGB uint8 of 96 x 96.
+    """
+    starts = _shipped(name) if given is None else load_starts(given, values)
+    if starts.frames.shape[1:3] != (96, 96):
+        raise InvalidFrame(
+            f"the first frames of {name} must be 96 x 96, not {starts.frames.shape[1:3]}"
+        )
+    return starts
+
+
+def _shipped(name: str) -> Starts:
+    with as_file(_SHIPPED / f"{name}.npz") as path:
+        return load_starts(path)
 
 
 def shipped_starts() -> list[str]:
@@ -101,7 +127,7 @@ class _Fitted:
 
 
 def _episodes(path: Place) -> list[Place]:
-    """The episodes that a path means: itself, those in it, or those in its `episodes`."""
+    """Finds the episodes of a path: itself, those in it, or those in its `episodes`."""
     if (path / "zarr.json").is_file():
         return [path]
     for folder in (path, path / "episodes"):
@@ -111,7 +137,7 @@ def _episodes(path: Place) -> list[Place]:
 
 
 def _pictures(path: Path, values: Mapping[str, float], sizing: Sizing) -> Starts:
-    """Reads pictures and fits each once; they are the only ones that come from a camera."""
+    """Reads pictures from a camera and resizes each once for the model."""
     if path.is_dir():
         paths = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in _KINDS)
         if not paths:
@@ -125,11 +151,16 @@ def _pictures(path: Path, values: Mapping[str, float], sizing: Sizing) -> Starts
                 f".npz, a recorded data set or one of {', '.join(shipped_starts())}"
             )
         paths = [path]
-    frames = [sizing.there(read_frame(file)) for file in paths]
+    return _stacked(paths, values, sizing)
+
+
+def _stacked(paths: Sequence[Path], values: Mapping[str, float], sizing: Sizing) -> Starts:
+    frames = [sizing.there(read_frame(path)) for path in paths]
     sizes = sorted({frame.shape[:2] for frame in frames})
     if len(sizes) > 1:
         raise InvalidFrame(
-            f"the pictures in {path} must be of one size, not {sizes}: give size=[height, width]"
+            f"the pictures in {paths[0].parent} must be of one size, not {sizes}: "
+            "resize them, or give size=[height, width] to a Scene"
         )
     of_each = {name: np.full(len(frames), value, np.float32) for name, value in values.items()}
     return Starts(np.stack(frames), of_each)
@@ -138,19 +169,19 @@ def _pictures(path: Path, values: Mapping[str, float], sizing: Sizing) -> Starts
 def _check_unused(frame: str, kind: str, **settings: object) -> None:
     for name, given in settings.items():
         if given is not None:
-            raise InvalidConfig(f"{frame} is {kind}, so that {name}={given} means nothing for it")
+            raise InvalidConfig(f"{frame} is {kind}: {name}={given} means nothing for it")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Starts:
-    """Moments at which an episode may begin.
+    """First frames in memory, each with its initial values.
 
     Attributes:
         frames: uint8 (n, height, width, 3), n >= 1.
         values: Initial values for the prompter, by name, in its units; each float32 (n,).
 
     Raises:
-        InvalidFrame: There is none, or `frames` are not RGB uint8, or a value does not fit them.
+        InvalidFrame: `frames` is empty or not RGB uint8, or an array of values does not fit it.
     """
 
     frames: UInt8[np.ndarray, "n height width 3"]
@@ -174,7 +205,7 @@ class Starts:
         return len(self.frames)
 
     def draw(self, rng: np.random.Generator) -> tuple[Frame, dict[str, float]]:
-        """Draws a moment: a copy of its frame, and its initial values."""
+        """Draws a copy of a frame, and its initial values."""
         index = int(rng.integers(len(self)))
         values = {name: float(values[index]) for name, values in self.values.items()}
         return self.frames[index].copy(), values
@@ -186,8 +217,8 @@ def load_starts(path: str | Path, values: Mapping[str, float] | None = None) -> 
     Args:
         path: An .npz with `frames` as in `Starts` and an array of each initial value, or a folder
             of RGB PNGs of one size.
-        values: The initial values that there must be in an .npz, and what PNGs, which do not tell,
-            begin with; None: whatever the .npz holds.
+        values: Names of the initial values that an .npz must hold, and the values that PNGs begin
+            with; None: whatever the .npz holds.
 
     Raises:
         EpisodeNotFound: There is nothing at `path`, or no PNG in the folder.
@@ -195,7 +226,9 @@ def load_starts(path: str | Path, values: Mapping[str, float] | None = None) -> 
     """
     path = Path(path)
     if path.is_dir():
-        return _load_pictures(path, values or {})
+        if not (paths := sorted(path.glob("*.png"))):
+            raise EpisodeNotFound(f"there is no PNG in {path}")
+        return _stacked(paths, values or {}, Sizing())
     if not path.is_file():
         raise EpisodeNotFound(f"there are no first frames at {path}")
     try:
@@ -222,17 +255,14 @@ def save_starts(
     first_seed: int = 0,
     seed: int = 0,
 ) -> None:
-    """Picks moments from recorded episodes and saves them as an .npz of first frames.
-
-    Episodes take turns, so that the moments come from as many of them as there are.
+    """Picks moments from recorded episodes in turn and saves them as an .npz of first frames.
 
     Args:
         dataset: Folder of episodes.
         path: The .npz to write.
-        names: What the numbers of the recorded commanded states are called, in their order: the
-            names of the prompter's initial values.
+        names: Of the prompter's initial values, in the order of the recorded commanded states.
         fits: Whether an episode may begin at a moment.
-        count: How many moments.
+        count: Number of moments.
         first_seed: Episodes recorded with a smaller seed are left out.
         seed: Seed of the choice.
 
@@ -272,30 +302,19 @@ def _fitting(
     return [index for index, moment in enumerate(moments) if fits(Observation(*moment, index))]
 
 
-def _load_pictures(folder: Path, values: Mapping[str, float]) -> Starts:
-    frames = [read_frame(path) for path in sorted(folder.glob("*.png"))]
-    if not frames:
-        raise EpisodeNotFound(f"there is no PNG in {folder}")
-    sizes = sorted({frame.shape[:2] for frame in frames})
-    if len(sizes) > 1:
-        raise InvalidFrame(f"the PNGs in {folder} must be of one size, but they are of {sizes}")
-    of_each = {name: np.full(len(frames), value, np.float32) for name, value in values.items()}
-    return Starts(np.stack(frames), of_each)
-
-
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The moments of recorded episodes, read when they are drawn: a data set may be large.
+    """Moments of recorded episodes, read when they are drawn: a data set may be large.
 
     Attributes:
-        episodes: Where they are, one or more.
-        names: What the numbers of their commanded states are called, in their order.
-        step: The one moment of each episode to begin at; None: any but the last, which may be
-            where the world ended.
+        episodes: Their places, one or more.
+        names: Names of the numbers in their commanded states, in order.
+        step: The moment of each episode to begin at; None: any but the last, where the world may
+            have ended.
 
     Raises:
-        InvalidEpisode: The first episode's states have another number of numbers than `names`
-            names, or it has no such step.
+        InvalidEpisode: `names` and the first episode's states differ in length, or it has no such
+            step.
     """
 
     episodes: Sequence[Place]

@@ -20,19 +20,17 @@ __all__ = ["ColourShare", "LikeFrame"]
 
 @dataclass(frozen=True, slots=True)
 class ColourShare:
-    """Holds where enough of a region of the outcome shows a colour.
-
-    It says how large a part of `share` there is: half of it is worth 0.5.
+    """Holds where enough of a region of the outcome shows a colour; half of `share` is worth 0.5.
 
     Attributes:
         colour: Red, green and blue, 0 to 255.
-        share: Of the region's pixels, above 0 and up to 1.
-        region: Top, left, bottom and right, as shares of height and width, 0 to 1; the whole frame.
-        tolerance: By how many grey levels each channel may differ, 0 to 255.
-        name: What to call the colour; "": by its numbers.
+        share: Share of the region's pixels, above 0 to 1.
+        region: Top, left, bottom and right, as shares of height and width, 0 to 1.
+        tolerance: Largest difference of each channel, grey levels, 0 to 255.
+        name: The colour's name; "" names it by its numbers.
 
     Raises:
-        InvalidConfig: A colour, share, region or tolerance that cannot be.
+        InvalidConfig: A colour, share, region or tolerance is out of range.
     """
 
     colour: Sequence[int]
@@ -55,7 +53,7 @@ class ColourShare:
             )
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
-        """Gives how much of `share` there is in the outcome, 0 to 1."""
+        """Gives the part of `share` that the outcome shows, 0 to 1."""
         region = self._cut(after.frame).astype(np.int16)
         near = (np.abs(region - np.array(self.colour, np.int16)) <= self.tolerance).all(-1)
         return min(float(near.mean()) / self.share, 1.0)
@@ -85,9 +83,9 @@ _Distance = Callable[[Frame, Frame], float]
 
 @dataclass(frozen=True, slots=True)
 class LikeFrame:
-    """Holds where the outcome is near enough to a frame.
+    """Holds where the outcome is near enough to a frame; in part on the way from `far` to `near`.
 
-    It says how much of the way from `far` to `near` is done::
+    ::
 
         goal:
           _target_: chronosim.scenarios.goals.LikeFrame
@@ -100,15 +98,15 @@ class LikeFrame:
 
     Attributes:
         frame: An image file, fitted to the size of the episode's frames; None: the user brings it.
-        near: The distance at which it holds, >= 0.
-        far: The distance that counts as not at all, above `near`.
-        by: What measures it: None: the root of the mean squared difference, in grey levels, 0 to
-            255; a `chronosim.metrics.Perceptual`: LPIPS; a
-            `chronosim.metrics.Clip`: 1 minus the likeness of what the frames show.
+        near: The distance at which the criterion holds, >= 0.
+        far: The distance from which it does not hold at all, above `near`.
+        by: The measure of distance. None: root mean squared difference, grey levels, 0 to 255; a
+            `chronosim.metrics.Perceptual`: LPIPS; a `chronosim.metrics.Clip`: 1 minus the
+            similarity of what the frames show.
 
     Raises:
-        InvalidFrame: There is no `frame`, or no image there.
-        InvalidConfig: `near` and `far` cannot be, or `by` measures nothing.
+        InvalidFrame: No `frame` is given, or there is no image at its path.
+        InvalidConfig: `near` and `far` are out of range or reversed, or `by` is no measure.
     """
 
     frame: str | Path | None
@@ -129,7 +127,7 @@ class LikeFrame:
         object.__setattr__(self, "_goal", read_frame(Path(self.frame).expanduser()))
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
-        """Gives how much of the way from `far` to `near` is done, 0 to 1."""
+        """Gives the part of the way from `far` to `near` that is done, 0 to 1."""
         height, width = after.frame.shape[:2]
         distance = self._distance(fit_frame(self._goal, (height, width)), after.frame)
         if not np.isfinite(distance):

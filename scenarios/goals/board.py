@@ -16,13 +16,13 @@ __all__ = ["BlockAway", "BlockGone", "GoalCovered"]
 
 @dataclass(frozen=True, slots=True)
 class GoalCovered:
-    """Holds where the block covers enough of its goal; in between, as large a part of it.
+    """Holds where the block covers enough of its goal, and in part where it covers less.
 
     Attributes:
-        share: Of the goal, above 0 and up to 1; 0.95 is gym-pusht's own.
+        share: Share of the goal that is enough, above 0 to 1; 0.95 is gym-pusht's own.
 
     Raises:
-        InvalidConfig: It is no share.
+        InvalidConfig: The share is out of range.
     """
 
     share: float = 0.95
@@ -40,14 +40,14 @@ class GoalCovered:
 
 @dataclass(frozen=True, slots=True)
 class BlockAway:
-    """Holds where the middle of the block lies between two distances from where it should.
+    """Holds where the block's middle is between two distances from its goal.
 
     Attributes:
         least: Board units (512 from edge to edge), >= 0.
-        most: The same.
+        most: Board units, above `least`.
 
     Raises:
-        InvalidConfig: They are the wrong way round.
+        InvalidConfig: The distances are negative or reversed.
     """
 
     least: float = 0.0
@@ -71,7 +71,7 @@ class BlockAway:
 
 @dataclass(frozen=True, slots=True)
 class BlockGone:
-    """Holds where hardly any block is to be seen: the model lost it."""
+    """Holds where the frame shows hardly any block: the model lost it."""
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
         """Reads it off the outcome: 0 or 1."""

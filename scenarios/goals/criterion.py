@@ -1,4 +1,4 @@
-"""What every criterion is: how nearly something holds after a step; and criteria of criteria."""
+"""The criterion protocol, how nearly something holds after a step, and criteria of criteria."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ class Criterion(Protocol):
 
 
 def in_words(criterion: Criterion) -> str:
-    """Gives a criterion in plain words: its `str()`, or the first line of a function's docstring.
-
-    Where it has neither, its name.
-    """
+    """Gives a criterion in plain words: its `str()`, its docstring's first line, or its name."""
     if type(criterion).__str__ is not object.__str__:
         return str(criterion)
     lines = (inspect.getdoc(criterion) or "").splitlines()
@@ -37,24 +34,17 @@ def in_words(criterion: Criterion) -> str:
 
 
 def check_share(name: str, value: float) -> None:
-    """Refuses a share that is none.
-
-    Raises:
-        InvalidConfig: It does not lie above 0 and up to 1.
-    """
+    """Raises InvalidConfig unless a share lies above 0 and is at most 1."""
     if not 0 < value <= 1:
         raise InvalidConfig(f"{name} must lie above 0 and be at most 1, not {value}")
 
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Holds where all of several criteria hold; as nearly as the one that holds least.
-
-    Attributes:
-        criteria: One or more.
+    """Holds where all of one or more criteria hold; as nearly as the one that holds least.
 
     Raises:
-        InvalidConfig: There is none.
+        InvalidConfig: There is no criterion.
     """
 
     criteria: Sequence[Criterion]
@@ -63,7 +53,7 @@ class AllOf:
         _check_some(self.criteria)
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
-        """Gives the least of theirs, 0 to 1."""
+        """Gives the lowest of their values, 0 to 1."""
         return min(criterion(before, prediction, after) for criterion in self.criteria)
 
     def __str__(self) -> str:
@@ -74,11 +64,8 @@ class AllOf:
 class AnyOf:
     """Holds where one of several criteria holds; as nearly as the one that holds most.
 
-    Attributes:
-        criteria: One or more.
-
     Raises:
-        InvalidConfig: There is none.
+        InvalidConfig: There is no criterion.
     """
 
     criteria: Sequence[Criterion]
@@ -87,7 +74,7 @@ class AnyOf:
         _check_some(self.criteria)
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
-        """Gives the most of theirs, 0 to 1."""
+        """Gives the highest of their values, 0 to 1."""
         return max(criterion(before, prediction, after) for criterion in self.criteria)
 
     def __str__(self) -> str:
@@ -96,16 +83,12 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Holds where another criterion is not met in the least.
-
-    Attributes:
-        criterion: The other.
-    """
+    """Holds where another criterion does not hold at all."""
 
     criterion: Criterion
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
-        """Gives what is missing there, 0 to 1."""
+        """Gives 1 minus the other's value, 0 to 1."""
         return 1.0 - self.criterion(before, prediction, after)
 
     def __str__(self) -> str:
@@ -114,4 +97,4 @@ class Not:
 
 def _check_some(criteria: Sequence[Criterion]) -> None:
     if not criteria:
-        raise InvalidConfig("of no criteria there is nothing to hold: name one or more")
+        raise InvalidConfig("a criterion of criteria needs at least one of them")

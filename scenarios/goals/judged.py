@@ -32,14 +32,14 @@ class Asks(Protocol):
 class InWords:
     """Holds where a judge says yes to a question about a step.
 
-    The judge sees the observed frame, the middle of the way where there is one, and the outcome.
+    The judge sees the observed frame, the middle one of the trajectory, and the outcome.
 
     Attributes:
-        question: To be answered by yes or no: "Has the car stopped?"
-        judge: Who answers; None: nobody does, and it never holds.
+        question: A yes-or-no question: "Has the car stopped?"
+        judge: Who answers; without a judge the criterion never holds.
 
     Raises:
-        InvalidConfig: There is no question, or the judge cannot be asked.
+        InvalidConfig: The question is empty, or the judge cannot be asked.
     """
 
     question: str
@@ -55,7 +55,7 @@ class InWords:
         """Asks the judge: 1 for yes, 0 for no.
 
         Raises:
-            JudgementFailed: There is no answer, or one that begins with neither.
+            JudgementFailed: There is no answer, or it begins with neither yes nor no.
         """
         if self.judge is None:
             return 0.0

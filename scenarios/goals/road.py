@@ -21,7 +21,7 @@ _LOOKAHEAD = 30  # rows (about fifteen metres) ahead of the car
 
 @dataclass(frozen=True, slots=True)
 class OnRoad:
-    """Holds with all wheels on the road; in between, as many as are. CarRacing's 96 x 96 frames.
+    """Holds with all wheels on the road, in part with some of them, on CarRacing's 96 x 96 frames.
 
     Source of the numbers: `chronosim.scenarios.CarRacingScenario`.
     """
@@ -37,7 +37,7 @@ class OnRoad:
 
 @dataclass(frozen=True, slots=True)
 class RoadLost:
-    """Holds where less than 1 % of what lies within about ten metres of the car is road."""
+    """Holds where less than 1 % of the ground within about ten metres of the car is road."""
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
         """Reads it off the outcome: 0 or 1."""
@@ -49,7 +49,7 @@ class RoadLost:
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """Holds where the picture above the dashboard changed by a grey level on average, or more."""
+    """Holds where the picture above the dashboard changed by at least a grey level on average."""
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
         """Compares the outcome with the observed frame: 0 or 1."""
@@ -62,17 +62,17 @@ class Moving:
 
 @dataclass(frozen=True, slots=True)
 class RoadBends:
-    """Holds where the road ahead turns away by an angle between two bounds, to either side.
+    """Holds where the road ahead turns to either side by an angle between two bounds.
 
-    The angle is that from straight ahead to the middle of the road, followed row by row for about
-    fifteen metres. Where no road can be followed, it does not hold.
+    The angle is measured from straight ahead to the middle of the road, which is followed row by
+    row for about fifteen metres. The criterion does not hold where no road can be followed.
 
     Attributes:
         least: Degrees, >= 0.
         most: Degrees, up to 90.
 
     Raises:
-        InvalidConfig: They are none, or the wrong way round.
+        InvalidConfig: The bounds are out of range or reversed.
     """
 
     least: float = 0.0

@@ -14,17 +14,17 @@ __all__ = ["CommandedState"]
 class CommandedState:
     """Holds where a number of the commanded state lies within bounds.
 
-    It is what the prompter reckons from the actions, not what the frame shows: use it beside a
-    criterion that looks.
+    The prompter reckons the state from the actions and never looks at the frame: combine this
+    criterion with one that does.
 
     Attributes:
-        index: Which number, from 0, as the prompter documents them.
-        low: In its unit.
-        high: In its unit.
-        name: What to call it.
+        index: Index of the number, as the prompter documents them.
+        low: Lower bound, in the number's unit.
+        high: Upper bound, in the number's unit.
+        name: The number's name.
 
     Raises:
-        InvalidConfig: The bounds are the wrong way round, or there is no such number.
+        InvalidConfig: The bounds are reversed, or the index is negative.
     """
 
     index: int
@@ -40,7 +40,7 @@ class CommandedState:
             )
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
-        """Looks it up: 0 or 1.
+        """Looks the number up: 0 or 1.
 
         Raises:
             InvalidConfig: The prompter keeps fewer numbers.

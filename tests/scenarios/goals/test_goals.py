@@ -196,7 +196,7 @@ def test_criteria_combine() -> None:
     assert judge(AllOf([half, whole]), grey(0)) == 0.5
     assert judge(AnyOf([half, whole]), grey(0)) == 1.0
     assert judge(Not(half), grey(0)) == 0.5
-    with pytest.raises(InvalidConfig, match="no criteria"):
+    with pytest.raises(InvalidConfig, match="needs at least one"):
         AllOf([])
 
 
