@@ -14,11 +14,11 @@ from chronosim.types import Frame
 
 __all__ = [
     "LAST",
-    "Frames",
-    "Likeness",
-    "Recording",
+    "EpisodeColumns",
+    "FrameSource",
+    "SharedTraits",
     "check_last",
-    "make_recording",
+    "make_columns",
     "unused_row",
     "with_last_row",
     "without_last_row",
@@ -26,8 +26,8 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
-    """Frames in order, read while they are gone through, which may happen more than once.
+class FrameSource:
+    """Frames in order, read on each iteration.
 
     Attributes:
         read: Begins to read: gives the frames, RGB uint8 (height, width, 3), all of one size.
@@ -40,7 +40,7 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recording:
+class EpisodeColumns:
     """One episode of n rows: in each an observation, and the action taken there.
 
     Attributes:
@@ -62,7 +62,7 @@ class Recording:
 
     name: str
     fps: float | None
-    frames: Frames
+    frames: FrameSource
     states: Float32[np.ndarray, "observations state"]
     actions: np.ndarray
     texts: tuple[str, ...]
@@ -84,7 +84,7 @@ class Recording:
         height, width = next(iter(self.frames)).shape[:2]
         return height, width
 
-    def facts(self) -> set[str]:
+    def contents(self) -> set[str]:
         """Names what there is to lose, in the words of a report."""
         found = {"frames", "every pixel as it was"}
         columns: dict[str, Any] = {
@@ -101,9 +101,9 @@ class Recording:
         return found | {name for name, value in columns.items() if value}
 
 
-def make_recording(
+def make_columns(
     name: str,
-    frames: Frames,
+    frames: FrameSource,
     actions: np.ndarray | Sequence[Any],
     *,
     closed: bool,
@@ -113,19 +113,19 @@ def make_recording(
     about: Mapping[str, Any] | None = None,
     rows_per_step: int = 1,
     **columns: np.ndarray | None,
-) -> Recording:
+) -> EpisodeColumns:
     """Makes a recording of what a format holds; what it does not hold is filled with nothing.
 
     Args:
         name: What it is called.
-        frames: As `Recording.frames`.
-        actions: As `Recording.actions`.
-        closed: As `Recording.closed`.
-        fps: As `Recording.fps`.
-        states: As `Recording.states`; None: no state.
-        texts: As `Recording.texts`; None: no words.
-        about: As `Recording.about`.
-        rows_per_step: As `Recording.rows_per_step`.
+        frames: As `EpisodeColumns.frames`.
+        actions: As `EpisodeColumns.actions`.
+        closed: As `EpisodeColumns.closed`.
+        fps: As `EpisodeColumns.fps`.
+        states: As `EpisodeColumns.states`; None: no state.
+        texts: As `EpisodeColumns.texts`; None: no words.
+        about: As `EpisodeColumns.about`.
+        rows_per_step: As `EpisodeColumns.rows_per_step`.
         **columns: `rewards`, `terminated`, `truncated`, `seeds`, `latency`.
 
     Raises:
@@ -150,7 +150,7 @@ def make_recording(
     for column, values in made.items():
         _check_length(name, column, len(values), rows)
     _check_length(name, "states", len(state), rows + closed)
-    return Recording(
+    return EpisodeColumns(
         name=name,
         fps=fps,
         frames=frames,
@@ -199,7 +199,7 @@ def check_last(choice: str) -> None:
         raise InvalidConfig(f"last_observation must be drop or keep, not {choice!r}")
 
 
-def with_last_row(recording: Recording, choice: str) -> Recording:
+def with_last_row(recording: EpisodeColumns, choice: str) -> EpisodeColumns:
     """Gives the last observation a row of its own, if it is to be kept.
 
     It is the one that an import could not use, if there was one; else it has the last action and
@@ -225,7 +225,7 @@ def with_last_row(recording: Recording, choice: str) -> Recording:
     return replace(recording, closed=False, texts=texts, **columns)
 
 
-def without_last_row(recording: Recording) -> Recording:
+def without_last_row(recording: EpisodeColumns) -> EpisodeColumns:
     """Makes a row that `with_last_row` made up the last observation again; a real one stays."""
     if _own_row(recording.about) is not None:
         return recording
@@ -236,7 +236,9 @@ def without_last_row(recording: Recording) -> Recording:
     return replace(recording, closed=True, **columns)
 
 
-def unused_row(recording: Recording, *, rows_per_step: int, worded: bool) -> dict[str, Any] | None:
+def unused_row(
+    recording: EpisodeColumns, *, rows_per_step: int, worded: bool
+) -> dict[str, Any] | None:
     """Keeps the row that no step can hold: the last one, where its outcome is not known.
 
     Args:
@@ -289,8 +291,8 @@ def _number(value: float | None) -> float:
 
 
 @dataclass(slots=True)
-class Likeness:
-    """Holds episodes to the first of them.
+class SharedTraits:
+    """Checks that episodes share the traits of the first one.
 
     Attributes:
         first: Each trait as it was first met, and the episode that had it.
@@ -302,12 +304,12 @@ class Likeness:
         """Compares an episode with the first one.
 
         Args:
-            name: What it is called.
-            traits: What it is like.
+            name: The episode's name.
+            traits: The episode's traits.
             advice: What would be right, for the end of the sentence.
 
         Raises:
-            InvalidEpisode: It is unlike the first one.
+            InvalidEpisode: A trait differs from the first episode's.
         """
         for trait, ours in traits.items():
             theirs, other = self.first.setdefault(trait, (ours, name))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chronosim.errors import InvalidEpisode
 from chronosim.formats.clips import encode
-from chronosim.formats.columns import Recording
+from chronosim.formats.columns import EpisodeColumns
 from chronosim.formats.exporting import provenance
 from chronosim.types import Frame
 
@@ -47,7 +47,7 @@ class DiffSynthExporter:
         held = {"frames", "the last observation", "texts", "where it comes from"}
         return held | ({"every pixel as it was"} if self.lossless else set())
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.
 
         Raises:
@@ -74,7 +74,7 @@ class DiffSynthExporter:
         path.write_text(json.dumps(said, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def _clips(recording: Recording) -> Iterator[list[Frame]]:
+def _clips(recording: EpisodeColumns) -> Iterator[list[Frame]]:
     """The frames of each step, from the observed one to its outcome."""
     rows = recording.rows_per_step
     clip: deque[Frame] = deque(maxlen=rows + 1)

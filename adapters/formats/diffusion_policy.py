@@ -19,10 +19,10 @@ from zarr.storage import LocalStore, ZipStore
 from chronosim.errors import InvalidAction, InvalidEpisode
 from chronosim.formats.columns import (
     LAST,
-    Frames,
-    Recording,
+    EpisodeColumns,
+    FrameSource,
     check_last,
-    make_recording,
+    make_columns,
     with_last_row,
     without_last_row,
 )
@@ -77,7 +77,7 @@ class DiffusionPolicyExporter:
         """What it has a place for."""
         return _HOLDS | ({LAST} if self.last_observation == "keep" else set())
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder, which is the group itself.
 
         Raises:
@@ -102,7 +102,7 @@ class DiffusionPolicyExporter:
         root.attrs["texts"] = list(texts)
         root.attrs["chronosim"] = {"last_observation": self.last_observation, "episodes": said}
 
-    def _columns(self, recording: Recording, texts: dict[str, int]) -> dict[str, np.ndarray]:
+    def _columns(self, recording: EpisodeColumns, texts: dict[str, int]) -> dict[str, np.ndarray]:
         words = [texts.setdefault(text, len(texts)) for text in recording.texts]
         columns = {
             "action": recording.actions,
@@ -117,7 +117,7 @@ class DiffusionPolicyExporter:
         return {name: values for name, values in columns.items() if values.size}
 
 
-def _blocks(recording: Recording) -> Iterator[np.ndarray]:
+def _blocks(recording: EpisodeColumns) -> Iterator[np.ndarray]:
     """The frames that have a row, in blocks as long as a chunk."""
     frames = islice(iter(recording.frames), len(recording))
     height, width = recording.size
@@ -199,14 +199,14 @@ class _Reader:
     action: str
     state: str | None
 
-    def recording(self, number: int, begin: int, end: int) -> Recording:
+    def recording(self, number: int, begin: int, end: int) -> EpisodeColumns:
         said: dict[str, Any] = self.attributes.get("chronosim") or {}
         episode = (said.get("episodes") or {number: {}})[number]
         texts = self.attributes.get("texts")
         words = self._column("text", begin, end)
-        found = make_recording(
+        found = make_columns(
             str(episode.get("episode", f"episode {number}")),
-            Frames(partial(_stored, self.arrays[self.camera], begin, end)),
+            FrameSource(partial(_stored, self.arrays[self.camera], begin, end)),
             np.asarray(self.arrays[self.action][begin:end]),
             closed=False,
             fps=episode.get("fps"),

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
 from chronosim.formats.atomic import draft
-from chronosim.formats.columns import Frames, Likeness, Recording, make_recording
+from chronosim.formats.columns import EpisodeColumns, FrameSource, SharedTraits, make_columns
 from chronosim.types import Frame
 
 __all__ = [
@@ -34,10 +34,10 @@ class Exporter(Protocol):
 
     @property
     def holds(self) -> Collection[str]:
-        """Which of `Recording.facts` it has a place for."""
+        """Which of `EpisodeColumns.contents` it has a place for."""
         ...
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings, at least one, into an empty folder.
 
         Raises:
@@ -87,7 +87,7 @@ class _Tally:
     episodes: int = 0
     rows: int = 0
     fps: dict[float | None, None] = field(default_factory=dict)  # in order, none twice
-    facts: set[str] = field(default_factory=set)
+    contents: set[str] = field(default_factory=set)
     skipped: list[str] = field(default_factory=list)
 
 
@@ -136,18 +136,18 @@ def export_dataset(
         rows=tally.rows,
         rows_are=rows,
         fps=tuple(tally.fps),
-        lost=tuple(sorted(tally.facts - set(exporter.holds))),
+        lost=tuple(sorted(tally.contents - set(exporter.holds))),
         skipped=tuple(tally.skipped),
     )
 
 
-def alike(recordings: Iterable[Recording]) -> Iterator[Recording]:
+def alike(recordings: Iterable[EpisodeColumns]) -> Iterator[EpisodeColumns]:
     """Passes recordings on as long as they can share one table.
 
     Raises:
         InvalidEpisode: A recording has frames, states, actions or a rate unlike the first one's.
     """
-    known = Likeness()
+    known = SharedTraits()
     for recording in recordings:
         traits = {
             "frames": recording.size,
@@ -159,7 +159,7 @@ def alike(recordings: Iterable[Recording]) -> Iterator[Recording]:
         yield recording
 
 
-def provenance(recording: Recording) -> dict[str, Any]:
+def provenance(recording: EpisodeColumns) -> dict[str, Any]:
     """Says where a recording comes from, for the place that a format has for it: JSON values."""
     return {
         "chronosim": version("chronosim"),
@@ -196,15 +196,15 @@ def _finished(dataset: str | Path, tally: _Tally) -> list[EpisodeReader]:
 
 def _tallied(
     readers: Iterable[EpisodeReader], rows: str, seconds: float | None, tally: _Tally
-) -> Iterator[Recording]:
+) -> Iterator[EpisodeColumns]:
     for reader in readers:
         recording = record_rows(reader, rows=rows, seconds_per_step=seconds)
         tally.episodes += 1
         tally.rows += len(recording)
         tally.fps[recording.fps] = None
-        tally.facts |= recording.facts()
+        tally.contents |= recording.contents()
         if rows == "steps" and reader.column("between_length").any():
-            tally.facts.add("the trajectories between two observations")
+            tally.contents.add("the trajectories between two observations")
         yield recording
 
 
@@ -214,7 +214,7 @@ ROWS = ("steps", "frames")
 
 def record_rows(
     reader: EpisodeReader, *, rows: str, seconds_per_step: float | None = None
-) -> Recording:
+) -> EpisodeColumns:
     """Gives an episode as rows.
 
     As frames, a step of a trajectory of n frames becomes n rows that hold its action and its
@@ -237,9 +237,9 @@ def record_rows(
     last = np.zeros(reader.steps * length, np.bool_)
     last[length - 1 :: length] = True
     states = reader.states
-    return make_recording(
+    return make_columns(
         reader.path.name,
-        Frames(lambda: _frames(reader, rows)),
+        FrameSource(lambda: _frames(reader, rows)),
         _actions(reader, length),
         closed=True,
         fps=None if seconds is None else length / seconds,

@@ -24,7 +24,7 @@ import numpy as np
 
 from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidEpisode
 from chronosim.formats.clips import KINDS, count_frames, read_clip
-from chronosim.formats.columns import Frames, Recording, make_recording
+from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.importing import Contents
 from chronosim.formats.safety import lines_of, other_format, read_json
 from chronosim.frames import read_frame
@@ -65,7 +65,7 @@ class FolderImporter:
                 raise InvalidEpisode(f"{source} has several tables for the episode {name!r}")
         return Contents((self._recording(path) for path in tables), len(tables))
 
-    def _recording(self, path: Path) -> Recording:
+    def _recording(self, path: Path) -> EpisodeColumns:
         sidecar = read_json(path) if path.suffix == ".json" else {}
         rows = _rows(path, sidecar)
         frames, count, fps = _pictures(path)
@@ -85,7 +85,7 @@ class FolderImporter:
             ours: _numbers(rows, theirs, path) for theirs, ours in _NUMBERS.items()
         }
         columns |= {name: _flags(rows, name, path) for name in ("terminated", "truncated")}
-        return make_recording(
+        return make_columns(
             str(sidecar.get("episode", path.stem)),
             frames,
             actions,
@@ -116,21 +116,21 @@ def _rows(path: Path, sidecar: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def _pictures(path: Path) -> tuple[Frames, int, float | None]:
+def _pictures(path: Path) -> tuple[FrameSource, int, float | None]:
     """The frames beside a table, how many there are, and their rate where they say it."""
     for ending in KINDS:
         if (video := path.with_suffix(ending)).is_file():
             count, fps = count_frames(video)
-            return Frames(partial(read_clip, video)), count, fps
+            return FrameSource(partial(read_clip, video)), count, fps
     if (array := path.with_suffix(".npy")).is_file():
         frames = _array(array)
-        return Frames(lambda: iter(np.asarray(frame) for frame in frames)), len(frames), None
+        return FrameSource(lambda: iter(np.asarray(frame) for frame in frames)), len(frames), None
     folder = path.with_suffix("")
     found = [file for file in folder.glob("*") if file.suffix.lower() in _PICTURES]
     files = sorted(found, key=_natural)
     if not files:
         raise EpisodeNotFound(f"there are no frames beside {path}: no video, folder or .npy")
-    return Frames(lambda: map(read_frame, files)), len(files), None
+    return FrameSource(lambda: map(read_frame, files)), len(files), None
 
 
 def _natural(file: Path) -> tuple[list[str | int], str]:

@@ -14,7 +14,7 @@ from chronosim.episodes import EpisodeWriter, list_episodes
 from chronosim.episodes.place import as_place, read_attributes
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
 from chronosim.formats.atomic import draft
-from chronosim.formats.columns import Likeness, Recording, unused_row
+from chronosim.formats.columns import EpisodeColumns, SharedTraits, unused_row
 from chronosim.formats.resampling import COMBINATIONS, first_observation, resample, steps_of
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
@@ -42,7 +42,7 @@ class Contents:
         unread: What else it holds, for which an episode has no place.
     """
 
-    recordings: Iterable[Recording]
+    recordings: Iterable[EpisodeColumns]
     count: int
     unread: tuple[str, ...] = ()
 
@@ -125,7 +125,7 @@ def import_dataset(
         raise EpisodeNotFound(f"there is no data set at {source}")
     check_foreign(source)
     contents = importer.read(source)
-    lost, steps, known = set(contents.unread), 0, Likeness()
+    lost, steps, known = set(contents.unread), 0, SharedTraits()
     size = None if conversion.size is None else (conversion.size[0], conversion.size[1])
     with draft(output, force=force, keep=source) as folder:
         bar = tqdm(contents.recordings, total=contents.count, unit="episode", disable=not progress)
@@ -157,7 +157,7 @@ def import_dataset(
     return ImportReport(Path(output), contents.count, steps, tuple(sorted(lost)))
 
 
-def _check_alike(known: Likeness, recording: Recording, first: Observation) -> None:
+def _check_alike(known: SharedTraits, recording: EpisodeColumns, first: Observation) -> None:
     """Holds an episode, as it will be, to the first one: others learn from all of them at once."""
     acted = recording.actions
     others = {
@@ -214,7 +214,7 @@ LAST_ROW = "each episode's last row (action, reward, end, words): its outcome is
 
 
 def left_behind(
-    found: Recording, recording: Recording, *, rows_per_step: int, action: str
+    found: EpisodeColumns, recording: EpisodeColumns, *, rows_per_step: int, action: str
 ) -> set[str]:
     """Compares what was found with the steps that will be made of it.
 
@@ -254,8 +254,8 @@ def _vary(values: np.ndarray, steps: int) -> bool:
 def about_import(
     source: Path,
     kind: str,
-    found: Recording,
-    recording: Recording,
+    found: EpisodeColumns,
+    recording: EpisodeColumns,
     conversion: Conversion,
     prompter: Prompter | None,
 ) -> dict[str, Any]:

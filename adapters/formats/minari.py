@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from chronosim.errors import EpisodeWriteError, InvalidConfig, InvalidEpisode, MissingDependency
-from chronosim.formats.columns import Frames, Recording, make_recording
+from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.hdf5 import open_guarded
 from chronosim.formats.importing import Contents
@@ -86,7 +86,7 @@ class MinariExporter:
         }
         return held | (set() if self.jpeg else {"every pixel as it was"})
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder; one of them is in memory at a time.
 
         Raises:
@@ -119,7 +119,7 @@ class MinariExporter:
             )
 
 
-def _observation_space(recording: Recording) -> gym.spaces.Dict:
+def _observation_space(recording: EpisodeColumns) -> gym.spaces.Dict:
     spaces: dict[str, gym.Space[Any]] = {
         "image": gym.spaces.Box(0, 255, (*recording.size, 3), np.uint8)
     }
@@ -128,7 +128,7 @@ def _observation_space(recording: Recording) -> gym.spaces.Dict:
     return gym.spaces.Dict(spaces)
 
 
-def _action_space(recording: Recording) -> gym.Space[Any]:
+def _action_space(recording: EpisodeColumns) -> gym.Space[Any]:
     actions = recording.actions
     if actions.dtype.kind == "U":
         charset = frozenset("".join(actions.reshape(-1).tolist())) or frozenset("-")
@@ -153,7 +153,7 @@ def _check_space(folder: Path, buffer: EpisodeBuffer) -> None:
         )
 
 
-def _buffer(recording: Recording, number: int) -> EpisodeBuffer:
+def _buffer(recording: EpisodeColumns, number: int) -> EpisodeBuffer:
     observations: dict[str, Any] = {"image": np.stack(list(recording.frames))}
     if recording.states.size:
         observations["state"] = recording.states
@@ -245,7 +245,7 @@ def _open(folder: Path, metadata: dict[str, Any]) -> tuple[Any, dict[str, gym.Sp
 
 def _recording(
     storage: Any, number: int, camera: str, state: str | None, said: dict[str, Any]
-) -> Recording:
+) -> EpisodeColumns:
     try:
         [found] = storage.get_episodes([number])
     except (OSError, KeyError, ValueError, AssertionError, pa.ArrowException) as error:
@@ -257,9 +257,9 @@ def _recording(
     infos, rows = found.get("infos") or {}, len(found["rewards"])
     texts = infos.get("text")
     actions = np.asarray(found["actions"])
-    return make_recording(
+    return make_columns(
         str(said.get("episode", f"episode {number}")),
-        Frames(partial(_frames, observations[camera])),
+        FrameSource(partial(_frames, observations[camera])),
         actions,
         closed=len(observations[camera]) == rows + 1,
         fps=said.get("fps"),

@@ -12,7 +12,7 @@ import numpy as np
 
 from chronosim.errors import InvalidEpisode
 from chronosim.formats.clips import encode
-from chronosim.formats.columns import Recording
+from chronosim.formats.columns import EpisodeColumns
 from chronosim.formats.exporting import provenance
 
 __all__ = ["Mp4Exporter"]
@@ -51,7 +51,7 @@ class Mp4Exporter:
         }
         return held | ({"every pixel as it was"} if self.lossless else set())
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.
 
         Raises:
@@ -67,7 +67,7 @@ class Mp4Exporter:
             video.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
-def _text(recording: Recording, columns: dict[str, Any]) -> str:
+def _text(recording: EpisodeColumns, columns: dict[str, Any]) -> str:
     sidecar = {**provenance(recording), **columns}
     try:
         return json.dumps(sidecar, indent=1, ensure_ascii=False, allow_nan=False)
@@ -83,7 +83,7 @@ def _text(recording: Recording, columns: dict[str, Any]) -> str:
         ) from error
 
 
-def _columns(recording: Recording) -> dict[str, Any]:
+def _columns(recording: EpisodeColumns) -> dict[str, Any]:
     rows = [
         {
             "action": recording.actions[row].tolist(),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import InvalidConfig, MissingDependency
-from chronosim.formats.columns import Recording
+from chronosim.formats.columns import EpisodeColumns
 from chronosim.formats.exporting import provenance
 
 __all__ = ["RerunExporter"]
@@ -60,7 +60,7 @@ class RerunExporter:
         }
         return held | ({"every pixel as it was"} if self.jpeg is None else set())
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder."""
         for recording in recordings:
             stream = rr.RecordingStream("chronosim", recording_id=recording.name)
@@ -72,7 +72,7 @@ class RerunExporter:
             self._log(stream, recording)
             stream.disconnect()
 
-    def _log(self, stream: Any, recording: Recording) -> None:
+    def _log(self, stream: Any, recording: EpisodeColumns) -> None:
         for row, frame in enumerate(recording.frames):
             stream.set_time("row", sequence=row)
             if recording.fps is not None:
@@ -85,7 +85,7 @@ class RerunExporter:
             if row < len(recording):
                 self._log_row(stream, recording, row)
 
-    def _log_row(self, stream: Any, recording: Recording, row: int) -> None:
+    def _log_row(self, stream: Any, recording: EpisodeColumns, row: int) -> None:
         action = recording.actions[row]
         if recording.actions.dtype.kind == "U":
             stream.log("action", rr.TextLog(str(action)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from chronosim.episodes import Step
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode, InvalidFrame
-from chronosim.formats.columns import Frames, Recording
+from chronosim.formats.columns import EpisodeColumns, FrameSource
 from chronosim.frames import fit_frame
 from chronosim.protocols import Prompter
 from chronosim.types import Frame, Observation, Prediction
@@ -19,7 +19,7 @@ from chronosim.types import Frame, Observation, Prediction
 __all__ = ["COMBINATIONS", "first_observation", "resample", "steps_of"]
 
 
-def resample(recording: Recording, fps: float | None) -> Recording:
+def resample(recording: EpisodeColumns, fps: float | None) -> EpisodeColumns:
     """Gives a recording at another rate.
 
     Each new row is the old one that was current at its time: frames, states and words are picked,
@@ -49,7 +49,7 @@ def resample(recording: Recording, fps: float | None) -> Recording:
     return replace(
         recording,
         fps=fps,
-        frames=Frames(lambda: _picked(recording.frames, seen)),
+        frames=FrameSource(lambda: _picked(recording.frames, seen)),
         states=recording.states[seen],
         actions=recording.actions[kept],
         texts=tuple(recording.texts[row] for row in kept),
@@ -67,7 +67,7 @@ def _summed(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.array(sums, np.float64)
 
 
-def _picked(frames: Frames, rows: np.ndarray) -> Iterator[Frame]:
+def _picked(frames: FrameSource, rows: np.ndarray) -> Iterator[Frame]:
     """The frames at ascending rows, one of which may be asked for several times."""
     wanted, at = list(rows), 0
     for row, frame in enumerate(frames):
@@ -90,7 +90,7 @@ COMBINATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyTyp
 
 
 def first_observation(
-    recording: Recording, size: tuple[int, int] | None, prompter: Prompter | None
+    recording: EpisodeColumns, size: tuple[int, int] | None, prompter: Prompter | None
 ) -> Observation:
     """Gives what an episode of these rows begins with."""
     frame = next(_fitted(recording, size))
@@ -98,7 +98,7 @@ def first_observation(
 
 
 def steps_of(
-    recording: Recording,
+    recording: EpisodeColumns,
     *,
     rows_per_step: int,
     action: str,
@@ -159,7 +159,7 @@ def _total(latency: np.ndarray) -> float:
     return float(known.sum()) if known.size else float("nan")
 
 
-def _fitted(recording: Recording, size: tuple[int, int] | None) -> Iterator[Frame]:
+def _fitted(recording: EpisodeColumns, size: tuple[int, int] | None) -> Iterator[Frame]:
     """The frames, fitted; all of one size before as after."""
     shape: tuple[int, ...] | None = None
     for row, frame in enumerate(recording.frames):

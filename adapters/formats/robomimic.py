@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode
-from chronosim.formats.columns import Frames, Recording, make_recording
+from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.hdf5 import create_hdf5, h5py, open_guarded
 from chronosim.formats.importing import Contents
@@ -69,7 +69,7 @@ class RobomimicExporter:
             "where it comes from",
         }
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.
 
         Raises:
@@ -91,7 +91,7 @@ class RobomimicExporter:
             env = {"env_name": "chronosim", "type": _GYM, "env_kwargs": kwargs}
             data.attrs["total"], data.attrs["env_args"] = total, json.dumps(env)
 
-    def _write(self, demo: Any, recording: Recording) -> None:
+    def _write(self, demo: Any, recording: EpisodeColumns) -> None:
         rows, name = len(recording), f"{self.camera}_image"
         words = h5py.string_dtype()
         demo.attrs["num_samples"] = rows
@@ -162,7 +162,7 @@ class RobomimicImporter:
 
     def _recording(
         self, path: Path, name: str, camera: str, states: tuple[str, ...], fps: float | None
-    ) -> Recording:
+    ) -> EpisodeColumns:
         with h5py.File(path, "r") as file:
             demo = file["data"][name]
             closed = "next_obs" in demo and camera in demo["next_obs"]
@@ -171,9 +171,9 @@ class RobomimicImporter:
             about = _about(demo)
             vectors = [_joined(demo, state, closed) for state in states]
             ends = columns.get("terminated", columns.get("dones"))
-            return make_recording(
+            return make_columns(
                 about.get("episode", name),
-                Frames(partial(_frames, path, name, camera, closed, self.flip)),
+                FrameSource(partial(_frames, path, name, camera, closed, self.flip)),
                 np.asarray(demo["actions"]),
                 closed=closed,
                 fps=about.get("fps", fps),

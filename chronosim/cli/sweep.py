@@ -19,14 +19,14 @@ from chronosim.cli.terminal import faint, table
 from chronosim.errors import ChronosimError, InvalidConfig
 from chronosim.settings.compose import settings_text
 
-__all__ = ["Job", "jobs", "sweep"]
+__all__ = ["SweepRun", "jobs", "sweep"]
 
 _LONGEST = 80  # characters of a folder's name
 _FIGURES = ("episodes", "steps", "reward", "return", "terminated")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SweepRun:
     """One run of a sweep.
 
     Attributes:
@@ -38,7 +38,7 @@ class Job:
     given: tuple[str, ...]
 
 
-def jobs(command: str, given: Sequence[str]) -> list[Job]:
+def jobs(command: str, given: Sequence[str]) -> list[SweepRun]:
     """Multiplies out what is swept over: `policy=a,b` and `seed=range(0,3)` are six runs.
 
     Args:
@@ -69,13 +69,13 @@ def jobs(command: str, given: Sequence[str]) -> list[Job]:
         )
     overrides = OverridesParser.create().parse_overrides(swept)
     [combinations] = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    made = [Job(_folder_name(chosen), (*plain, *chosen)) for chosen in combinations]
+    made = [SweepRun(_folder_name(chosen), (*plain, *chosen)) for chosen in combinations]
     if len({job.name for job in made}) < len(made):  # names that were cut, or mended, alike
-        made = [Job(f"{index}-{job.name}", job.given) for index, job in enumerate(made)]
-    return [Job(job.name, (*job.given, f"output={output / job.name}")) for job in made]
+        made = [SweepRun(f"{index}-{job.name}", job.given) for index, job in enumerate(made)]
+    return [SweepRun(job.name, (*job.given, f"output={output / job.name}")) for job in made]
 
 
-def sweep(runs: Sequence[Job], run: Callable[[Sequence[str]], Any]) -> int:
+def sweep(runs: Sequence[SweepRun], run: Callable[[Sequence[str]], Any]) -> int:
     """Runs each job, goes on after one that failed, and compares what came of them.
 
     Args:
@@ -113,7 +113,7 @@ def _folder_name(chosen: Sequence[str]) -> str:
     return words[:_LONGEST]
 
 
-def _folder(job: Job) -> Path:
+def _folder(job: SweepRun) -> Path:
     return Path(job.given[-1].partition("=")[2])
 
 

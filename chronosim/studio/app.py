@@ -29,12 +29,14 @@ from chronosim.studio.sessions import NoRoom, NoSession, SessionBusy
 from chronosim.studio.studio import Moved, Studio
 from chronosim.studio.workshop import sentence
 
-__all__ = ["Guard", "make_app", "open_browser", "serve"]
+__all__ = ["AccessControl", "make_app", "open_browser", "serve"]
 
 _STATUS = {NoSession: 404, SessionBusy: 409, NoRoom: 503}
 
 
-def make_app(studio: Studio, *, token: str | None = None, cookie: str = "chronosim") -> Guard:
+def make_app(
+    studio: Studio, *, token: str | None = None, cookie: str = "chronosim"
+) -> AccessControl:
     """Makes the web application.
 
     Args:
@@ -67,7 +69,7 @@ def make_app(studio: Studio, *, token: str | None = None, cookie: str = "chronos
         ClientDisconnect: _gone,
         Exception: _stumbled,
     }
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), token, cookie)
+    return AccessControl(Starlette(routes=routes, exception_handlers=handlers), token, cookie)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -100,7 +102,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class AccessControl:
     """Lets in whom the studio is meant for.
 
     On loopback the `Host` must be a loopback name: a page elsewhere whose name was bent to this

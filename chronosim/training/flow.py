@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from chronosim.training.latents import TrainingSet, condition_on
-from chronosim.training.pipeline import World
+from chronosim.training.pipeline import WorldNetworks
 from chronosim.training.pointing import Pointing
 
 __all__ = ["FlowObjective"]
@@ -50,7 +50,7 @@ class FlowObjective:
         point: Weight of `Pointing`, for sets whose words name places.
     """
 
-    world: World
+    world: WorldNetworks
     sets: Sequence[TrainingSet]
     held_out: TrainingSet
     empty: Int[Tensor, " tokens"]

@@ -31,10 +31,10 @@ from chronosim.models.engine.acceleration import CrossAttention, fold_padding
 from chronosim.models.loading.quiet import no_warnings
 from chronosim.training.words import place_numerals
 
-__all__ = ["World", "new_world", "save_pipeline"]
+__all__ = ["WorldNetworks", "new_world", "save_pipeline"]
 
 
-def new_world(config: Mapping[str, Mapping[str, Any]], tokenizer: T5TokenizerFast) -> World:
+def new_world(config: Mapping[str, Mapping[str, Any]], tokenizer: T5TokenizerFast) -> WorldNetworks:
     """Makes untrained networks.
 
     Args:
@@ -53,11 +53,11 @@ def new_world(config: Mapping[str, Mapping[str, Any]], tokenizer: T5TokenizerFas
             **config["transformer"],
         }
     )
-    return World(transformer, text, image)
+    return WorldNetworks(transformer, text, image)
 
 
 def save_pipeline(
-    folder: Path, world: World, vae: AutoencoderKLWan, tokenizer: T5TokenizerFast
+    folder: Path, world: WorldNetworks, vae: AutoencoderKLWan, tokenizer: T5TokenizerFast
 ) -> None:
     """Saves everything as one diffusers pipeline folder: float16 safetensors and configs.
 
@@ -99,7 +99,7 @@ def _half(module: nn.Module) -> nn.Module:
     return nn.Module.to(copied, torch.float16)
 
 
-class World(nn.Module):
+class WorldNetworks(nn.Module):
     """The three networks that learn how a world moves.
 
     Args:

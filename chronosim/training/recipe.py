@@ -27,7 +27,7 @@ from chronosim.models.engine.components import Components
 from chronosim.training.autoencoder import another, new_autoencoder, train_autoencoder
 from chronosim.training.flow import FlowObjective
 from chronosim.training.latents import LatentWindows, TrainingSet, encode_windows
-from chronosim.training.pipeline import World, new_world, save_pipeline
+from chronosim.training.pipeline import WorldNetworks, new_world, save_pipeline
 from chronosim.training.trainer import Schedule, train
 from chronosim.training.windows import TrainingData, Windows, load_windows
 from chronosim.training.words import extend_embeddings, extend_tokenizer, new_tokenizer
@@ -198,7 +198,7 @@ def _autoencoder(recipe: Recipe, data: TrainingData, folder: Path) -> Autoencode
     return vae
 
 
-def _world(recipe: Recipe, data: TrainingData) -> tuple[World, T5TokenizerFast]:
+def _world(recipe: Recipe, data: TrainingData) -> tuple[WorldNetworks, T5TokenizerFast]:
     texts = {text for windows in data.all for text in windows.text}
     if recipe.start is None:
         tokenizer = new_tokenizer(texts)
@@ -206,14 +206,14 @@ def _world(recipe: Recipe, data: TrainingData) -> tuple[World, T5TokenizerFast]:
     parts = recipe.start  # shared with whoever else loaded them: train copies
     tokenizer, words = extend_tokenizer(parts.tokenizer, texts), deepcopy(parts.text_encoder)
     extend_embeddings(words, tokenizer, known=len(parts.tokenizer))
-    world = World(deepcopy(parts.transformer), words, deepcopy(parts.image_encoder))
+    world = WorldNetworks(deepcopy(parts.transformer), words, deepcopy(parts.image_encoder))
     return world.train().requires_grad_(True), tokenizer
 
 
 def _train_world(
     recipe: Recipe,
     vae: AutoencoderKLWan,
-    world: World,
+    world: WorldNetworks,
     tokenizer: T5TokenizerFast,
     data: TrainingData,
     folder: Path,

@@ -8,7 +8,7 @@ import pytest
 
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import EpisodeExists, InvalidAction, InvalidConfig, InvalidEpisode
-from chronosim.formats.columns import Frames, Recording, make_recording
+from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.exporting import export_dataset
 from chronosim.formats.importing import LAST_ROW, Contents, Conversion, import_dataset
 from chronosim.formats.resampling import resample
@@ -17,14 +17,14 @@ from chronosim.settings import parts as config
 from tests.formats.conftest import Maker, readers
 
 
-def recording(rows: int = 6, *, closed: bool = True, **columns: Any) -> Recording:
+def recording(rows: int = 6, *, closed: bool = True, **columns: Any) -> EpisodeColumns:
     """Rows whose frames, states and actions all say their number."""
     size = columns.pop("size", (4, 6))
     shots = [np.full((*size, 3), row, np.uint8) for row in range(rows + closed)]
     states = np.arange(rows + closed, dtype=np.float32)[:, None]
-    return make_recording(
+    return make_columns(
         columns.pop("name", "one"),
-        Frames(lambda: iter(shots)),
+        FrameSource(lambda: iter(shots)),
         columns.pop("actions", np.arange(rows, dtype=np.float32)[:, None]),
         closed=closed,
         fps=columns.pop("fps", 10.0),
@@ -39,19 +39,19 @@ def recording(rows: int = 6, *, closed: bool = True, **columns: Any) -> Recordin
 class Given:
     """A format whose data sets hold these recordings."""
 
-    def __init__(self, *recordings: Recording) -> None:
+    def __init__(self, *recordings: EpisodeColumns) -> None:
         self.recordings = recordings
 
     def read(self, source: Path) -> Contents:
         return Contents(self.recordings, len(self.recordings), ("the smell",))
 
 
-def imported(folder: Path, found: Recording, **conversion: Any) -> EpisodeReader:
+def imported(folder: Path, found: EpisodeColumns, **conversion: Any) -> EpisodeReader:
     import_dataset(folder, folder / "out", Given(found), Conversion(**conversion), progress=False)
     return readers(folder / "out")[0]
 
 
-def frames_of(found: Recording) -> list[int]:
+def frames_of(found: EpisodeColumns) -> list[int]:
     return [int(frame[0, 0, 0]) for frame in found.frames]
 
 

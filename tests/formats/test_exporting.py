@@ -22,7 +22,7 @@ from chronosim.errors import (
     InvalidFrame,
 )
 from chronosim.formats.atomic import draft
-from chronosim.formats.columns import Recording
+from chronosim.formats.columns import EpisodeColumns
 from chronosim.formats.exporting import Exporter, export_dataset
 from chronosim.formats.importing import Importer
 from chronosim.settings import parts as config
@@ -36,7 +36,7 @@ class Names:
 
     holds = ("frames",)
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         for recording in recordings:
             (folder / recording.name).write_text(str(len(recording)))
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from chronosim.formats.clips import rate
-from chronosim.formats.columns import Recording
+from chronosim.formats.columns import EpisodeColumns
 from chronosim.formats.parquet import pa
 from chronosim.types import Frame
 
@@ -31,7 +31,7 @@ Features = dict[str, dict[str, Any]]
 
 
 def columns_of(
-    recording: Recording, *, episode: int, begin: int, tasks: list[int]
+    recording: EpisodeColumns, *, episode: int, begin: int, tasks: list[int]
 ) -> dict[str, np.ndarray]:
     """Gives a recording's columns but the frames, by LeRobot's names.
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidEpisode
 from chronosim.formats.clips import read_clip
-from chronosim.formats.columns import Frames, Recording, make_recording, without_last_row
+from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns, without_last_row
 from chronosim.formats.importing import Contents
 from chronosim.formats.parquet import read_columns, read_rows
 from chronosim.formats.safety import (
@@ -117,7 +117,7 @@ class _Reader:
     state: str | None
     tasks: dict[int, str]
 
-    def recording(self, episode: Episode) -> Recording:
+    def recording(self, episode: Episode) -> EpisodeColumns:
         number, length = episode.get("episode_index"), episode.get("length")
         if not isinstance(number, int) or not isinstance(length, int) or length < 1:
             raise InvalidEpisode(f"{self.source} has an episode without a number or a length")
@@ -135,8 +135,8 @@ class _Reader:
         if video:
             frames = self._video(episode, length)
         else:
-            frames = Frames(partial(_pictures, columns.pop(self.camera), self.source))
-        found = make_recording(
+            frames = FrameSource(partial(_pictures, columns.pop(self.camera), self.source))
+        found = make_columns(
             name,
             frames,
             self._actions(columns[self.action]),
@@ -201,12 +201,12 @@ class _Reader:
                 values[part] = int(episode[f"{kind}/{part}"])
         return inside(self.source, fill_template(self.info.get(template), **values))
 
-    def _video(self, episode: Episode, length: int) -> Frames:
+    def _video(self, episode: Episode, length: int) -> FrameSource:
         kind = f"videos/{self.camera}"
         path = self._file("video_path", kind, episode)
         begin = float(episode.get(f"{kind}/from_timestamp", 0.0))
         fps = _rate(self.info, self.source)
-        return Frames(lambda: islice(read_clip(path, begin=begin, fps=fps), length))
+        return FrameSource(lambda: islice(read_clip(path, begin=begin, fps=fps), length))
 
 
 def _rate(info: dict[str, Any], source: Path) -> float:

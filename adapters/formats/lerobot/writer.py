@@ -15,7 +15,7 @@ from PIL import Image
 
 from chronosim.errors import InvalidAction, InvalidConfig
 from chronosim.formats.clips import encode
-from chronosim.formats.columns import LAST, Recording, check_last, with_last_row
+from chronosim.formats.columns import LAST, EpisodeColumns, check_last, with_last_row
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.lerobot.features import (
     Features,
@@ -80,7 +80,7 @@ class LeRobotExporter:
         held |= {LAST} if self.last_observation == "keep" else set()
         return held | ({"every pixel as it was"} if self.lossless or not self.video else set())
 
-    def write(self, recordings: Iterable[Recording], folder: Path) -> None:
+    def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.
 
         Raises:
@@ -97,7 +97,7 @@ class LeRobotExporter:
         tables.close(robot=self.robot, notes={"last_observation": self.last_observation})
 
 
-def _check(recording: Recording) -> None:
+def _check(recording: EpisodeColumns) -> None:
     if recording.fps is None:
         raise InvalidConfig(
             f"LeRobot needs a rate, but {recording.name} does not say how long an action is held: "
@@ -148,7 +148,7 @@ class LeRobotTables:
         """The feature of the frames."""
         return f"observation.images.{self.camera}"
 
-    def add(self, recording: Recording) -> None:
+    def add(self, recording: EpisodeColumns) -> None:
         """Writes an episode."""
         said = [self.task or text for text in recording.texts]
         tasks = [self.tasks.setdefault(text, len(self.tasks)) for text in said]
@@ -241,7 +241,7 @@ class LeRobotTables:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.writer = pq.ParquetWriter(path, arrow_schema(self.features))
 
-    def _table(self, columns: dict[str, np.ndarray], recording: Recording) -> Any:
+    def _table(self, columns: dict[str, np.ndarray], recording: EpisodeColumns) -> Any:
         schema = arrow_schema(self.features)
         lists = {
             name: values.squeeze(1) if values.shape[1:] == (1,) else values
@@ -258,7 +258,7 @@ class LeRobotTables:
             arrays[self.key] = pa.array(pictures, schema.field(self.key).type)
         return pa.table(arrays, schema=schema)
 
-    def _write_video(self, recording: Recording, number: int) -> dict[str, Any]:
+    def _write_video(self, recording: EpisodeColumns, number: int) -> dict[str, Any]:
         path = self._path(f"videos/{self.key}", number, ".mp4")
         path.parent.mkdir(parents=True, exist_ok=True)
         fps = recording.fps or 1.0
@@ -278,7 +278,7 @@ def _place(kind: str, number: int) -> dict[str, int]:
     return {f"{kind}/chunk_index": chunk, f"{kind}/file_index": file}
 
 
-def _frames(recording: Recording) -> Iterator[Frame]:
+def _frames(recording: EpisodeColumns) -> Iterator[Frame]:
     """The frames that have a row: not the last one, unless it was given one."""
     return islice(iter(recording.frames), len(recording))
 

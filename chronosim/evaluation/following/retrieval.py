@@ -22,7 +22,7 @@ __all__ = [
     "Answers",
     "Controls",
     "Retrieval",
-    "Step",
+    "RetrievalPoint",
     "answer_all",
     "control",
     "distances",
@@ -33,7 +33,7 @@ _BINS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RetrievalPoint:
     """How often predictions find their truth where truths lie so far apart.
 
     Attributes:
@@ -66,7 +66,7 @@ class Retrieval:
     guessing: float
     distinct: float
     confusion: Float[np.ndarray, "actions actions"]
-    curve: tuple[Step, ...]
+    curve: tuple[RetrievalPoint, ...]
 
 
 def distances(
@@ -135,14 +135,14 @@ def _first_number(action: Any) -> float:
     return float(values[0]) if values.size and values.dtype.kind in "biuf" else 0.0
 
 
-def _curve(hits: np.ndarray, apart: np.ndarray) -> tuple[Step, ...]:
+def _curve(hits: np.ndarray, apart: np.ndarray) -> tuple[RetrievalPoint, ...]:
     others = apart + np.where(np.eye(apart.shape[1], dtype=bool), np.inf, 0.0)
     margins, found = np.sqrt(others.min(axis=2)).ravel(), hits.ravel()
     steps = []
     for chosen in np.array_split(np.argsort(margins, kind="stable"), min(_BINS, len(found))):
         hit = int(found[chosen].sum())
         share = Share(hit / len(chosen), *wilson_interval(hit, len(chosen)))
-        steps.append(Step(float(margins[chosen].mean()), share))
+        steps.append(RetrievalPoint(float(margins[chosen].mean()), share))
     return tuple(steps)
 
 

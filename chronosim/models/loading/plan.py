@@ -33,10 +33,10 @@ from chronosim.models.loading.presets import PRESETS, Lora, Preset
 from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.sources import find_file, find_folder
 
-__all__ = ["Plan", "explain", "plan_model"]
+__all__ = ["LoadPlan", "explain", "plan_model"]
 
 
-def plan_model(name: str | Path, **settings: Any) -> Plan:
+def plan_model(name: str | Path, **settings: Any) -> LoadPlan:
     """Finds out what a model will load and need; nothing is loaded or downloaded.
 
     Args:
@@ -63,7 +63,7 @@ def plan_model(name: str | Path, **settings: Any) -> Plan:
     source = given.transformer
     checkpoint = None if source is None else find_file(source, given, folder)
     loras = given.read_loras()
-    return Plan(
+    return LoadPlan(
         name=str(name),
         preset=chosen,
         location=location,
@@ -146,7 +146,7 @@ _USUAL = (720, 1280)  # what ChronoEdit's own scripts fit to
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class LoadPlan:
     """A model that could be loaded.
 
     Attributes:
@@ -247,7 +247,7 @@ class Plan:
         return "nothing that makes it smaller would fit: take nano, or a machine with more memory"
 
 
-def explain(plan: Plan, size: tuple[int, int] | None = None) -> str:
+def explain(plan: LoadPlan, size: tuple[int, int] | None = None) -> str:
     """Describes a plan; all sizes are estimates, read off configs and file headers.
 
     Args:
@@ -278,7 +278,7 @@ def explain(plan: Plan, size: tuple[int, int] | None = None) -> str:
     )
 
 
-def _model(plan: Plan) -> Iterator[str]:
+def _model(plan: LoadPlan) -> Iterator[str]:
     sampling, dtype = plan.sampling, str(plan.dtype).removeprefix("torch.")
     guidance = f"guidance {sampling.guidance:g}" if sampling.guided else "no guidance"
     yield f"model       {plan.name}"
@@ -290,7 +290,7 @@ def _model(plan: Plan) -> Iterator[str]:
     yield f"computes    on {plan.device}, {dtype}, {plan.rows} rows at once"
 
 
-def _files(plan: Plan, need: Footprint) -> Iterator[str]:
+def _files(plan: LoadPlan, need: Footprint) -> Iterator[str]:
     settings = plan.settings
     if plan.folder is not None:
         yield f"files       {plan.folder}"
@@ -308,7 +308,7 @@ def _files(plan: Plan, need: Footprint) -> Iterator[str]:
         yield f"  LoRA x {lora.weight:<13g}{lora.location} ({state})"
 
 
-def _memory(plan: Plan, need: Footprint, size: tuple[int, int]) -> Iterator[str]:
+def _memory(plan: LoadPlan, need: Footprint, size: tuple[int, int]) -> Iterator[str]:
     free = free_memory(plan.device)
     most = max(need.working, key=lambda part: need.working[part])
     yield (
@@ -326,7 +326,7 @@ def _memory(plan: Plan, need: Footprint, size: tuple[int, int]) -> Iterator[str]
         yield f"            too little: {plan.advice(size)}"
 
 
-def _arithmetic(plan: Plan, cost: Cost) -> Iterator[str]:
+def _arithmetic(plan: LoadPlan, cost: Cost) -> Iterator[str]:
     yield f"arithmetic  {_flops(cost.plain)} a denoising step"
     yield (
         f"            {_flops(cost.reasoning)} one with reasoning: each adds "
