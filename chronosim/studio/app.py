@@ -1,4 +1,4 @@
-"""The studio as a web application: who may talk to it, what answers, how it is served."""
+"""The studio as a web application: access control, routes and the server."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def make_app(
     """Makes the web application.
 
     Args:
-        studio: What it is about.
-        token: Asked of everyone; None: of nobody, and only this machine is served.
+        studio: The studio that it shows.
+        token: Asked of everyone; None: only this machine is served, without a token.
         cookie: Name of the cookie that carries the token.
     """
     at = "/api/sessions/{key}"
@@ -103,23 +103,23 @@ _HEADERS = {
 
 
 class AccessControl:
-    """Lets in whom the studio is meant for.
+    """Refuses requests that may not reach the studio.
 
-    On loopback the `Host` must be a loopback name: a page elsewhere whose name was bent to this
-    machine (DNS rebinding) has another. A request with an `Origin` must come from the page itself.
-    With a token, the first address opened carries it, and a cookie does from then on.
+    On loopback the `Host` must be a loopback name, which keeps out pages elsewhere whose name was
+    pointed at this machine (DNS rebinding). A request with an `Origin` must come from the page
+    itself. The first address opened carries the token, later requests a cookie with it.
 
     Args:
-        app: What is guarded.
-        token: Asked of everyone; None: of nobody, and then only loopback names are served.
-        cookie: Name of the cookie; cookies know no ports, so it names the port.
+        app: The application behind it.
+        token: Asked of everyone; None: only loopback names are served, without a token.
+        cookie: Name of the cookie; it names the port, since cookies are shared by all ports.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, cookie: str) -> None:
         self._app, self._token, self._cookie = app, token, cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, or has it answered."""
+        """Answers a request, or passes it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -136,7 +136,7 @@ class AccessControl:
         await (refused or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """What is answered in place of the app; None: the request may pass."""
+        """The answer to a request that may not pass; None: it may."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._token is None and not is_loopback(_hostname(host)):
@@ -186,14 +186,14 @@ def serve(
     """Serves the studio's pages.
 
     Args:
-        studio: What they are about.
-        host: Address or name to listen at; beyond loopback a token is asked of everyone.
-        port: 0 takes any that is free.
-        token: To be asked for; None: one is drawn where one is needed.
-        ready: Called with the page's address once it is there.
+        studio: The studio that they show.
+        host: Address or name to listen at; beyond loopback everyone is asked for a token.
+        port: 0 takes any free one.
+        token: The token; None: one is drawn where one is needed.
+        ready: Called with the page's address once it is served.
 
     Raises:
-        InvalidConfig: There is no listening there, or the token could be guessed.
+        InvalidConfig: The address cannot be listened at, or the token could be guessed.
     """
     if token is not None:
         check_token(token, "token=")
@@ -220,7 +220,7 @@ def serve(
 
 
 def open_browser(address: str) -> None:
-    """Shows the page where there is a screen; never a browser of text in the terminal."""
+    """Opens the page in a browser where there is a screen."""
     screen = sys.platform in ("darwin", "win32") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )

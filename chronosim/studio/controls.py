@@ -21,20 +21,21 @@ _NAMED = 16  # choices that get a button with words; more get numbers
 
 
 def describe_controls(prompter: Prompter, first: Observation) -> dict[str, Any]:
-    """Says how the actions of a prompter are given, in JSON values.
+    """Describes the controls for a prompter's actions, in JSON values.
 
-    By its action space and not by its type: a prompter around another one is driven alike.
+    They follow from its action space, not from its type, so that a prompter around another one has
+    the same.
 
     Args:
         prompter: The prompter.
-        first: Where its world begins: choices are named by what is worded there.
+        first: Where its world begins: choices are named by their words there.
 
     Returns:
         `kind`: `drive` (keys), `place` (a click on the frame), `words`, `choice` (a button each) or
         `numbers` (a slider each), and what that kind needs.
 
     Raises:
-        InvalidConfig: Nothing here gives such actions.
+        InvalidConfig: There are no controls for such actions.
     """
     space = prompter.action_space
     if space == _DRIVE:
@@ -56,14 +57,14 @@ def describe_controls(prompter: Prompter, first: Observation) -> dict[str, Any]:
 
 
 def read_action(space: gym.Space[Any], given: Any) -> Any:
-    """Reads an action as a page sends it; the prompter itself holds it to its limits.
+    """Reads an action as a page sends it; the prompter itself checks its limits.
 
     Args:
         space: The prompter's action space.
         given: A JSON value.
 
     Raises:
-        InvalidAction: It is of another kind than the space's actions.
+        InvalidAction: The value is of another kind than the space's actions.
     """
     if isinstance(space, gym.spaces.Text):
         if not isinstance(given, str):
@@ -86,7 +87,7 @@ def read_action(space: gym.Space[Any], given: Any) -> Any:
 
 
 def _worded(prompter: Prompter, first: Observation, choices: range) -> list[str]:
-    """What the prompter makes of each choice."""
+    """The words of each choice."""
     if len(choices) > _NAMED:
         return [str(choice) for choice in choices]
     return [prompter(first, choice)[0] for choice in choices]

@@ -1,4 +1,4 @@
-"""The one folder that a studio saves trees to, as episodes, and opens them from."""
+"""The folder that a studio saves trees to, as episodes, and opens them from."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class Library:
     """A folder of episodes; nothing outside of it is ever read or written.
 
     Args:
-        root: The folder; it is made when something is saved.
+        root: The folder; it is made with the first save.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
 
     def entries(self, path: str) -> dict[str, Any]:
-        """Lists a folder in it, the newest first, in JSON values.
+        """Lists a folder of the library, the newest entry first, in JSON values.
 
         Args:
             path: Relative to the root; "" for the root itself.
 
         Raises:
-            EpisodeNotFound: There is no such folder in it.
+            EpisodeNotFound: There is no such folder.
         """
         folder = self._inside(path)
         if not folder.is_dir():
@@ -60,14 +60,14 @@ class Library:
         }
 
     def open(self, path: str) -> list[EpisodeReader]:
-        """Opens an episode with those that it forked from, or all those of a data set.
+        """Opens an episode with those it forked from, or all episodes of a data set.
 
         Args:
-            path: Relative to the root: of an episode, a data set, or a run's results.
+            path: An episode, a data set or a run's results, relative to the root.
 
         Raises:
-            EpisodeNotFound: There is none.
-            InvalidEpisode: One cannot be read.
+            EpisodeNotFound: There is no episode.
+            InvalidEpisode: An episode cannot be read.
         """
         place = self._inside(path)
         if not (place / "zarr.json").is_file():
@@ -92,10 +92,10 @@ class Library:
         return readers
 
     def last_frame(self, path: str) -> Frame:
-        """Gives the last frame of an episode, or of the first one in a folder.
+        """Gives the last frame of an episode, or of the first episode in a folder.
 
         Raises:
-            EpisodeNotFound: There is none.
+            EpisodeNotFound: There is no episode.
             InvalidEpisode: It cannot be read.
         """
         place = self._inside(path)
@@ -111,7 +111,7 @@ class Library:
         return reader.observation(reader.steps).frame
 
     def new_folder(self) -> Path:
-        """Names a folder for something to be saved; two may be saved in one second."""
+        """Names a new folder to save to; two saves may fall into one second."""
         now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         names = (now if number == 1 else f"{now}_{number}" for number in count(1))
         return next(
@@ -121,10 +121,10 @@ class Library:
         )
 
     def _inside(self, path: str) -> Path:
-        """The real path of one in the library: links lead nowhere else either.
+        """Resolves a path in the library, links included.
 
         Raises:
-            EpisodeNotFound: It lies outside.
+            EpisodeNotFound: The path lies outside.
         """
         try:
             real = (self.root / path).resolve()
@@ -138,13 +138,13 @@ class Library:
         return real
 
     def _name(self, place: Path) -> str:
-        """How a path in the library is called: relative to its root."""
+        """A path relative to the library's root."""
         inside = place.is_relative_to(self.root)
         name = place.relative_to(self.root).as_posix() if inside else str(place)
         return "" if name == "." else name
 
     def _entry(self, place: Path) -> dict[str, Any] | None:
-        """One line of the list; None for what leads outside."""
+        """One entry of the list; None for what leads outside."""
         try:
             real = self._inside(self._name(place))
             name = {"name": place.name, "path": self._name(real)}
@@ -166,16 +166,15 @@ class Library:
 def plant(
     readers: Sequence[EpisodeReader], identity: Mapping[str, Any], *, most: int = 2**30
 ) -> Tree:
-    """Makes a tree of episodes, of which all but one are forks of others among them.
+    """Builds a tree from episodes, of which all but one are forks of others among them.
 
     Args:
         readers: The episodes.
-        identity: Of the model that goes on from them; steps of any other keep what their log says.
+        identity: Of the model that goes on from them; steps of other models keep their log.
         most: Bytes of frames that the tree may hold.
 
     Raises:
-        InvalidEpisode: They are no tree: several are forks of none here, or of a step that is not
-            there; or what they hold is damaged.
+        InvalidEpisode: The episodes form no tree, or one is damaged.
         InvalidConfig: They hold more frames than a tree may.
     """
     names = {reader.path.name for reader in readers}
@@ -204,13 +203,13 @@ def plant(
 
 
 def lineage_of(about: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What an episode says of the one that it forked from; None where it is no fork."""
+    """What an episode's log says of the episode that it forked from; None if it is no fork."""
     lineage = about.get("lineage")
     return lineage if isinstance(lineage, Mapping) else None
 
 
 def _parent(reader: EpisodeReader) -> tuple[str, int]:
-    """Name and step of what an episode forked from; "" where it is no fork."""
+    """The episode and the step that an episode forked from; "" if it is no fork."""
     lineage = lineage_of(reader.about)
     if lineage is None:
         return "", 0
@@ -221,9 +220,9 @@ def _parent(reader: EpisodeReader) -> tuple[str, int]:
 
 
 def _append(tree: Tree, at: int, reader: EpisodeReader, identity: Mapping[str, Any]) -> list[int]:
-    """Lets an episode's steps grow from a moment; gives the number of each of its moments."""
+    """Adds an episode's steps to a tree from a moment on; gives the numbers of its moments."""
     height, width = reader.frame_size
-    if reader.steps:  # an episode may be of hours: before it is read
+    if reader.steps:  # before reading: an episode may be hours long
         tree.check_room(int(reader.lengths.sum()) * height * width * 3)
     numbers, noises, depth = [at], _noises(reader), tree[at].observation.step
     log = None if took_steps(identity, reader.about) else reader.about
@@ -235,7 +234,7 @@ def _append(tree: Tree, at: int, reader: EpisodeReader, identity: Mapping[str, A
 
 
 def _noise(reader: EpisodeReader) -> int:
-    """What the noise of further steps follows from: as the log says, or else from its seed."""
+    """The noise seed of further steps: the log's, or else one derived from its seed."""
     told, seed = reader.about.get("noise"), reader.about.get("seed")
     if _is_noise(told):
         return told
@@ -243,7 +242,7 @@ def _noise(reader: EpisodeReader) -> int:
 
 
 def _noises(reader: EpisodeReader) -> list[int]:
-    """What the noise of each step follows from; one for all of them in logs that do not say."""
+    """The noise seed of each step; one for all of them in logs that do not tell."""
     told = reader.about.get("noises")
     if isinstance(told, list) and len(told) == reader.steps and all(map(_is_noise, told)):
         return told
@@ -263,15 +262,15 @@ class _Branch:
 
 
 def save_branch(session: Session, number: int, folder: Path) -> Path:
-    """Saves the way from the beginning to a moment as one episode.
+    """Saves the way from the beginning to a moment.
 
-    Where several models took its steps, the episodes are one for each, every one but the first a
-    fork of the one before.
+    It is one episode, or, where several models took its steps, one for each, every one but the
+    first a fork of the one before.
 
     Args:
-        session: Whose.
+        session: The session.
         number: Of the moment.
-        folder: Is made; the episode becomes its `episodes/0000000`, those after it the next ones.
+        folder: Made by the save; its `episodes` hold the episodes.
 
     Returns:
         The episode that ends with the moment.
@@ -284,14 +283,14 @@ def save_branch(session: Session, number: int, folder: Path) -> Path:
 
 
 def save_tree(session: Session, folder: Path) -> Path:
-    """Saves a tree: the first branch whole, every other one from its fork on.
+    """Saves a tree: the first branch as a whole, every other one from its fork on.
 
-    Where branches part, the first one of the same model is gone on with; each other is an episode
-    of its own that begins at the fork, as `RecordEpisodes` and `chronosim.fork` leave them.
+    An episode follows the first branch of its model; the other branches are episodes of their own
+    that begin at the fork, as `RecordEpisodes` writes them for `chronosim.fork`.
 
     Args:
-        session: Whose.
-        folder: Is made; the episodes become those of its `episodes`.
+        session: The session.
+        folder: Made by the save; its `episodes` hold the episodes.
 
     Returns:
         The folder of the episodes.
@@ -323,7 +322,7 @@ def _branches(tree: Tree) -> list[_Branch]:
 
 
 def _pieces(path: Sequence[Node]) -> list[_Branch]:
-    """A way as branches of one model each, every one a fork of the one before."""
+    """A way in pieces of one model each, every piece a fork of the one before."""
     pieces = [[path[0]]]
     for node in path[1:]:
         if not _goes_on(pieces[-1], node):
@@ -334,7 +333,7 @@ def _pieces(path: Sequence[Node]) -> list[_Branch]:
 
 
 def _goes_on(nodes: Sequence[Node], child: Node) -> bool:
-    """Whether a step may stand in the same episode as those before it: if one model took all."""
+    """Whether a step belongs to the episode of those before it: one model took them all."""
     return len(nodes) == 1 or child.log is nodes[-1].log
 
 
@@ -359,7 +358,7 @@ def _write(session: Session, branches: Sequence[_Branch], folder: Path) -> list[
 
 
 def _about(session: Session, branch: _Branch) -> dict[str, Any]:
-    """What an episode says of itself: as its log said, where the session's model took no step."""
+    """An episode's `about`: its log's, where the session's model took none of its steps."""
     last = branch.nodes[-1]
     if last.log is None:
         about = session.world.about(_seed(session, branch), branch.lineage)
@@ -372,7 +371,7 @@ def _about(session: Session, branch: _Branch) -> dict[str, Any]:
 
 
 def _seed(session: Session, branch: _Branch) -> int | None:
-    """The seed that an episode can be run again from; None where other noise came in."""
+    """The seed that an episode can be run again from; None where noise was redrawn."""
     alike = all(node.noise == session.tree[0].noise for node in branch.nodes)
     return session.seed if alike else None
 

@@ -1,4 +1,4 @@
-"""The one thread in which models load and predict, the models kept for it, and its jobs."""
+"""The thread in which models load and predict, the loaded models, and the jobs of sessions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 class Workshop:
     """Does jobs one after the other, in the order they were asked for.
 
-    A job goes on when the page that asked for it is closed: its session has the result.
+    A job goes on after its page was closed; its session keeps the result.
     """
 
     def __init__(self) -> None:
@@ -37,27 +37,27 @@ class Workshop:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def progress(self, done: int, total: int) -> None:
-        """Takes note of how far the job that is running has come; models call it."""
+        """Notes the progress of the running job; models call it."""
         if self._running is not None:
             self._running.done, self._running.total = done, total
 
     def start(self, job: Job, work: Callable[[], Any]) -> None:
-        """Does a job as soon as those before it are done; to be called in the event loop.
+        """Queues a job; to be called in the event loop.
 
         Args:
-            job: Is kept up to date; its `finished` is set at the end, whatever happens.
-            work: What is to be done, in the workshop's thread.
+            job: Its state is kept up to date; `finished` is set at the end, whatever happens.
+            work: Called in the workshop's thread.
         """
         task = asyncio.get_running_loop().create_task(self._do(job, work))
         self._tasks.add(task)  # the loop itself keeps only weak references
         task.add_done_callback(self._tasks.discard)
 
     def prepare(self, work: Callable[[], Any]) -> None:
-        """Does something ahead of the first job; should it fail, whoever asks for it will hear."""
+        """Does something before the first job; an error shows once a session asks for the same."""
         self._thread.submit(work)
 
     def close(self) -> None:
-        """Takes no more jobs; the one that is running ends."""
+        """Takes no more jobs; the running one ends."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _do(self, job: Job, work: Callable[[], Any]) -> None:
@@ -83,8 +83,8 @@ def sentence(error: Exception, what: str) -> str:
     """Says in one sentence what went wrong, to people who see no terminal.
 
     Args:
-        error: What was raised.
-        what: What it put an end to.
+        error: The exception.
+        what: What failed.
     """
     if isinstance(error, ChronosimError):
         return str(error)
@@ -96,19 +96,17 @@ def sentence(error: Exception, what: str) -> str:
 
 
 Progress = Callable[[int, int], None]
-"""Called with the denoising steps done and all of the call's."""
+"""Called with the denoising steps done and those of the whole call."""
 
 
 class Models:
     """Loads models and keeps them; to be used by one thread.
 
-    A model that a session still uses stays in memory however many are kept here, and is never
-    loaded a second time beside itself.
+    A model that a session uses stays in memory however many are kept, and is never loaded twice.
 
     Args:
-        progress: Told how far the prediction that is running has come.
-        most: How many stay loaded though no session uses them; the one unused for longest goes
-            first.
+        progress: Told the progress of a running prediction.
+        most: How many unused models stay loaded; the one unused for longest goes first.
     """
 
     def __init__(self, progress: Progress, *, most: int = 2) -> None:
@@ -124,11 +122,11 @@ class Models:
 
         Args:
             config: Settings with a part `model`.
-            sampling: Fields of `Sampling` to set otherwise; the weights are shared.
+            sampling: Fields of `Sampling` to change; the weights are shared.
 
         Raises:
-            InvalidConfig: A setting that this model does not have.
-            ChronosimError: Whatever the model's own making raises.
+            InvalidConfig: The model has no such setting.
+            ChronosimError: The model cannot be made.
         """
         key = OmegaConf.to_yaml(config.model)
         known = self._loaded.pop(key, None)
@@ -147,7 +145,7 @@ class Models:
         return resampled
 
     def _told(self, config: DictConfig) -> dict[str, Any]:
-        """What lets a model tell how far it is, for those that do."""
+        """The progress callback, for models that take one."""
         target = get_object(str(config.model.get("_target_")))
         known = inspect.signature(target).parameters
         return {"progress": self._progress} if "progress" in known else {}
@@ -173,16 +171,16 @@ def _resampled(model: WorldModel, sampling: Mapping[str, Any]) -> WorldModel:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One thing that a session asked for.
+    """One piece of work that a session asked for.
 
     Attributes:
         doing: What it is, for people.
-        waiting: Whether others are served first.
+        waiting: Whether it waits for other jobs.
         done: Denoising steps done.
-        total: Denoising steps of the call of the model that is running; 0: not known.
+        total: Denoising steps of the running call of the model; 0: unknown.
         began: When it was asked for, on the monotonic clock.
         problem: What went wrong, in one sentence; None if nothing did.
-        result: What came of it, in JSON values.
+        result: Its result, in JSON values.
         finished: Set at the end.
     """
 
@@ -196,7 +194,7 @@ class Job:
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ended_within(self, seconds: float) -> bool:
-        """Waits so long for its end; tells whether it came."""
+        """Waits up to so many seconds for its end; tells whether it came."""
         try:
             await asyncio.wait_for(self.finished.wait(), seconds)
         except TimeoutError:
@@ -204,7 +202,7 @@ class Job:
         return True
 
     def progress(self) -> dict[str, Any]:
-        """Gives how far it is, in JSON values."""
+        """Gives its progress, in JSON values."""
         return {
             "doing": self.doing,
             "waiting": self.waiting,

@@ -23,13 +23,13 @@ class Plan:
     """What to do at each step.
 
     Attributes:
-        name: What its branch is called; one word or a few.
-        steps: For how many steps it says what to do, >= 1.
-        act: Gives the action at an observation and a depth, 0 to `steps` - 1; asked once each, in
-            order.
+        name: Of the plan and its branch; a few words at most.
+        steps: Number of steps, >= 1.
+        act: Gives the action at an observation and a depth; called once for each depth from 0 to
+            `steps` - 1, in order.
 
     Raises:
-        InvalidConfig: It has no name, or no step.
+        InvalidConfig: The plan has no name or no step.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Plan:
 
     @staticmethod
     def of(name: str, actions: Sequence[Any]) -> Plan:
-        """Makes a plan of its actions, whatever is seen."""
+        """Makes a plan from fixed actions."""
         return Plan(name, len(actions), lambda _, depth: actions[depth])
 
     @staticmethod
     def following(name: str, policy: Callable[[Observation], Any], steps: int) -> Plan:
-        """Makes a plan of a policy, which decides by what it sees on the way."""
+        """Makes a plan that follows a policy."""
         return Plan(name, steps, lambda observation, _: policy(observation))
 
 
@@ -60,8 +60,8 @@ _KEYS = {"action", "steps"}
 def read_plans(path: str | Path) -> dict[str, list[Any]]:
     """Reads plans from a file.
 
-    It maps names to plans. A plan is a list with what to do at each step: an action, or `{action:
-    ..., steps: 3}` for one that is held for so many; or one of the latter alone::
+    The file maps names to plans. A plan is a list of actions, one for each step; `{action: ...,
+    steps: 3}` holds one for so many steps, and may stand alone::
 
         left: {action: [-0.4, 0.1, 0], steps: 5}
         swerve:
@@ -75,7 +75,7 @@ def read_plans(path: str | Path) -> dict[str, list[Any]]:
         The actions of each plan, by name, as the file has them.
 
     Raises:
-        InvalidConfig: There is no such file, it cannot be read, or it holds something else.
+        InvalidConfig: The file is missing, cannot be read, or holds something else.
     """
     path = Path(path).expanduser()
     try:

@@ -1,4 +1,4 @@
-"""Looks for plans that reach the goal or avoid the failure, as the scenario scores them."""
+"""Searches for plans of a high or a low score: random shooting and the cross-entropy method."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from chronosim.whatif.tree import Branch, Tree
 __all__ = ["METHODS", "BoxProposals", "ChoiceProposals", "Proposals", "Search", "UniformProposals"]
 
 METHODS = ("random", "cem")
-"""How plans are looked for: by random shooting, or by the cross-entropy method."""
+"""Random shooting and the cross-entropy method."""
 
 _TRIES = 20  # draws for each plan of a round, before the space counts as tried out
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How to look for plans.
+    """A search for plans.
 
-    Random shooting draws every action alike. The cross-entropy method begins so, too, and draws
-    each further round around the best plans of all rounds so far, given ones among them.
+    Random shooting draws actions uniformly. So does the cross-entropy method in its first round; it
+    samples later rounds around the elites, the best plans of all rounds so far and of those given.
 
     Attributes:
         method: `random` or `cem`.
-        steps: Of each plan, >= 1.
-        budget: Predictions that the plans may need in all, >= `steps`.
-        population: Plans in a round, >= 1: they are predicted together.
-        elites: How many of the best plans a round is drawn around, >= 2.
-        worst: Whether the plans of the lowest score are looked for: those that fail.
+        steps: Steps of each plan, >= 1.
+        budget: Predictions for all plans together, >= `steps`.
+        population: Plans in a round, >= 1; they are predicted together.
+        elites: Number of elites, >= 2.
+        worst: Whether to look for the lowest score: plans that fail.
 
     Raises:
-        InvalidConfig: There is no such method, or a number cannot be.
+        InvalidConfig: There is no such method, or a number is out of range.
 
     Source: Rubinstein and Kroese, "The Cross-Entropy Method" (2004); keeping the best plans of all
         rounds as in Pinneri et al., "Sample-efficient cross-entropy method for real-time planning"
@@ -74,19 +74,19 @@ class Search:
     def run(
         self, grower: Grower, space: gym.Space[Any], *, seed: int, first: Sequence[Plan] = ()
     ) -> list[Branch]:
-        """Searches until the budget is spent, or every plan was tried.
+        """Searches until the budget is spent or every plan was tried.
 
         Args:
             grower: Plays plans out and remembers them.
             space: The prompter's action space: Box, Discrete or MultiDiscrete.
-            seed: Seed of the draws.
-            first: Plans to try before any is drawn, such as a policy's.
+            seed: Of the draws.
+            first: Plans to try first, such as a policy's.
 
         Returns:
-            Every plan that was tried, in that order.
+            All plans in the order they were tried.
 
         Raises:
-            InvalidConfig: There is no searching in such a space.
+            InvalidConfig: The space cannot be searched.
             ChronosimError: As `Grower.grow`.
         """
         _check(space)
@@ -108,12 +108,7 @@ class Search:
         return branches
 
     def best(self, tried: Sequence[Branch], keep: int) -> list[Branch]:
-        """Gives the best branches (or the worst, where those are looked for), the first first.
-
-        Args:
-            tried: Branches.
-            keep: How many at most.
-        """
+        """Sorts branches, the best (with `worst` the worst) first, and gives at most `keep`."""
         return sorted(tried, key=lambda branch: self._sign * branch.score)[:keep]
 
     @property
@@ -133,7 +128,7 @@ class Search:
     def _draw(
         self, proposals: Proposals, rng: np.random.Generator, wanted: int, known: set[Any]
     ) -> list[list[Any]]:
-        """Draws plans that were not tried yet; fewer where there are hardly any left."""
+        """Draws plans that were not tried yet; fewer where hardly any are left."""
         plans: list[list[Any]] = []
         for _ in range(_TRIES * wanted):
             plan = proposals.draw(rng)
@@ -147,14 +142,14 @@ class Search:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tried:
-    """What became of a plan, and all it would have done: a branch may have ended early."""
+    """A branch with its whole plan: the branch may have ended early."""
 
     branch: Branch
     plan: Sequence[Any]
 
 
 def _filled(branch: Branch, steps: int) -> Sequence[Any]:
-    """The actions of a branch, of a policy's for instance, as a plan of some length."""
+    """The actions of a branch, cut or filled up to the length of a plan."""
     missing = max(0, steps - len(branch.steps))
     return [*branch.actions[:steps], *branch.actions[-1:] * missing]
 
@@ -189,11 +184,11 @@ class Proposals(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UniformProposals:
-    """Every action alike, at each step anew.
+    """Every action is equally likely, at each step anew.
 
     Attributes:
         space: Any that can be sampled.
-        steps: Of each plan.
+        steps: Steps of each plan.
     """
 
     space: gym.Space[Any]
@@ -208,7 +203,7 @@ class UniformProposals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxProposals:
-    """Numbers around the plans that did best: at each step a normal distribution for each number.
+    """A normal distribution for each number at each step, fitted to the elites.
 
     Attributes:
         space: The action space.
@@ -222,7 +217,7 @@ class BoxProposals:
 
     @staticmethod
     def fit(space: gym.spaces.Box, plans: Sequence[Sequence[Any]]) -> BoxProposals:
-        """Fits the distribution to plans, all of one length.
+        """Fits the distribution to plans of one length.
 
         Raises:
             InvalidConfig: The space has no bounds.
@@ -234,7 +229,7 @@ class BoxProposals:
         return BoxProposals(space, values.mean(0), np.maximum(values.std(0), floor))
 
     def draw(self, rng: np.random.Generator) -> list[Any]:
-        """Draws a plan; what falls out of the space's bounds is set to them."""
+        """Draws a plan, clipped to the space's bounds."""
         drawn = rng.normal(self.mean, self.deviation)
         if np.issubdtype(self.space.dtype, np.integer):
             drawn = drawn.round()
@@ -244,7 +239,7 @@ class BoxProposals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChoiceProposals:
-    """Choices as often as among the plans that did best: at each step a share for each.
+    """A probability for each choice at each step, fitted to the elites.
 
     Attributes:
         space: The action space.
@@ -259,7 +254,7 @@ class ChoiceProposals:
         space: gym.spaces.Discrete[Any] | gym.spaces.MultiDiscrete[Any],
         plans: Sequence[Sequence[Any]],
     ) -> ChoiceProposals:
-        """Fits the distribution to plans, all of one length."""
+        """Fits the distribution to plans of one length."""
         counts = np.atleast_1d(space.n if isinstance(space, gym.spaces.Discrete) else space.nvec)
         values = np.array(plans, np.int64).reshape(len(plans), len(plans[0]), -1)
         values = values - np.ravel(space.start)

@@ -1,4 +1,4 @@
-"""A tree on disk: a data set with an episode for each branch, from where it leaves the others."""
+"""A tree on disk: a data set with an episode for each branch, from its fork on."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class StoredBranch:
         name: Of the branch.
         path: Its episode.
         steps: All its steps, from the root on; shared ones are the same objects.
-        parent: Name of the branch whose episode it leaves, None: the root's own.
+        parent: Name of the branch whose episode it leaves; None: it begins at the root.
         split: How many of `steps` lie in other episodes.
         planned: Steps of its plan.
-        own: Whether the tree's model predicted it; False: it is a log of something else.
+        own: Whether the tree's model predicted it; False: it is the log of another.
         finished: Whether its plan was played to its end.
     """
 
@@ -57,16 +57,16 @@ class TreeStore:
     which `step` of that, and which `branch` of the tree it is, counted from 0.
 
     Args:
-        dataset: The folder; made if missing. What lies in it is gone on with.
+        dataset: The folder; made if missing. A tree in it is gone on with.
         root: The moment the tree grows from.
-        about: What made it, JSON values only; a tree that was begun must say the same.
+        about: What made the tree, JSON values only; a tree that was begun must have the same.
 
     Attributes:
-        branches: Those that were there already, by name.
+        branches: The branches on disk, by name.
 
     Raises:
-        InvalidEpisode: There is a tree of another root or another making, or something that is no
-            tree; or another process is writing to it.
+        InvalidEpisode: The folder holds a tree of another root or origin, or something else; or
+            another process is writing to it.
     """
 
     def __init__(self, dataset: Path, root: Observation, about: Mapping[str, Any]) -> None:
@@ -84,7 +84,7 @@ class TreeStore:
             _put_back(dataset)
             self.branches = {branch.name: branch for branch in _read(dataset)}
             self._check()
-            _drop_drafts(dataset)
+            _drop_uncommitted(dataset)
         except BaseException:
             self._lock.release()
             raise
@@ -97,12 +97,12 @@ class TreeStore:
         """Begins a branch's episode.
 
         Args:
-            name: Of the branch, which is new.
+            name: Of the new branch.
             at: Where it leaves the branches before it.
-            parent: The branch whose episode it leaves, and after how many steps of that; None: it
-                leaves the root.
+            parent: The branch whose episode it leaves, and after how many of its steps; None: it
+                begins at the root.
             planned: Steps of its plan.
-            own: Whether the tree's model predicted it; False: it is a log of something else.
+            own: Whether the tree's model predicted it; False: it is the log of another.
         """
         number = len(self._names)
         lineage = self._lineage(parent, number)
@@ -120,7 +120,7 @@ class TreeStore:
         del self._writers[name]
 
     def close(self) -> None:
-        """Lets others at the data set; branches that were not finished can be gone on with."""
+        """Unlocks the data set; unfinished branches can be gone on with."""
         self._lock.release()
 
     def __enter__(self) -> TreeStore:
@@ -135,7 +135,7 @@ class TreeStore:
         self.close()
 
     def _writer(self, name: str) -> EpisodeWriter:
-        """The writer of a branch; one that was broken off is written anew as far as it came."""
+        """The writer of a branch; a broken-off episode is rewritten as far as it came."""
         if name not in self._writers:
             path = self.dataset / self._names[name]
             aside, known = self.dataset / f".{path.name}{_ASIDE}", self.branches[name]
@@ -156,7 +156,7 @@ class TreeStore:
         return self._about.get("lineage")
 
     def _check(self) -> None:
-        """Holds what is there to what is to be grown."""
+        """Checks that the stored branches fit the tree to be grown."""
         for branch in self.branches.values():
             reader = EpisodeReader(branch.path)
             if changed := differences(reader.about, self._about):
@@ -177,11 +177,11 @@ def load_tree(dataset: str | Path) -> Tree:
         dataset: The folder that it was grown in.
 
     Returns:
-        The tree; branches that were broken off have the steps that were taken.
+        The tree; broken-off branches have the steps that were taken.
 
     Raises:
         EpisodeNotFound: There is no data set, or no episode in it.
-        InvalidEpisode: Its episodes are no tree's, or damaged.
+        InvalidEpisode: The episodes form no tree, or one is damaged.
     """
     branches = list(_read(Path(dataset)))
     if not branches:
@@ -194,7 +194,7 @@ def load_tree(dataset: str | Path) -> Tree:
 
 
 def _read(dataset: Path) -> Iterator[StoredBranch]:
-    """Reads branches in the order they began: each after those it leaves."""
+    """Reads branches in the order they began, each after its parent."""
     known: dict[str, StoredBranch] = {}  # by the names of their episodes
     for path in list_episodes(dataset):
         reader = EpisodeReader(path)
@@ -220,7 +220,7 @@ def _read(dataset: Path) -> Iterator[StoredBranch]:
 def _origin(
     reader: EpisodeReader, known: Mapping[str, StoredBranch]
 ) -> tuple[StoredBranch | None, tuple[Step, ...]]:
-    """The branch that an episode leaves, and the steps up to there."""
+    """The branch that an episode leaves, and the steps up to the fork."""
     lineage = reader.about.get("lineage")
     if not known:
         return None, ()
@@ -241,7 +241,7 @@ def _root_step(reader: EpisodeReader) -> int:
 
 
 def _moved(step: Step, number: int) -> Step:
-    """A step with its observation counted from where the tree's own episode began."""
+    """A step counted from the beginning of the tree's own episode."""
     return replace(step, after=replace(step.after, step=number))
 
 
@@ -250,7 +250,7 @@ def _same(ours: Observation, theirs: Observation) -> bool:
 
 
 def _put_back(dataset: Path) -> None:
-    """Undoes what a process left that died while it wrote an episode anew: the longer one stays."""
+    """Restores an episode that a killed process was rewriting: the longer version stays."""
     for aside in dataset.glob(f".*{_ASIDE}"):
         path = aside.with_name(aside.name[1:].removesuffix(_ASIDE))
         if path.exists() and EpisodeReader(path).steps >= EpisodeReader(aside).steps:
@@ -261,26 +261,26 @@ def _put_back(dataset: Path) -> None:
         aside.rename(path)
 
 
-def _drop_drafts(dataset: Path) -> None:
-    """Removes episodes that had not yet appeared when their process died."""
-    for draft in dataset.glob(f".{'[0-9]' * 7}.*"):
-        shutil.rmtree(draft)
+def _drop_uncommitted(dataset: Path) -> None:
+    """Removes episodes that a killed process had not yet committed."""
+    for folder in dataset.glob(f".{'[0-9]' * 7}.*"):
+        shutil.rmtree(folder)
 
 
-# Nothing that decides what is predicted: the outcome is the same whether the way is decoded or not,
-# and other versions or numbers of threads round otherwise, but mean the same.
+# These do not change what is predicted: decoding the trajectory leaves the outcome as it is, and
+# other versions or numbers of threads only round differently.
 _MAY_DIFFER = {"decode_trajectory", "lineage", "threads", "version", "versions"}
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """Names what two makings differ in.
+    """Names the settings in which a log differs from `ours`.
 
     Args:
         theirs: As it was read from a log.
-        ours: The same with values that JSON can hold; what it does not name may be anything.
+        ours: JSON values; names that are not in it may differ.
 
     Returns:
-        The names that differ, those within others joined by a dot.
+        The names, nested ones joined by a dot.
     """
     found = []
     for name, value in json.loads(json.dumps(dict(ours))).items():
@@ -298,8 +298,8 @@ def took_steps(identity: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
     """Whether a model took an episode's steps: the same actions then lead to the same frames.
 
     Args:
-        identity: The model's.
-        about: What the episode's log says of itself.
+        identity: Of the model.
+        about: The episode's log.
     """
     model = about.get("model")
     synthetic = about.get("synthetic") is True

@@ -24,8 +24,8 @@ class Branch:
 
     Attributes:
         name: Of the plan.
-        steps: What happened, one after the other; a branch that the scenario ended is shorter than
-            its plan. Branches that begin alike hold the very same objects.
+        steps: The steps taken; fewer than planned if the scenario ended the branch. Branches that
+            begin alike hold the very same objects.
         planned: Steps of the plan.
     """
 
@@ -35,15 +35,15 @@ class Branch:
 
     @property
     def ended(self) -> bool:
-        """Whether the scenario ended it: at its goal, or by a failure."""
+        """Whether the scenario ended it, at the goal or by a failure."""
         return bool(self.steps) and self.steps[-1].terminated
 
     @property
     def score(self) -> float:
         """Mean reward of the plan's steps; NaN without any.
 
-        A branch that ended keeps its last reward for what is left of its plan: who reaches the goal
-        early scores higher than who reaches it late, and who fails early lower.
+        An ended branch keeps its last reward for the rest of its plan, so that reaching the goal
+        early scores higher than reaching it late, and failing early lower.
         """
         rewards = [step.reward for step in self.steps]
         if self.ended:
@@ -75,7 +75,7 @@ class Tree:
         """Gives a branch by its name.
 
         Raises:
-            InvalidConfig: There is none of that name.
+            InvalidConfig: There is no branch of that name.
         """
         for branch in self.branches:
             if branch.name == name:
@@ -90,7 +90,7 @@ class Tree:
 
     @property
     def predictions(self) -> int:
-        """Steps in all, those that branches share counted once."""
+        """Number of steps, shared ones counted once."""
         return len({id(step) for branch in self.branches for step in branch.steps})
 
     def frames(self, branch: Branch) -> UInt8[np.ndarray, "steps height width 3"]:
@@ -99,14 +99,11 @@ class Tree:
         return outcomes.reshape(-1, *self.root.frame.shape)
 
     def split(self, index: int) -> tuple[int | None, int]:
-        """Tells where a branch leaves those before it.
-
-        Args:
-            index: Of the branch.
+        """Tells where the branch of an index leaves those before it.
 
         Returns:
             The index of the earlier branch that it shares most steps with (the first of several;
-            None if it shares none with any), and how many steps they share.
+            None: it shares none), and how many steps they share.
         """
         own = self.branches[index].steps
         found: tuple[int | None, int] = None, 0
@@ -117,25 +114,21 @@ class Tree:
         return found
 
     def ranked(self, *, worst: bool = False) -> list[Branch]:
-        """Gives the branches by score, the highest first (or the lowest); equals keep their order.
-
-        Args:
-            worst: Whether the lowest score comes first.
-        """
+        """Gives the branches by score, the highest (or, with `worst`, the lowest) first."""
         scored = [branch for branch in self.branches if branch.steps]
         return sorted(scored, key=lambda branch: branch.score * (1 if worst else -1))
 
     def keep(self, names: Sequence[str]) -> Tree:
-        """Gives the tree of some branches, in the order they are named in.
+        """Gives the tree of the named branches, in the order of the names.
 
         Raises:
-            InvalidConfig: There is none of a name.
+            InvalidConfig: There is no branch of a name.
         """
         return Tree(self.root, tuple(self[name] for name in names))
 
 
 def _shared(ours: Sequence[Step], theirs: Sequence[Step]) -> int:
-    """How many steps two branches have in common from the root on."""
+    """How many steps from the root on two branches share."""
     for count, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one is not other:
             return count
@@ -156,36 +149,33 @@ class Divergence:
     rms: Float64[np.ndarray, "branches branches steps"]
 
     def psnr(self, one: int, other: int, step: int) -> float:
-        """The same as a peak signal-to-noise ratio, dB: infinite for equal frames.
+        """Peak signal-to-noise ratio of two branches at a step (from 0 on), dB; infinite if equal.
 
         Args:
             one: Index of a branch.
             other: Index of another.
-            step: Which step, from 0 on.
+            step: The step.
         """
         rms = float(self.rms[one, other, step])
         return math.nan if math.isnan(rms) else psnr(rms**2)
 
     def first(self, one: int, other: int, apart: float) -> int | None:
-        """Tells the first step at which two branches differ.
+        """Tells the first step, counted from 1, at which two branches differ; None: they never do.
 
         Args:
             one: Index of a branch.
             other: Index of another.
             apart: RMS grey levels from which frames count as different.
-
-        Returns:
-            Counted from 1; None if they never differ while both go on.
         """
         with np.errstate(invalid="ignore"):
             differ = np.flatnonzero(self.rms[one, other] >= apart)
         return int(differ[0]) + 1 if differ.size else None
 
     def rows(self) -> Iterator[tuple[str, str, int, float, float]]:
-        """Gives every two branches at every step that both took.
+        """Yields every two branches at every step that both took.
 
         Yields:
-            The two names, the step (from 1 on), the RMS in grey levels and the PSNR in dB.
+            Both names, the step (from 1 on), the RMS in grey levels and the PSNR in dB.
         """
         for one, other in zip(*np.triu_indices(len(self.names), 1), strict=True):
             for step, rms in enumerate(self.rms[one, other]):
@@ -195,11 +185,7 @@ class Divergence:
 
 
 def measure(tree: Tree) -> Divergence:
-    """Measures how far the branches of a tree are apart.
-
-    Args:
-        tree: Any; branches that share a step differ by 0 there.
-    """
+    """Measures how far the branches of a tree are apart; 0 at steps that they share."""
     count = len(tree)
     rms = np.full((count, count, tree.depth), np.nan)
     for one in range(count):
