@@ -19,32 +19,37 @@ Examples:
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.bench.timing import describe_machine, list_versions
 from chronosim.cli.output import (
     alone,
+    dataset_at,
     make_folder,
     new_folder,
     output_path,
+    place,
     same_settings,
 )
 from chronosim.cli.terminal import faint
-from chronosim.errors import InvalidConfig
-from chronosim.evaluation.evaluate import REPORTED, Part, make_evidence, make_parts
-from chronosim.evaluation.evidence import Evidence
+from chronosim.episodes import list_episodes
+from chronosim.evaluation.fidelity.sets import Networks
+from chronosim.evaluation.ranking import Ranking, read_contestants
 from chronosim.evaluation.report.plots import check_plots
-from chronosim.evaluation.report.report import Report, load_section, render, save_section
+from chronosim.evaluation.run import Judging, choose_sections, evaluate
+from chronosim.evaluation.truth.reference import Reference
+from chronosim.evaluation.truth.sources import Recorded, Simulated, Source
+from chronosim.metrics.distribution import load_i3d, load_inception
+from chronosim.metrics.perceptual import load_alexnet
+from chronosim.policies.basic import Random
+from chronosim.settings.compose import make_part, whole_number, with_seed
 
 __all__ = ["run"]
 
-_MACHINE = ("threads", "versions")  # of a model's identity: they shape no more than the last digits
 _MAY_DIFFER = ("output", "parts", "workers")  # from one run on a folder to the next
 
 
@@ -55,16 +60,22 @@ def run(config: DictConfig) -> None:
         ChronosimError: A setting that cannot work, a missing package, or a model that fails.
     """
     check_plots()
-    parts = make_parts(config)
-    evidence = make_evidence(config)
+    sections = asked_for(config)
+    judging = make_judging(config, sections)
+    source, model = _source(config), make_part(config, "model")
+    seed, settings = whole_number(config, "seed", 0), OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
     folder = _folder(config)
     with alone(folder, "evaluate"):
-        evidence.folder = folder
-        _check_model(folder, evidence.simulator.model.identity)
-        for name, part in parts.items():
-            _finish(evidence, name, part)
-        report = _report(config, evidence)
-        _save(folder, report)
+        report = evaluate(
+            model,
+            source,
+            folder,
+            sections=sections,
+            judging=judging,
+            seed=seed,
+            settings={str(name): value for name, value in settings.items()},
+        )
     print(f"\n{report.markdown()}\n")
     print(faint(f"{folder / 'report.html'}, results.json, results.md and episodes/ beside it"))
 
@@ -79,51 +90,86 @@ def _folder(config: DictConfig) -> Path:
     return folder
 
 
-def _check_model(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Refuses to go on with a model that has changed behind the same settings."""
-    shaping = {name: value for name, value in identity.items() if name not in _MACHINE}
-    ours, path = json.loads(json.dumps(shaping)), folder / "model.json"
-    if not path.is_file():
-        path.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
-    elif json.loads(path.read_text(encoding="utf-8")) != ours:
-        raise InvalidConfig(
-            f"{folder} was made with other weights or settings of {ours['name']}: use another "
-            "output="
-        )
+def asked_for(config: DictConfig) -> tuple[str, ...]:
+    """The sections that `parts` asks for.
 
-
-def _finish(evidence: Evidence, name: str, part: Part) -> None:
-    """Computes a part, unless an earlier run has kept it."""
-    kept = _kept(evidence)
-    if load_section(kept, name) is None:
-        save_section(kept, part(evidence))
-
-
-def _kept(evidence: Evidence) -> Path:
-    return evidence.folder / "parts"
-
-
-def _report(config: DictConfig, evidence: Evidence) -> Report:
-    """Everything that is known by now, also from earlier runs that were asked for other parts."""
-    known = (load_section(_kept(evidence), name) for name in REPORTED)
-    sections = tuple(section for section in known if section is not None)
-    source, identity = evidence.source, dict(evidence.simulator.model.identity)
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
-    return Report(
-        model=str(identity["name"]),
-        tested=source.tested,
-        sections=sections,
-        settings={str(name): value for name, value in settings.items()},
-        identity=identity,
-        versions=list_versions(),
-        machine=describe_machine() | {"torch_threads": identity.get("threads")},
-        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    Raises:
+        InvalidConfig: There is no such section, or it lacks something.
+    """
+    given: Any = config.parts
+    return choose_sections(
+        OmegaConf.to_container(given) if OmegaConf.is_list(given) else given,
+        recorded=config.episodes is not None,
+        idle=config.idle is not None,
+        ranking=config.scorer is not None and bool(config.get("contestants")),
     )
 
 
-def _save(folder: Path, report: Report) -> None:
-    values = json.dumps(report.values(), indent=2, allow_nan=False)
-    (folder / "results.json").write_text(values + "\n", encoding="utf-8")
-    (folder / "results.md").write_text(report.markdown() + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(render(report), encoding="utf-8")
+def make_judging(config: DictConfig, sections: Sequence[str]) -> Judging:
+    """Makes what those sections judge by.
+
+    Raises:
+        ChronosimError: A part that cannot be made, or a network's file that is missing.
+    """
+    networks = Networks()
+    if "fidelity" in sections:
+        networks = Networks(
+            lpips=None if config.lpips is None else load_alexnet(config.lpips),
+            fid=None if config.fid is None else load_inception(config.fid),
+            fvd=None if config.fvd is None else load_i3d(config.fvd),
+        )
+    follows = "following" in sections and config.episodes is None
+    return Judging(
+        idle=make_part(config, "idle") if follows else None,
+        numbers=[str(name) for name in config.numbers],
+        networks=networks,
+        ranking=_ranking(config) if "ranking" in sections else None,
+    )
+
+
+def _ranking(config: DictConfig) -> Ranking:
+    settings: Any = OmegaConf.to_container(config.contestants, resolve=False)
+    return Ranking(
+        contestants=read_contestants(
+            settings, OmegaConf.to_container(config.prompter, resolve=True)
+        ),
+        scorer=make_part(config, "scorer"),
+        starts=whole_number(config, "starts", 2),
+        horizon=whole_number(config, "horizon", 1),
+        lead_in=None if config.lead_in is None else make_part(config, "lead_in"),
+        lead_steps=whole_number(config, "lead_steps", 0),
+    )
+
+
+def _source(config: DictConfig) -> Source:
+    counts: Any = {name: config[name] for name in ("windows", "rollouts", "rollout_steps")}
+    if config.episodes is not None:
+        dataset = dataset_at(place(config.episodes))
+        return Recorded(str(config.episodes), list_episodes(dataset), **counts)
+    counts |= {name: config[name] for name in ("first_seed", "others", "apart", "workers")}
+    return Simulated(make_reference(config), **counts)
+
+
+def make_reference(config: DictConfig) -> Reference:
+    """Makes the reference simulator's parts, to be drawn from by several processes.
+
+    Raises:
+        ChronosimError: One cannot be made.
+    """
+    # Worker processes get the settings as text: a part that follows the seed must not be made yet.
+    make = partial(_make, OmegaConf.to_yaml(config))
+    return Reference(
+        simulator=partial(make, "simulator"),
+        prompter=make_part(config, "prompter"),
+        policy=partial(make, "policy"),
+        alternatives=partial(make, "alternatives"),
+        left_out=make_part(config, "left_out"),
+    )
+
+
+def _make(settings: str, name: str, seed: int | None = None) -> Any:
+    """Makes a part, with a seed of its own if it has one."""
+    config = DictConfig(OmegaConf.create(settings))
+    if name == "alternatives" and config.alternatives is None:
+        return Random(make_part(config, "prompter"), seed or 0)
+    return make_part(config if seed is None else with_seed(config, seed), name)

@@ -9,9 +9,17 @@ from .predictions import copy_frame as copy_frame
 from .predictions import predict as predict
 from .predictions import reconstruct as reconstruct
 from .predictions import score as score
+from .ranking.contestants import Contestant as Contestant
+from .ranking.tournament import Ranking as Ranking
+from .report.report import Report as Report
+from .run import Judging as Judging
+from .run import evaluate as evaluate
 from .truth.moments import Moment as Moment
 from .truth.moments import draw_moments as draw_moments
 from .truth.recordings import Recording as Recording
 from .truth.recordings import draw_recordings as draw_recordings
 from .truth.reference import Reference as Reference
 from .truth.reference import Region as Region
+from .truth.sources import Recorded as Recorded
+from .truth.sources import Simulated as Simulated
+from .truth.sources import Source as Source

@@ -2,15 +2,17 @@ import json
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
 from chronosim.cli.main import main
+from chronosim.commands.evaluate import asked_for, make_judging, make_reference
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
 from chronosim.evaluation import Region
-from chronosim.evaluation.evaluate import REPORTED, make_parts, make_reference
+from chronosim.evaluation.run import REPORTED
 from chronosim.policies.basic import Random
 from chronosim.scenarios.road import DASHBOARD_ROW
 from chronosim.settings.compose import compose_config, make_part
@@ -136,19 +138,20 @@ def test_what_judges_a_world_comes_with_it(tmp_path: Path) -> None:
     (tmp_path / "simulator" / "mine.yaml").write_text("_target_: my.Simulator\n")
     mine = compose_config("evaluate", ["simulator=mine"], tmp_path)
     assert mine.alternatives is None, "a world of one's own needs only its simulator"
-    assert list(make_parts(mine)) == ["outcomes", "fidelity", "defects"]
+    assert asked_for(mine) == ("outcomes", "fidelity", "defects")
 
 
 @pytest.mark.parametrize("simulator", ["carracing", "pusht"])
 def test_a_world_of_ours_has_all_parts(simulator: str) -> None:
     config = compose_config("evaluate", [f"simulator={simulator}", "parts=all"])
-    parts = make_parts(config)
-    assert tuple(parts) == REPORTED, "what moves the ranking follows from two of them"
-    assert "moved" not in make_parts(compose_config("evaluate", ["parts=[ranking]"]))
-    ranking = parts["ranking"].keywords["contest"].keywords  # type: ignore[attr-defined]
-    assert len(ranking["contestants"]) >= 16
-    assert len({contestant.make for contestant in ranking["contestants"]}) >= 5
-    idle = parts["following"].keywords["idle"]  # type: ignore[attr-defined]
+    sections = asked_for(config)
+    assert sections == REPORTED, "what moves the ranking follows from two of them"
+    assert "moved" not in asked_for(compose_config("evaluate", ["parts=[ranking]"]))
+    judging = make_judging(config, sections)
+    assert judging.ranking is not None
+    assert len(judging.ranking.contestants) >= 16
+    assert len({contestant.make for contestant in judging.ranking.contestants}) >= 5
+    idle: Any = judging.idle
     prompter = make_part(config, "prompter")
     space = prompter.action_space
     frame = np.zeros((96, 96, 3), np.uint8)

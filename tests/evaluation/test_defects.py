@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Moment, Reference
-from chronosim.evaluation import evaluate as parts
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.outcomes import Setting
 from chronosim.evaluation.report.section import Section
+from chronosim.evaluation.run import make_section
 from chronosim.evaluation.truth.sources import Simulated
 from chronosim.simulator import Simulator
 
@@ -19,8 +18,9 @@ from chronosim.simulator import Simulator
 @pytest.fixture
 def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Callable[[str], Evidence]:
     def make(how: str) -> Evidence:
-        setting = Setting("Slider", 1, 2, 10.0)
-        source = Simulated(slider, setting, windows=8, rollouts=3, steps=6)
+        source = Simulated(
+            slider, windows=8, rollouts=3, rollout_steps=6, first_seed=1, others=2, apart=10.0
+        )
         model = Simulator(broken(how), slider.prompter)
         return Evidence(tmp_path / (how or "whole"), model, source, seed=0)
 
@@ -42,7 +42,7 @@ def found(*sections: Section) -> list[str]:
     ],
 )
 def test_single_steps_tell(how: str, names: list[str], evidence: Callable[[str], Evidence]) -> None:
-    section = parts.defects(evidence(how))
+    section = make_section("defects", evidence(how))
     assert found(section) == names
     known = section.values["findings"]
     assert sorted(name for name, finding in known.items() if finding["found"]) == names
@@ -51,7 +51,7 @@ def test_single_steps_tell(how: str, names: list[str], evidence: Callable[[str],
 
 
 def test_long_rollouts_tell_of_colours(evidence: Callable[[str], Evidence]) -> None:
-    assert "colours drift" in parts.fidelity(evidence("drifts")).warnings
+    assert "colours drift" in make_section("fidelity", evidence("drifts")).warnings
 
 
 def test_words_of_other_moments_are_tried_where_no_other_outcome_is_known(
@@ -64,7 +64,7 @@ def test_words_of_other_moments_are_tried_where_no_other_outcome_is_known(
             for m in each.moments
         ]
         each.__dict__["moments"] = alone
-        assert ("actions are ignored" in found(parts.defects(each))) == bool(how)
+        assert ("actions are ignored" in found(make_section("defects", each))) == bool(how)
 
 
 def test_an_outcome_without_a_way_cannot_run_backwards(
@@ -73,4 +73,4 @@ def test_an_outcome_without_a_way_cannot_run_backwards(
     each = evidence("")
     outcomes = [np.array(trajectory[-1:]) for trajectory in each.predicted]
     each.__dict__["_predictions"] = (outcomes, 0.1)
-    assert "the trajectory runs backwards" not in parts.defects(each).values["findings"]
+    assert "the trajectory runs backwards" not in make_section("defects", each).values["findings"]

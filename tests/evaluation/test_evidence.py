@@ -10,7 +10,6 @@ from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
 from chronosim.evaluation.evidence import Evidence
-from chronosim.evaluation.outcomes import Setting
 from chronosim.evaluation.truth.sources import AsLogged, Recorded, Simulated
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Prediction
@@ -33,7 +32,7 @@ class Silent(Simulated):
 
 
 def source(slider: Reference, kind: type[Simulated] = Simulated) -> Simulated:
-    return kind(slider, Setting("Slider", 1, 2, 10.0), windows=5, rollouts=3, steps=3)
+    return kind(slider, windows=5, rollouts=3, rollout_steps=3, first_seed=1, others=2, apart=10.0)
 
 
 def test_what_was_computed_is_not_computed_again(
@@ -95,14 +94,14 @@ def test_recorded_episodes_are_judged_by_their_words(
     made = Evidence(tmp_path, Simulator(broken(), slider.prompter), source(slider), seed=0)
     assert len(made.recordings) == 3
     episodes = list_episodes(tmp_path / "episodes" / "true")
-    recorded = Recorded("mine", episodes, windows=100, rollouts=10, steps=3)
+    recorded = Recorded("mine", episodes, windows=100, rollouts=10, rollout_steps=3)
     assert (recorded.windows, recorded.rollouts) == (9, 3)
     assert recorded.tested == (
         "Tested against the episodes in mine: 9 moments, and 3 episodes of 3 actions."
     )
     assert made.imagined
     dreams = list_episodes(tmp_path / "episodes" / "imagined")
-    assert "Beware" in Recorded("mine", dreams, windows=2, rollouts=2, steps=3).tested
+    assert "Beware" in Recorded("mine", dreams, windows=2, rollouts=2, rollout_steps=3).tested
     (tmp_path / "run").mkdir()
     evidence = Evidence(tmp_path / "run", Simulator(broken(), AsLogged()), recorded, seed=0)
     assert len(evidence.moments) == 9
@@ -120,6 +119,6 @@ def test_recorded_episodes_are_judged_by_their_words(
             few = Prediction(last_step.prediction.trajectory[:, :8])
             writer.append(replace(last_step, after=after, prediction=few))
     with pytest.raises(InvalidConfig, match=r"has 24 x 24, but .*smaller 8 x 24"):
-        Recorded("mine", [*episodes, smaller], windows=100, rollouts=10, steps=3)
+        Recorded("mine", [*episodes, smaller], windows=100, rollouts=10, rollout_steps=3)
     with pytest.raises(InvalidConfig, match="rollout_steps=9 steps; the longest has 3"):
-        Recorded("mine", episodes, windows=100, rollouts=10, steps=9)
+        Recorded("mine", episodes, windows=100, rollouts=10, rollout_steps=9)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from chronosim.evaluation.diagnosis.experiments import OTHER_NOISE, tell_less
 from chronosim.evaluation.predictions import Autoencoding, see_through
-from chronosim.evaluation.ranking.contest import Contest, Contestant, Start
+from chronosim.evaluation.ranking.contestants import Contestant, Start
 from chronosim.evaluation.ranking.statistics import (
     Interval,
     means,
@@ -20,7 +20,15 @@ from chronosim.evaluation.ranking.statistics import (
     pearson,
     percentiles,
 )
-from chronosim.evaluation.ranking.tournament import Game, Played, See, hold, imagine, witness
+from chronosim.evaluation.ranking.tournament import (
+    Contest,
+    Game,
+    Played,
+    See,
+    hold,
+    imagine,
+    witness,
+)
 from chronosim.evaluation.report.section import Section, Table, finite
 from chronosim.simulator import Simulator
 from chronosim.types import Prediction

@@ -1,10 +1,10 @@
 """Do policies rank in a world model as in the reference simulator? Figures, and what they carry."""
 
 from chronosim.evaluation.ranking.agreement import Agreement, agree
-from chronosim.evaluation.ranking.contest import Cloning, Contest, Contestant, read_contestants
+from chronosim.evaluation.ranking.contestants import Cloning, Contestant, read_contestants
 from chronosim.evaluation.ranking.rank import Claim, judge, rank, ranking_section
 from chronosim.evaluation.ranking.statistics import mmrv, pearson, spearman
-from chronosim.evaluation.ranking.tournament import Scoreboard
+from chronosim.evaluation.ranking.tournament import Contest, Ranking, Scoreboard
 
 __all__ = [
     "Agreement",
@@ -12,6 +12,7 @@ __all__ = [
     "Cloning",
     "Contest",
     "Contestant",
+    "Ranking",
     "Scoreboard",
     "agree",
     "judge",

@@ -85,6 +85,13 @@ class Report:
             "machine": finite(dict(self.machine)),
         }
 
+    def save(self, folder: Path) -> None:
+        """Writes results.json, results.md and report.html into a folder."""
+        values = json.dumps(self.values(), indent=2, allow_nan=False)
+        (folder / "results.json").write_text(values + "\n", encoding="utf-8")
+        (folder / "results.md").write_text(self.markdown() + "\n", encoding="utf-8")
+        (folder / "report.html").write_text(render(self), encoding="utf-8")
+
 
 _PAGE = files("chronosim.evaluation.report") / "page"
 _FILMSTRIPS = ("fidelity", "outcomes")  # whose first picture is on the first screen

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 
-from chronosim.episodes import EpisodeReader
+from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import Place
 from chronosim.errors import InvalidConfig, InvalidEpisode
 from chronosim.evaluation.outcomes import Setting
 from chronosim.evaluation.truth.moments import Moment, draw_moments
 from chronosim.evaluation.truth.recordings import Recording, draw_recordings
 from chronosim.evaluation.truth.reference import Reference
+from chronosim.protocols import Prompter
+from chronosim.simulators.reference import check_clock
 from chronosim.types import Observation, State
 
 __all__ = ["AsLogged", "Recorded", "Simulated", "Source"]
@@ -38,6 +41,11 @@ class Source(Protocol):
     @property
     def setting(self) -> Setting:
         """What is given, for tables."""
+        ...
+
+    @property
+    def prompter(self) -> Prompter:
+        """Words the actions that it gives."""
         ...
 
     @property
@@ -65,27 +73,59 @@ class Simulated:
 
     Attributes:
         reference: The simulator and who acts in it.
-        setting: What it is called, where its seeds begin, how moments are drawn.
-        windows: Moments.
-        rollouts: Episodes.
-        steps: Held actions in each episode.
+        windows: Moments, each from an episode of its own; 2 or more.
+        rollouts: Episodes; 2 or more.
+        rollout_steps: Held actions in each of them; 1 or more.
+        first_seed: Where its seeds begin; keep it away from the seeds trained on.
+        others: Other actions at each moment; 1 or more.
+        apart: Smallest difference of two true outcomes there, RMS grey levels.
         workers: Processes that simulate.
+        setting: The same, for tables.
+
+    Raises:
+        InvalidConfig: A number is out of its range, or the simulator and the prompter hold an
+            action for different times.
+        ChronosimError: As the simulator and the policies when they are made.
     """
 
     reference: Reference
-    setting: Setting
-    windows: int
-    rollouts: int
-    steps: int
+    windows: int = 100
+    rollouts: int = 24
+    rollout_steps: int = 20
+    first_seed: int = 1_000_000
+    others: int = 4
+    apart: float = 10.0
     workers: int = 1
+    setting: Setting = field(init=False)
+
+    def __post_init__(self) -> None:
+        _check_counts({name: getattr(self, name) for name in _LEAST})
+        apart = self.apart
+        if isinstance(apart, bool) or not isinstance(apart, int | float) or not 0 <= apart < inf:
+            raise InvalidConfig(
+                f"apart must be a number of grey levels, 0 or more, not {self.apart!r}"
+            )
+        reference = self.reference  # every part is made once: what is wrong with it is told now
+        simulator = reference.simulator()
+        reference.policy(0)
+        reference.alternatives(0)
+        check_clock(simulator, reference.prompter)
+        setting = Setting(
+            simulator.source, self.first_seed, self.others, float(apart), reference.left_out
+        )
+        object.__setattr__(self, "setting", setting)
+
+    @property
+    def prompter(self) -> Prompter:
+        """Words the actions of moments and episodes."""
+        return self.reference.prompter
 
     @property
     def tested(self) -> str:
         """The simulator, the seeds, and how much of it."""
         return (
-            f"Tested against the real {self.setting.source} on seeds from "
-            f"{self.setting.first_seed or 0:,} on: {self.windows} moments, and {self.rollouts} "
-            f"episodes of {self.steps} actions."
+            f"Tested against the real {self.setting.source} on seeds from {self.first_seed:,} on: "
+            f"{self.windows} moments, and {self.rollouts} episodes of {self.rollout_steps} actions."
         )
 
     @property
@@ -106,9 +146,9 @@ class Simulated:
         return draw_moments(
             self.windows,
             reference=self.reference,
-            first_seed=self.setting.first_seed or 0,
-            others=self.setting.others,
-            apart=self.setting.apart,
+            first_seed=self.first_seed,
+            others=self.others,
+            apart=self.apart,
             workers=self.workers,
         )
 
@@ -121,8 +161,8 @@ class Simulated:
         return draw_recordings(
             self.rollouts,
             reference=self.reference,
-            steps=self.steps,
-            first_seed=self.setting.first_seed or 0,
+            steps=self.rollout_steps,
+            first_seed=self.first_seed,
             workers=self.workers,
         )
 
@@ -147,13 +187,14 @@ class Recorded:
     """Episodes of a data set; what other actions would have led to, nobody knows.
 
     Args:
-        name: What the data set is called.
-        episodes: At least two.
+        name: What the data set is called, or its path.
+        episodes: At least two; None: all in the folder `name`.
         windows: Moments at most; they are spread over all steps by a draw that is always the same.
         rollouts: Episodes at most whose beginnings are rolled out.
-        steps: Steps of each beginning; shorter episodes are left out.
+        rollout_steps: Steps of each beginning; shorter episodes are left out.
 
     Raises:
+        EpisodeNotFound: There is no data set.
         InvalidConfig: Too few episodes are that long, or their frames are of several sizes.
         InvalidEpisode: A step was logged without words.
 
@@ -161,11 +202,21 @@ class Recorded:
         windows: Moments that there are.
         rollouts: Episodes that there are.
         setting: What the data set is called.
+        prompter: Passes the logged words on.
     """
 
     def __init__(
-        self, name: str, episodes: list[Place], *, windows: int, rollouts: int, steps: int
+        self,
+        name: str,
+        episodes: Sequence[Place] | None = None,
+        *,
+        windows: int = 100,
+        rollouts: int = 24,
+        rollout_steps: int = 20,
     ) -> None:
+        steps = rollout_steps
+        _check_counts({"windows": windows, "rollouts": rollouts, "rollout_steps": steps})
+        episodes = list_episodes(name) if episodes is None else episodes
         self._readers = [reader for reader in map(EpisodeReader, episodes) if reader.steps]
         self._steps = steps
         self._long = [reader for reader in self._readers if reader.steps >= steps][:rollouts]
@@ -179,7 +230,7 @@ class Recorded:
         self._texts = [_texts(reader) for reader in self._readers]
         self.windows = min(windows, sum(reader.steps for reader in self._readers))
         self.rollouts = len(self._long)
-        self.setting = Setting(name)
+        self.setting, self.prompter = Setting(name), AsLogged()
 
     @property
     def tested(self) -> str:
@@ -223,6 +274,23 @@ class Recorded:
                     Observation(frames[step], states[step], step) for step in range(self._steps + 1)
                 ),
             )
+
+
+_LEAST = {
+    "windows": 2,  # one half of them moves
+    "rollouts": 2,  # the mean frame is that of the others
+    "rollout_steps": 1,
+    "others": 1,
+    "workers": 1,
+    "first_seed": 0,
+}
+
+
+def _check_counts(counts: Mapping[str, Any]) -> None:
+    for name, value in counts.items():
+        least = _LEAST[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidConfig(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
 def _check_sizes(readers: Sequence[EpisodeReader]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
 from chronosim.evaluation.ranking import Cloning, Contest, Contestant, rank, read_contestants
-from chronosim.evaluation.ranking.contest import draw_starts
+from chronosim.evaluation.ranking.contestants import draw_starts
 from chronosim.evaluation.ranking.tournament import Game, play
 from chronosim.evaluation.report.section import Section
 from chronosim.policies.cloned import Cloned
