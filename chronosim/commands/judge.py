@@ -16,18 +16,14 @@ Examples:
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from tqdm import tqdm
 
-from chronosim.bench.timing import list_versions
 from chronosim.cli.output import make_folder, new_folder, output_path, same_settings
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.editing import Graders, editing_section, find_edits, grade
+from chronosim.evaluation.editing import Graders, find_edits, grade_edits
 from chronosim.metrics.clip import load_clip
 from chronosim.metrics.judge import Judge
 from chronosim.metrics.perceptual import load_alexnet
@@ -43,25 +39,9 @@ def run(config: DictConfig) -> None:
         ChronosimError: Edits that are not whole, weights that are not to be had, or a judge that
             gives no marks.
     """
-    edits = find_edits(str(config.path))
-    graders = _graders(config)
+    edits, graders = find_edits(str(config.path)), _graders(config)
     folder = _folder(config)
-    kept = folder / "grades.jsonl"
-    known, grades = _load(kept), []
-    with kept.open("a", encoding="utf-8") as file:
-        for edit in tqdm(edits, "judging", unit="edit"):
-            edited = edit.fingerprint
-            if edited not in known:
-                known[edited] = grade(edit, graders)
-                line = {"edit": edited, "name": edit.name, "grades": known[edited]}
-                file.write(json.dumps(line) + "\n")
-                file.flush()
-            grades.append(known[edited])
-    section = editing_section(edits, grades, graders)
-    results = {**section.values, "versions": list_versions()}
-    (folder / "results.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
-    text = "\n\n".join(table.markdown() for table in section.tables)
-    (folder / "results.md").write_text(f"{text}\n", encoding="utf-8")
+    section = grade_edits(edits, graders, folder)
     print(f"\n{section.tables[0].markdown()}\n\nresults.md and results.json in {folder}")
 
 
@@ -90,12 +70,3 @@ def _folder(config: DictConfig) -> Path:
     same_settings(config, folder, ("output",))
     make_folder(config, folder)
     return folder
-
-
-def _load(path: Path) -> dict[str, Mapping[str, Any]]:
-    """The grades of an earlier run, by what was graded; a line it was killed at is made anew."""
-    if not path.is_file():
-        return {}
-    whole = [line for line in path.read_text(encoding="utf-8").splitlines(True) if line[-1] == "\n"]
-    path.write_text("".join(whole), encoding="utf-8")
-    return {each["edit"]: each["grades"] for each in map(json.loads, whole)}

@@ -1,6 +1,16 @@
+from .conformance import Conformance as Conformance
+from .conformance import check_conformance as check_conformance
+from .conformance import draw_prompts as draw_prompts
+from .editing import Edit as Edit
+from .editing import Graders as Graders
+from .editing import find_edits as find_edits
+from .editing import grade_edits as grade_edits
 from .fidelity.rollouts import Drift as Drift
 from .fidelity.rollouts import roll_out as roll_out
 from .fidelity.rollouts import score_rollouts as score_rollouts
+from .guards import Alarms as Alarms
+from .guards import Calibration as Calibration
+from .guards import calibrate_guard as calibrate_guard
 from .predictions import Autoencoding as Autoencoding
 from .predictions import Closeness as Closeness
 from .predictions import Scores as Scores

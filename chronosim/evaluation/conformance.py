@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,12 +16,11 @@ from typing import Any
 import numpy as np
 import psutil
 
-from chronosim.evaluation import conformance as checks
 from chronosim.evaluation.report.section import Table
 from chronosim.metrics.pixels import squared_error
-from chronosim.protocols import WorldModel
+from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.testing import check_world_model
-from chronosim.types import EditPrompt, Prediction
+from chronosim.types import EditPrompt, Observation, Prediction
 
 __all__ = [
     "Answers",
@@ -36,6 +36,7 @@ __all__ = [
     "check_seeds",
     "check_trajectory",
     "check_words",
+    "draw_prompts",
     "memory_growth",
 ]
 
@@ -62,6 +63,23 @@ class Conformance:
         """A row for each check."""
         rows = tuple((c.name, _word(c.passed), c.measured, c.meaning) for c in self.checks)
         return Table(("check", "", "measured", "what it means"), rows, "")
+
+    def __str__(self) -> str:
+        """The table, each check's sentence wrapped beside its number, and who conforms."""
+        rows = self.table.rows
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = []
+        for row in rows:
+            cells = "  ".join(
+                cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)
+            )
+            first, *rest = textwrap.wrap(row[3], 100 - len(cells)) or [""]
+            lines += [f"{cells}  {first}", *(f"{' ' * len(cells)}  {line}" for line in rest)]
+        failed = ", ".join(check.name for check in self.checks if check.passed is False)
+        name = self.identity.get("name")
+        return "\n".join(
+            [*lines, "", f"{name} fails: {failed}." if failed else f"{name} conforms."]
+        )
 
     def values(self) -> dict[str, Any]:
         """Gives everything as JSON values."""
@@ -99,17 +117,17 @@ def check_conformance(
     """
     answers = Answers(model, prompts)
     suite: list[tuple[str, Callable[[], Check]]] = [
-        ("contract", lambda: checks.check_contract(model, prompts, tolerance)),
-        ("determinism", lambda: checks.check_determinism(answers)),
-        ("batch invariance", lambda: checks.check_batch(answers, tolerance)),
-        ("seeds", lambda: checks.check_seeds(answers)),
-        ("movement", lambda: checks.check_movement(answers)),
-        ("words", lambda: checks.check_words(answers)),
-        ("trajectory", lambda: checks.check_trajectory(answers)),
-        ("latency", lambda: checks.check_latency(answers)),
+        ("contract", lambda: check_contract(model, prompts, tolerance)),
+        ("determinism", lambda: check_determinism(answers)),
+        ("batch invariance", lambda: check_batch(answers, tolerance)),
+        ("seeds", lambda: check_seeds(answers)),
+        ("movement", lambda: check_movement(answers)),
+        ("words", lambda: check_words(answers)),
+        ("trajectory", lambda: check_trajectory(answers)),
+        ("latency", lambda: check_latency(answers)),
     ]
     if steps:
-        suite.append(("memory", lambda: checks.check_memory(model, prompts, steps, growth)))
+        suite.append(("memory", lambda: check_memory(model, prompts, steps, growth)))
     found: list[Check] = []
     for name, check in suite:
         progress(name)
@@ -119,6 +137,35 @@ def check_conformance(
             said = " ".join(str(error).split()) or type(error).__name__
             found.append(Check(name, False, "error", f"It could not be checked: {said}"))
     return Conformance(_identity(model), tuple(found))
+
+
+def draw_prompts(
+    scenario: Scenario, prompter: Prompter, number: int = 8, *, seed: int = 0
+) -> list[EditPrompt]:
+    """Draws prompts to check a model by: beginnings of episodes with random actions.
+
+    The second says what the first does not: few choices are drawn alike by chance, and nobody can
+    tell by them whether words are heard.
+
+    Args:
+        scenario: Where episodes begin.
+        prompter: Words the actions, which are drawn from its space.
+        number: How many; 2 or more.
+        seed: Of the first beginning, its action and its noise; each next one has the next.
+    """
+    space = prompter.action_space
+    space.seed(seed)
+    prompts: list[EditPrompt] = []
+    for index in range(number):
+        frame, values = scenario.begin(np.random.default_rng(seed + index))
+        observation = Observation(frame, prompter.begin(values))
+        text, _ = prompter(observation, space.sample())
+        for _ in range(_DRAWS if index == 1 else 0):
+            if text != prompts[0].text:
+                break
+            text, _ = prompter(observation, space.sample())
+        prompts.append(EditPrompt(frame, text, seed + index))
+    return prompts
 
 
 def _identity(model: WorldModel) -> dict[str, Any]:
@@ -134,6 +181,7 @@ def _word(passed: bool | None) -> str:
     return "-" if passed is None else "pass" if passed else "FAIL"
 
 
+_DRAWS = 100  # until two prompts differ
 _TIMED = 20  # calls at least
 _STILL = 0.5  # grey levels, RMS: below it nothing is to be seen
 

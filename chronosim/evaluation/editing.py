@@ -1,10 +1,11 @@
-"""The figures that papers on editing quote, of edits on disk, as a section."""
+"""Grades edits on disk by the figures that papers on editing quote, and sums them up."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from tqdm import tqdm
 
+from chronosim.bench.timing import list_versions
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
 from chronosim.evaluation.report.section import Section, Table
 from chronosim.frames import read_frame, resize_frame
@@ -25,10 +28,11 @@ from chronosim.metrics.pixels import psnr, sharpness, squared_error
 from chronosim.metrics.structure import structural_similarity
 from chronosim.types import Frame
 
-__all__ = ["Edit", "Graders", "editing_section", "find_edits", "grade"]
+__all__ = ["Edit", "Graders", "editing_section", "find_edits", "grade", "grade_edits"]
 
 _log = logging.getLogger(__name__)
 _RESAMPLES = 2000
+_GRADES = "grades.jsonl"
 _TITLES = {
     "psnr": ("PSNR to before, dB", 1),
     "ssim": ("SSIM to before", 3),
@@ -66,6 +70,60 @@ class Graders:
             "lpips": None if self.lpips is None else self.lpips.name,
             "judge": None if self.judge is None else dict(self.judge.identity),
         }
+
+
+def grade_edits(
+    edits: str | Path | Sequence[Edit], graders: Graders | None = None, folder: Path | None = None
+) -> Section:
+    """Grades edits, and sums the grades up.
+
+    Args:
+        edits: Or where `find_edits` finds them.
+        graders: What looks at them; None: arithmetic alone.
+        folder: Gets results.json, results.md and grades.jsonl, in which each edit's grades stand as
+            they come: the same call goes on, and what has changed by then is graded anew. None:
+            nothing is kept.
+
+    Returns:
+        The means and each edit's grades, as tables and as values.
+
+    Raises:
+        InvalidConfig: There are no edits, or one is not whole.
+        InvalidFrame: A frame cannot be read.
+        JudgementFailed: The judge gives no mark.
+    """
+    found = find_edits(edits) if isinstance(edits, str | Path) else edits
+    graders = graders or Graders()
+    known = {} if folder is None else _load(folder)
+    by, grades = json.dumps(graders.settings, sort_keys=True), []
+    for edit in tqdm(found, "judging", unit="edit"):
+        asked = hashlib.sha256(f"{edit.fingerprint} {by}".encode()).hexdigest()
+        if asked not in known:
+            known[asked] = grade(edit, graders)
+            if folder is not None:
+                line = {"edit": asked, "name": edit.name, "grades": known[asked]}
+                with (folder / _GRADES).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+        grades.append(known[asked])
+    section = editing_section(found, grades, graders)
+    if folder is not None:
+        results = {**section.values, "versions": list_versions()}
+        text = json.dumps(results, indent=2, allow_nan=False)
+        (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+        text = "\n\n".join(table.markdown() for table in section.tables)
+        (folder / "results.md").write_text(f"{text}\n", encoding="utf-8")
+    return section
+
+
+def _load(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The grades of an earlier run, by what was graded; a line it was killed at is made anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _GRADES
+    if not path.is_file():
+        return {}
+    whole = [line for line in path.read_text(encoding="utf-8").splitlines(True) if line[-1] == "\n"]
+    path.write_text("".join(whole), encoding="utf-8")
+    return {each["edit"]: each["grades"] for each in map(json.loads, whole)}
 
 
 def grade(edit: Edit, graders: Graders) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import chronosim.commands.guard as command_module
 from chronosim.cli.main import main
 from chronosim.envs.guard import load_guard
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
+from chronosim.evaluation import guards
 from chronosim.types import Observation, Prediction
 
 
@@ -92,7 +92,7 @@ def test_what_a_model_makes_of_true_frames_is_not_lost(
             return np.mean([trajectory, *near], axis=0).astype(np.uint8)
 
     write_world(tmp_path / "world", 80, [1, 0.6, 0.3])
-    monkeypatch.setattr(command_module, "load", lambda name: Soft() if name == "soft" else object())
+    monkeypatch.setattr(guards, "load", lambda name: Soft() if name == "soft" else object())
     command = ["guard", str(tmp_path / "world"), "false_alarms=0.2"]
     assert main([*command, f"output={tmp_path / 'plain.npz'}"]) == 0
     assert main([*command, "through=soft", f"output={tmp_path / 'soft.npz'}"]) == 0
