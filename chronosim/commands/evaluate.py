@@ -37,12 +37,13 @@ from chronosim.cli.output import (
 )
 from chronosim.cli.terminal import faint
 from chronosim.episodes import list_episodes
-from chronosim.evaluation.fidelity.sets import Networks
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation.fidelity import Networks
 from chronosim.evaluation.ranking import Ranking, read_contestants
 from chronosim.evaluation.report.plots import check_plots
 from chronosim.evaluation.run import Judging, choose_sections, evaluate
-from chronosim.evaluation.truth.reference import Reference
-from chronosim.evaluation.truth.sources import Recorded, Simulated, Source
+from chronosim.evaluation.sources import Recorded, Simulated, Source
+from chronosim.evaluation.truth import Reference
 from chronosim.metrics.distribution import load_i3d, load_inception
 from chronosim.metrics.perceptual import load_alexnet
 from chronosim.policies.basic import Random
@@ -146,8 +147,15 @@ def _source(config: DictConfig) -> Source:
     if config.episodes is not None:
         dataset = dataset_at(place(config.episodes))
         return Recorded(str(config.episodes), list_episodes(dataset), **counts)
-    counts |= {name: config[name] for name in ("first_seed", "others", "apart", "workers")}
-    return Simulated(make_reference(config), **counts)
+    counts |= {name: config[name] for name in ("first_seed", "others", "workers")}
+    return Simulated(make_reference(config), **counts, apart=_apart(config))
+
+
+def _apart(config: DictConfig) -> float:
+    apart: Any = config.apart
+    if isinstance(apart, bool) or not isinstance(apart, int | float):
+        raise InvalidConfig(f"apart must be a number of grey levels, 0 or more, not {apart!r}")
+    return float(apart)
 
 
 def make_reference(config: DictConfig) -> Reference:

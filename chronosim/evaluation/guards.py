@@ -17,7 +17,8 @@ from tqdm import tqdm
 from chronosim.envs.guard import DriftGuard
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.predictions import Autoencoding, see_through, wilson_interval
+from chronosim.evaluation.intervals import wilson_interval
+from chronosim.evaluation.predictions import Autoencoding, see_through
 from chronosim.evaluation.report.section import Table
 from chronosim.models.loading.load import load
 from chronosim.types import Frame

@@ -1,4 +1,4 @@
-"""One held action at a time: how near predicted outcomes come to the true ones, as a section."""
+"""One held action at a time: how near predicted outcomes come to the true ones."""
 
 from __future__ import annotations
 
@@ -6,46 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from jaxtyping import Bool, UInt8
 
-from chronosim.evaluation.predictions import Closeness, Scores, Share, score
+from chronosim.evaluation.intervals import Share, wilson_interval
 from chronosim.evaluation.report.plots import moments_picture
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
-from chronosim.evaluation.truth.moments import Moment
-from chronosim.evaluation.truth.reference import Region
+from chronosim.evaluation.sources import Setting
+from chronosim.evaluation.truth import Moment, Region
 from chronosim.metrics.pixels import psnr, squared_error
-from chronosim.types import Trajectory
+from chronosim.types import Frame, Trajectory
 
-__all__ = ["Setting", "outcomes_section"]
+__all__ = ["Closeness", "Scores", "outcomes_section", "score"]
 
 _DRAWN = 6  # moments in the picture
 _RESAMPLES = 2000  # of the bootstrap
 _COPY = "copy-last-frame"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Where moments come from.
-
-    Attributes:
-        source: Name of the reference simulator, or of the data set.
-        first_seed: Where its seeds begin; None: recorded by somebody else.
-        others: Other actions at each moment; 0 where nobody knows what they would have led to.
-        apart: Smallest difference of two true outcomes, RMS grey levels.
-        left_out: A region that is judged with and without; None: none.
-    """
-
-    source: str
-    first_seed: int | None = None
-    others: int = 0
-    apart: float = 0.0
-    left_out: Region | None = None
-
-    @property
-    def where(self) -> str:
-        """The source and its seeds, in words."""
-        if self.first_seed is None:
-            return self.source
-        return f"{self.source} (seeds from {self.first_seed:,} on)"
 
 
 def outcomes_section(
@@ -73,7 +48,7 @@ def outcomes_section(
         f"frame as it was comes to {copied.psnr:.1f} dB."
     )
     best = scores["oracle"].whole.psnr if "oracle" in scores else max(ours.psnr, copied.psnr)
-    tables = [_outcomes(scores, setting, len(moments), seconds), _between(scores)]
+    tables = [_outcomes(scores, setting, len(moments), seconds), _between_table(scores)]
     return Section(
         name="outcomes",
         title="One action: the outcome",
@@ -132,7 +107,7 @@ def _row(name: str, closeness: Closeness, setting: Setting) -> tuple[str, ...]:
     return (*row, _share(closeness.following)) if setting.others else row
 
 
-def _between(scores: Mapping[str, Scores]) -> Table | None:
+def _between_table(scores: Mapping[str, Scores]) -> Table | None:
     known = {name: each.between for name, each in scores.items() if each.between is not None}
     if len(known) < len(scores):
         text = (
@@ -189,3 +164,97 @@ def _share(share: Share) -> str:
 
 def _decibels(value: float) -> str:
     return f"{value:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """How near predicted outcomes come to the true ones.
+
+    Attributes:
+        psnr: Of the squared error pooled over all moments, dB.
+        psnr_moving: The same over the half of the moments at which the truth changes most.
+        following: How often a prediction lies nearer to its own true outcome than to those of the
+            other actions.
+    """
+
+    psnr: float
+    psnr_moving: float
+    following: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How one way of predicting did over a set of moments.
+
+    Attributes:
+        whole: Judged by whole frames.
+        without: Judged without a region; None where there is none.
+        between: PSNR of each frame on the way to the outcome, pooled over the moving half, dB;
+            None where a trajectory has another length than the truth.
+    """
+
+    whole: Closeness
+    without: Closeness | None
+    between: tuple[float, ...] | None
+
+
+def score(
+    moments: Sequence[Moment], predicted: Sequence[Trajectory], left_out: Region | None = None
+) -> Scores:
+    """Scores predictions of the taken actions.
+
+    Args:
+        moments: At least two.
+        predicted: One trajectory for each; the last frame is the outcome.
+        left_out: A region to be judged with and without.
+    """
+    true = [moment.trajectory for moment in moments]
+    moving = _moving(moments)
+    alike = all(len(p) == len(t) for p, t in zip(predicted, true, strict=True))
+    outcomes = [trajectory[-1] for trajectory in predicted]
+    truths = [moment.outcomes for moment in moments]
+    without = None
+    if left_out is not None:
+        cut = left_out.cut
+        without = _closeness([cut(o) for o in outcomes], [cut(t) for t in truths], moving)
+    return Scores(
+        whole=_closeness(outcomes, truths, moving),
+        without=without,
+        between=_between(predicted, true, moving) if alike else None,
+    )
+
+
+def _moving(moments: Sequence[Moment]) -> Bool[np.ndarray, " moments"]:
+    """Which moments make up the half with the larger true change, by the whole frame."""
+    changes = [squared_error(m.observation.frame, m.trajectory[-1]) for m in moments]
+    return np.asarray(np.array(changes) >= np.median(changes))
+
+
+def _closeness(
+    predicted: Sequence[Frame],
+    truths: Sequence[UInt8[np.ndarray, "actions height width 3"]],
+    moving: Bool[np.ndarray, " moments"],
+) -> Closeness:
+    errors = np.array(
+        [[squared_error(p, t) for t in true] for p, true in zip(predicted, truths, strict=True)]
+    )
+    followed = errors.argmin(axis=1) == 0
+    return Closeness(
+        psnr=psnr(float(errors[:, 0].mean())),
+        psnr_moving=psnr(float(errors[moving, 0].mean())),
+        following=Share(float(followed.mean()), *wilson_interval(int(followed.sum()), len(errors))),
+    )
+
+
+def _between(
+    predicted: Sequence[Trajectory],
+    true: Sequence[Trajectory],
+    moving: Bool[np.ndarray, " moments"],
+) -> tuple[float, ...]:
+    errors = np.array(
+        [
+            [squared_error(p, t) for p, t in zip(*pair, strict=True)]
+            for pair in zip(predicted, true, strict=True)
+        ]
+    )
+    return tuple(psnr(float(error)) for error in errors[moving, :-1].mean(axis=0))

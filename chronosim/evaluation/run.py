@@ -15,26 +15,20 @@ from tqdm import tqdm
 
 from chronosim.bench.timing import describe_machine, list_versions
 from chronosim.errors import InvalidConfig
+from chronosim.evaluation.comparison import Comparison
 from chronosim.evaluation.defects import defects_section, find_defects
-from chronosim.evaluation.diagnosis.diagnose import diagnose
-from chronosim.evaluation.diagnosis.rankings import move_ranking, moved_section
-from chronosim.evaluation.evidence import Evidence, Frames
-from chronosim.evaluation.fidelity.horizon import horizon_section
-from chronosim.evaluation.fidelity.sets import Networks
+from chronosim.evaluation.diagnosis import diagnose
+from chronosim.evaluation.fidelity import Networks, horizon_section
 from chronosim.evaluation.following import following, following_recorded
 from chronosim.evaluation.outcomes import outcomes_section
-from chronosim.evaluation.predictions import (
-    Autoencoding,
-    copy_frame,
-    reconstruct,
-    see_through,
-)
+from chronosim.evaluation.predictions import Autoencoding, copy_frame, reconstruct, see_through
 from chronosim.evaluation.ranking import Contest, Ranking, rank
+from chronosim.evaluation.ranking.moved import move_ranking, moved_section
 from chronosim.evaluation.report.plots import check_plots
 from chronosim.evaluation.report.report import Report, load_section, save_section
 from chronosim.evaluation.report.section import Section
-from chronosim.evaluation.truth.reference import Policy
-from chronosim.evaluation.truth.sources import Simulated, Source
+from chronosim.evaluation.sources import Simulated, Source
+from chronosim.evaluation.truth import Frames, Policy
 from chronosim.protocols import WorldModel
 from chronosim.simulator import Simulator
 
@@ -110,7 +104,7 @@ def evaluate(
         idle=judging.idle is not None,
         ranking=judging.ranking is not None,
     )
-    evidence = Evidence(folder, Simulator(model, source.prompter), source, seed=seed)
+    evidence = Comparison(folder, Simulator(model, source.prompter), source, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     _check_same(folder, evidence)
     for name in names:
@@ -157,7 +151,7 @@ def choose_sections(given: Any, *, recorded: bool, idle: bool, ranking: bool) ->
     return (*(name for name in SECTIONS if name in names), *follows)
 
 
-def _check_same(folder: Path, evidence: Evidence) -> None:
+def _check_same(folder: Path, evidence: Comparison) -> None:
     """Refuses to go on with another model or another truth."""
     identity = evidence.simulator.model.identity
     shaping = {name: value for name, value in identity.items() if name not in _MACHINE}
@@ -181,7 +175,7 @@ def _finished(folder: Path) -> Path:
     return folder / "parts"
 
 
-def _report(evidence: Evidence, settings: Mapping[str, Any]) -> Report:
+def _report(evidence: Comparison, settings: Mapping[str, Any]) -> Report:
     """Everything that is known by now, also from earlier runs for other sections."""
     known = (load_section(_finished(evidence.folder), name) for name in REPORTED)
     identity = dict(evidence.simulator.model.identity)
@@ -197,7 +191,7 @@ def _report(evidence: Evidence, settings: Mapping[str, Any]) -> Report:
     )
 
 
-def make_section(name: str, evidence: Evidence, judging: Judging | None = None) -> Section:
+def make_section(name: str, evidence: Comparison, judging: Judging | None = None) -> Section:
     """Makes one of the sections in `REPORTED`.
 
     Args:
@@ -211,7 +205,7 @@ def make_section(name: str, evidence: Evidence, judging: Judging | None = None) 
     return _MAKERS[name](evidence, judging or Judging())
 
 
-def _outcomes(evidence: Evidence, judging: Judging) -> Section:
+def _outcomes(evidence: Comparison, judging: Judging) -> Section:
     """One held action at a time: how near to the truth."""
     moments, model = evidence.moments, evidence.simulator.model
     ways = {"model": evidence.predicted, "copy-last-frame": [copy_frame(m) for m in moments]}
@@ -221,14 +215,14 @@ def _outcomes(evidence: Evidence, judging: Judging) -> Section:
     return outcomes_section(moments, ways, evidence.source.setting, seconds=evidence.seconds)
 
 
-def _fidelity(evidence: Evidence, judging: Judging) -> Section:
+def _fidelity(evidence: Comparison, judging: Judging) -> Section:
     """Many actions: how near to the truth after each step, fed on its own frames and not."""
     return horizon_section(
         evidence.recordings, evidence.imagined, evidence.taught, judging.networks, _shown(evidence)
     )
 
 
-def _shown(evidence: Evidence) -> list[Frames]:
+def _shown(evidence: Comparison) -> list[Frames]:
     """After each step, the true frame of each episode through the model's autoencoder."""
     model, recordings = evidence.simulator.model, evidence.recordings
     if not isinstance(model, Autoencoding):
@@ -245,7 +239,7 @@ def _shown(evidence: Evidence) -> list[Frames]:
     ]
 
 
-def _defects(evidence: Evidence, judging: Judging) -> Section:
+def _defects(evidence: Comparison, judging: Judging) -> Section:
     """Defects that have a name."""
     findings = find_defects(
         evidence.simulator, evidence.moments, evidence.predicted, seed=evidence.seed
@@ -253,7 +247,7 @@ def _defects(evidence: Evidence, judging: Judging) -> Section:
     return defects_section(findings)
 
 
-def _following(evidence: Evidence, judging: Judging) -> Section:
+def _following(evidence: Comparison, judging: Judging) -> Section:
     """Does the action decide what is predicted?"""
     source, simulator, seed = evidence.source, evidence.quick, evidence.seed
     if not isinstance(source, Simulated):
@@ -274,7 +268,7 @@ def _following(evidence: Evidence, judging: Judging) -> Section:
     )
 
 
-def _contest(evidence: Evidence, judging: Judging) -> Contest:
+def _contest(evidence: Comparison, judging: Judging) -> Contest:
     """Who is ranked, in the simulator that the truth comes from."""
     source, ranking = evidence.source, judging.ranking
     assert isinstance(source, Simulated)  # the section was refused else
@@ -287,18 +281,18 @@ def _contest(evidence: Evidence, judging: Judging) -> Contest:
     )
 
 
-def _ranking(evidence: Evidence, judging: Judging) -> Section:
+def _ranking(evidence: Comparison, judging: Judging) -> Section:
     """Are policies ranked as in the reference simulator?"""
     return rank(_contest(evidence, judging), evidence.quick, seed=evidence.seed)
 
 
-def _moved(evidence: Evidence, judging: Judging) -> Section:
+def _moved(evidence: Comparison, judging: Judging) -> Section:
     """What moves the ranking, by experiment."""
     contest = _contest(evidence, judging)
     return moved_section(move_ranking(contest, evidence.quick, seed=evidence.seed), contest)
 
 
-def _diagnosis(evidence: Evidence, judging: Judging) -> Section:
+def _diagnosis(evidence: Comparison, judging: Judging) -> Section:
     """What limits the model, by experiment."""
     count = min(_DIAGNOSED, len(evidence.recordings))
     steps = len(evidence.recordings[0].actions)
@@ -317,7 +311,7 @@ def _diagnosis(evidence: Evidence, judging: Judging) -> Section:
     )
 
 
-_MAKERS: Mapping[str, Callable[[Evidence, Judging], Section]] = {
+_MAKERS: Mapping[str, Callable[[Comparison, Judging], Section]] = {
     "outcomes": _outcomes,
     "fidelity": _fidelity,
     "following": _following,

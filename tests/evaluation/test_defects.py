@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Moment, Reference
-from chronosim.evaluation.evidence import Evidence
+from chronosim.evaluation.comparison import Comparison
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.run import make_section
-from chronosim.evaluation.truth.sources import Simulated
+from chronosim.evaluation.sources import Simulated
 from chronosim.simulator import Simulator
 
 
 @pytest.fixture
-def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Callable[[str], Evidence]:
-    def make(how: str) -> Evidence:
+def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Callable[[str], Comparison]:
+    def make(how: str) -> Comparison:
         source = Simulated(
             slider, windows=8, rollouts=3, rollout_steps=6, first_seed=1, others=2, apart=10.0
         )
         model = Simulator(broken(how), slider.prompter)
-        return Evidence(tmp_path / (how or "whole"), model, source, seed=0)
+        return Comparison(tmp_path / (how or "whole"), model, source, seed=0)
 
     return make
 
@@ -41,7 +41,9 @@ def found(*sections: Section) -> list[str]:
         ("changes its mind", ["the same question gets different answers"]),
     ],
 )
-def test_single_steps_tell(how: str, names: list[str], evidence: Callable[[str], Evidence]) -> None:
+def test_single_steps_tell(
+    how: str, names: list[str], evidence: Callable[[str], Comparison]
+) -> None:
     section = make_section("defects", evidence(how))
     assert found(section) == names
     known = section.values["findings"]
@@ -50,12 +52,12 @@ def test_single_steps_tell(how: str, names: list[str], evidence: Callable[[str],
     assert all(name in section.verdict for name in names)
 
 
-def test_long_rollouts_tell_of_colours(evidence: Callable[[str], Evidence]) -> None:
+def test_long_rollouts_tell_of_colours(evidence: Callable[[str], Comparison]) -> None:
     assert "colours drift" in make_section("fidelity", evidence("drifts")).warnings
 
 
 def test_words_of_other_moments_are_tried_where_no_other_outcome_is_known(
-    evidence: Callable[[str], Evidence],
+    evidence: Callable[[str], Comparison],
 ) -> None:
     for how in ("", "ignores actions"):
         each = evidence(how)
@@ -68,7 +70,7 @@ def test_words_of_other_moments_are_tried_where_no_other_outcome_is_known(
 
 
 def test_an_outcome_without_a_way_cannot_run_backwards(
-    evidence: Callable[[str], Evidence],
+    evidence: Callable[[str], Comparison],
 ) -> None:
     each = evidence("")
     outcomes = [np.array(trajectory[-1:]) for trajectory in each.predicted]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Moment, Region, copy_frame
-from chronosim.evaluation.outcomes import Setting, outcomes_section
+from chronosim.evaluation.outcomes import outcomes_section
 from chronosim.evaluation.report.section import Section
+from chronosim.evaluation.sources import Setting
 from chronosim.types import Trajectory
 
 Noise = Callable[..., list[Moment]]

@@ -6,30 +6,30 @@ from typing import Any
 import pytest
 
 from chronosim.evaluation import Judging, Reference, run
-from chronosim.evaluation.evidence import Evidence
+from chronosim.evaluation.comparison import Comparison
 from chronosim.evaluation.ranking import Contestant, Ranking
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.run import make_section
-from chronosim.evaluation.truth.sources import Simulated
+from chronosim.evaluation.sources import Simulated
 from chronosim.simulator import Simulator
 
 
 @pytest.fixture
-def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Evidence:
+def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Comparison:
     source = Simulated(
         slider, windows=4, rollouts=3, rollout_steps=4, first_seed=1, others=2, apart=10.0
     )
-    return Evidence(tmp_path, Simulator(broken(), slider.prompter), source, seed=7)
+    return Comparison(tmp_path, Simulator(broken(), slider.prompter), source, seed=7)
 
 
-def test_outcomes_have_their_baseline(evidence: Evidence) -> None:
+def test_outcomes_have_their_baseline(evidence: Comparison) -> None:
     section = make_section("outcomes", evidence)
     assert set(section.values["scores"]) == {"model", "copy-last-frame"}
     assert section.values["scores"]["model"]["whole"]["psnr"] is None, "it knows everything"
     assert "4 moments of Slider (seeds from 1 on)" in section.tables[0].caption
 
 
-def test_the_diagnosis_is_of_the_rollouts(evidence: Evidence) -> None:
+def test_the_diagnosis_is_of_the_rollouts(evidence: Comparison) -> None:
     section = make_section("diagnosis", evidence)
     assert "3 episodes of 4 steps" in section.tables[0].caption
     assert section.values["effects"]["swapped actions"]["gain"] < -10
@@ -39,12 +39,12 @@ _SETTINGS: dict[str, Any] = {"starts": 2, "horizon": 2, "lead_in": None, "lead_s
 _SCORER: Any = type("Scorer", (), {"begin": lambda *_: None, "score": lambda *_: (0.0, False)})()
 
 
-def three(evidence: Evidence) -> list[Contestant]:
+def three(evidence: Comparison) -> list[Contestant]:
     source: Any = evidence.source
     return [Contestant(name, name, source.reference.policy) for name in "abc"]
 
 
-def test_the_ranking_is_looked_into_where_there_is_one(evidence: Evidence) -> None:
+def test_the_ranking_is_looked_into_where_there_is_one(evidence: Comparison) -> None:
     judging = Judging(ranking=Ranking(three(evidence), _SCORER, **_SETTINGS))
     ranked, moved = (make_section(name, evidence, judging) for name in ("ranking", "moved"))
     assert set(ranked.values["policies"]) == {"a", "b", "c"}
@@ -54,7 +54,7 @@ def test_the_ranking_is_looked_into_where_there_is_one(evidence: Evidence) -> No
 
 
 def test_other_seeds_are_for_the_probe_and_for_the_ranking(
-    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+    evidence: Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {}
     held: dict[str, Any] = {}

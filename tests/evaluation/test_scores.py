@@ -9,7 +9,7 @@ import pytest
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Moment, Region, score
-from chronosim.evaluation.predictions import wilson_interval
+from chronosim.evaluation.intervals import wilson_interval
 
 Noise = Callable[..., list[Moment]]
 

@@ -15,8 +15,14 @@ from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.truth.recordings import Recording, draw_recordings, record
-from chronosim.evaluation.truth.reference import Policy, Reference, draw_each
+from chronosim.evaluation.truth import (
+    Policy,
+    Recording,
+    Reference,
+    draw_each,
+    draw_recordings,
+    record,
+)
 from chronosim.policies.cloned import Cloned, clone
 from chronosim.settings.parts import find_own
 from chronosim.types import Observation

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from chronosim.evaluation.ranking.agreement import Agreement, agree
-from chronosim.evaluation.ranking.statistics import pearson
+from chronosim.evaluation.ranking.agreement import Agreement, agree, pearson
 from chronosim.evaluation.ranking.tournament import Contest, Scoreboard, hold
 from chronosim.evaluation.report.plots import new_figure, to_png
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite

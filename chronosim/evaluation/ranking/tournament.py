@@ -23,7 +23,7 @@ from chronosim.evaluation.ranking.contestants import (
     draw_starts,
     learn,
 )
-from chronosim.evaluation.truth.reference import Policy, Reference, outcomes_only
+from chronosim.evaluation.truth import Policy, Reference, outcomes_only
 from chronosim.protocols import Prompter, Scenario
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.simulators.reference import ReferenceSimulator

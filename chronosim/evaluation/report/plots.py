@@ -10,11 +10,20 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from chronosim.errors import MissingDependency
-from chronosim.evaluation.truth.moments import Moment
+from chronosim.evaluation.intervals import Curve
+from chronosim.evaluation.truth import Moment
 from chronosim.pictures.filmstrip import font_of
 from chronosim.types import Frame
 
-__all__ = ["check_plots", "difference", "filmstrip", "moments_picture", "new_figure", "to_png"]
+__all__ = [
+    "check_plots",
+    "difference",
+    "draw_curves",
+    "filmstrip",
+    "moments_picture",
+    "new_figure",
+    "to_png",
+]
 
 _DPI = 120
 
@@ -108,3 +117,46 @@ def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+_INK = (0.53, 0.53, 0.53)  # legible on white and on black
+_LINES = ("#2f7de1", "#8a8a8a", "#b7791f")
+
+
+def draw_curves(panels: Mapping[str, Mapping[str, Curve]]) -> bytes:
+    """Draws panels side by side, in each some curves with their bands.
+
+    Args:
+        panels: Curves by name, by what each panel shows; in each the first one is the model's.
+
+    Returns:
+        A PNG with a transparent ground.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    figure = new_figure(4.2 * len(panels), 3.4)  # first: it says so where matplotlib is missing
+    from matplotlib.ticker import MaxNLocator
+
+    for axes, (title, curves) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for (name, curve), colour in zip(curves.items(), _LINES, strict=False):
+            steps, first = range(1, len(curve.values) + 1), name == next(iter(curves))
+            axes.plot(steps, curve.values, "-" if first else "--", color=colour, label=name)
+            axes.fill_between(steps, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
+        axes.set(xlabel="step", title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _suit_both_grounds(axes)
+    return to_png(figure, transparent=True)
+
+
+def _suit_both_grounds(axes: Any) -> None:
+    axes.tick_params(colors=_INK)
+    for text in (axes.xaxis.label, axes.title):
+        text.set_color(_INK)
+    for side, spine in axes.spines.items():
+        spine.set_color(_INK)
+        spine.set_visible(side in ("left", "bottom"))
+    axes.grid(alpha=0.2)
+    axes.legend(frameon=False, labelcolor=_INK, fontsize="small")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Recording, Reference, draw_recordings, roll_out
-from chronosim.evaluation.diagnosis.diagnose import cover, diagnose
-from chronosim.evaluation.diagnosis.experiments import experiments, round_trips, step_errors
-from chronosim.evaluation.fidelity.rollouts import teach
+from chronosim.evaluation.diagnosis import cover, diagnose
+from chronosim.evaluation.experiments import experiments, round_trips, step_errors
+from chronosim.evaluation.predictions import teach
 from chronosim.evaluation.report.section import Section
 from chronosim.simulator import Simulator
 from chronosim.types import Prediction

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Reference
-from chronosim.evaluation.diagnosis.rankings import move_ranking, moved_section
 from chronosim.evaluation.ranking import Contest
+from chronosim.evaluation.ranking.moved import move_ranking, moved_section
 from chronosim.evaluation.ranking.tournament import play, witness
 from chronosim.simulator import Simulator
 from chronosim.types import Prediction

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from chronosim.evaluation.fidelity.curves import draw_curves, resample
+from chronosim.evaluation.intervals import resample_steps as resample
+from chronosim.evaluation.report.plots import draw_curves
 
 
 def test_a_curve_is_the_figure_of_the_means() -> None:

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from chronosim.evaluation import Recording, Reference, draw_recordings, roll_out
-from chronosim.evaluation.fidelity.horizon import horizon_section
-from chronosim.evaluation.fidelity.rollouts import teach
-from chronosim.evaluation.fidelity.sets import Networks, compare_sets, sets_table
+from chronosim.evaluation.fidelity import Networks, compare_sets, horizon_section, sets_table
+from chronosim.evaluation.predictions import teach
 from chronosim.evaluation.report.section import Section
 from chronosim.metrics.distribution import Distance
 from chronosim.metrics.perceptual import Perceptual

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.evaluation.fidelity.wear import find_leaving, leaving_table, shares_lost
+from chronosim.evaluation.defects import find_leaving, leaving_table, shares_lost
 
 EPISODES, STEPS = 20, 20
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.following.probe import learn_probe, probes_for, recover
-from chronosim.evaluation.following.retrieval import control, distances, retrieve
 from chronosim.evaluation.intervals import ratio, resample
+from chronosim.evaluation.probe import learn_probe, probes_for, recover
+from chronosim.evaluation.retrieval import control, distances, retrieve
 
 
 def test_distances_are_mean_squares() -> None:

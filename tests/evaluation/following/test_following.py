@@ -14,7 +14,7 @@ from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Moment, Reference, Region, draw_moments, draw_recordings
 from chronosim.evaluation.following import following, following_recorded
 from chronosim.evaluation.report.section import Section
-from chronosim.evaluation.truth.recordings import Recording
+from chronosim.evaluation.truth import Recording
 from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
 from chronosim.types import Observation, Prediction

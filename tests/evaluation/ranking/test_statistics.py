@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from chronosim.evaluation.ranking.statistics import (
+from chronosim.evaluation.ranking.agreement import (
     fisher_interval,
     leave_one_out,
     mmrv,

@@ -12,7 +12,7 @@ import pytest
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference, Region, draw_moments
-from chronosim.evaluation.truth.recordings import record
+from chronosim.evaluation.truth import record
 from chronosim.metrics.pixels import squared_error
 from chronosim.policies.alternatives import AnyDrive
 from chronosim.policies.carracing import DriverMix

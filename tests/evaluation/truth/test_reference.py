@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.truth.reference import draw_each
+from chronosim.evaluation.truth import draw_each
 
 
 def test_what_gives_nothing_is_passed_over_and_nothing_is_drawn_in_vain() -> None:

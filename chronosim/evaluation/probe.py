@@ -13,11 +13,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.following.retrieval import Answers
 from chronosim.evaluation.intervals import Figure
-from chronosim.evaluation.truth.moments import Moment
-from chronosim.evaluation.truth.recordings import Recording, draw_recordings
-from chronosim.evaluation.truth.reference import Reference, outcomes_only
+from chronosim.evaluation.retrieval import Answers
+from chronosim.evaluation.truth import Moment, Recording, Reference, draw_recordings, outcomes_only
 from chronosim.policies.regression import FrameRegressor, fit, forecast
 
 __all__ = ["Probe", "Recovery", "learn_probe", "pairs_of", "probe_moments", "probes_for", "recover"]

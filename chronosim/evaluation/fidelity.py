@@ -1,4 +1,4 @@
-"""Fidelity against the horizon: how near to the truth, step after step, as a section."""
+"""Many actions: how near a model stays to the truth, step after step, and what wears out."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from chronosim.evaluation.fidelity.curves import Curve, draw_curves, resample
-from chronosim.evaluation.fidelity.rollouts import score_rollouts
-from chronosim.evaluation.fidelity.sets import Networks, compare_sets, sets_table
-from chronosim.evaluation.fidelity.wear import (
+from chronosim.evaluation.defects import (
     find_leaving,
     find_wear,
     leaving_table,
     shares_lost,
     sharpness_curve,
 )
-from chronosim.evaluation.report.plots import difference, filmstrip
+from chronosim.evaluation.intervals import Curve, resample_steps
+from chronosim.evaluation.report.plots import difference, draw_curves, filmstrip
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
-from chronosim.evaluation.truth.recordings import Recording
+from chronosim.evaluation.truth import Frames, Recording, Steps
+from chronosim.metrics.distribution import Distance
 from chronosim.metrics.perceptual import Perceptual
-from chronosim.metrics.pixels import finite_psnr, squared_error
+from chronosim.metrics.pixels import finite_psnr, psnr, squared_error
 from chronosim.metrics.structure import SMALLEST, multiscale_similarity, structural_similarity
+from chronosim.types import Frame
 
-__all__ = ["MEASURES", "Measure", "applicable", "horizon_section"]
+__all__ = [
+    "MEASURES",
+    "Drift",
+    "Measure",
+    "Networks",
+    "applicable",
+    "compare_sets",
+    "horizon_section",
+    "score_rollouts",
+    "sets_table",
+]
 
 _SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)  # steps that a table has room for
 _PICTURED = 8  # frames of a filmstrip
 _MODEL, _FIRST, _BEFORE = "model", "copy-last-frame (the first)", "copy-last-frame"
-
-Frames = UInt8[np.ndarray, "episodes height width 3"]
-Steps = Sequence[Frames]
-"""After each step, a frame of each episode."""
 
 
 def horizon_section(
@@ -116,7 +122,7 @@ def _measure(
     """For each measure, the curve of each way of predicting."""
     return {
         measure.key: {
-            name: resample(
+            name: resample_steps(
                 np.stack([measure.compare(a, b) for a, b in zip(steps, true, strict=True)]),
                 of=measure.figure,
             )
@@ -146,7 +152,7 @@ def _gain(measure: Measure, imagined: Steps, true: Steps) -> Curve:
         np.stack([measure.compare(a, b) for a, b in zip(steps, true[1:], strict=True)])
         for steps in (imagined, [true[0]] * len(imagined))
     )
-    return resample(ours, copied, of=lambda a, b: measure.figure(a) - measure.figure(b))
+    return resample_steps(ours, copied, of=lambda a, b: measure.figure(a) - measure.figure(b))
 
 
 def _gauge(free: Mapping[str, Curve], gain: Curve) -> Gauge:
@@ -288,3 +294,156 @@ def applicable(size: tuple[int, int], perceptual: Perceptual | None = None) -> S
     if perceptual is not None:
         known.append(Measure("lpips", "LPIPS (lower is better)", perceptual))
     return known
+
+
+Clips = UInt8[np.ndarray, "episodes time height width 3"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Networks:
+    """Trained networks for the measures that need one; None: that measure is left out.
+
+    Attributes:
+        lpips: Compares frame with frame.
+        fid: Compares all frames of the rollouts with all true ones.
+        fvd: Compares whole rollouts with whole episodes.
+    """
+
+    lpips: Perceptual | None = None
+    fid: Distance | None = None
+    fvd: Distance | None = None
+
+
+def compare_sets(networks: Networks, imagined: Steps, true: Steps) -> dict[str, Any]:
+    """Gives FID and FVD, and those of halves: model from truth, and truth from truth.
+
+    Distances of few are larger than those of many, so halves are compared with halves.
+
+    Args:
+        networks: Those that are None are left out.
+        imagined: After each step, the model's frame of each episode.
+        true: The true ones.
+
+    Returns:
+        By measure: `model`; `half`, of half of the model's episodes from the other half's truth,
+        and `truth`, of half of the truth from its other half (None with fewer than 4 episodes); and
+        the settings that the figures depend on; JSON values.
+    """
+    found: dict[str, Any] = {}
+    clips, real = np.stack(imagined, 1), np.stack(true, 1)
+    if (fid := networks.fid) is not None:
+        distances = _distances(
+            lambda a, b: fid.of_frames(list(np.concatenate(a)), list(np.concatenate(b))),
+            clips,
+            real,
+        )
+        frames = len(clips) * clips.shape[1]
+        found["fid"] = {**distances, "network": fid.name, "frames": frames}
+    if (fvd := networks.fvd) is not None:
+        distances = _distances(lambda a, b: fvd.of_clips(list(a), list(b)), clips, real)
+        sizes = {"clips": len(clips), "frames": clips.shape[1]}
+        found["fvd"] = {**distances, "network": fvd.name, **sizes}
+    return found
+
+
+def _distances(
+    measure: Callable[[Clips, Clips], float], clips: Clips, real: Clips
+) -> dict[str, float | None]:
+    if len(clips) < 4:
+        return {"model": measure(clips, real), "half": None, "truth": None}
+    halves = (measure(clips[::2], real[1::2]), measure(clips[1::2], real[::2]))
+    return {
+        "model": measure(clips, real),
+        "half": float(np.mean(halves)),
+        "truth": measure(real[::2], real[1::2]),
+    }
+
+
+def sets_table(sets: Mapping[str, Any]) -> tuple[Table, ...]:
+    """Gives what was compared as a table; none if nothing was."""
+    if not sets:
+        return ()
+    rows = tuple(
+        (
+            name.upper(),
+            *(_distance_cell(each[way]) for way in ("model", "half", "truth")),
+            each["network"],
+        )
+        for name, each in sets.items()
+    )
+    caption = (
+        "Distances between sets, fed on its own frames. Half of its episodes from the other half's "
+        "truth compares with the truth of the halves from one another, the least that so few can "
+        "show. Figures of other numbers of frames, clips or lengths, or of other networks, cannot "
+        "be compared."
+    )
+    header = ("distance", "model", "model, halves", "truth from truth, halves", "network")
+    return (Table(header, rows, caption),)
+
+
+def _distance_cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How near to the truth a free-running model stays; PSNR of the error pooled over episodes, dB.
+
+    Attributes:
+        episodes: How many.
+        model: Of the model's frame after each step.
+        first_frame: Of the last true frame that the model saw, the first of the episode.
+        mean_frame: Of the mean over all true frames of the other episodes: the best guess of one
+            who knows the world but not this episode. Those are held-out episodes, too, so it is a
+            mean that the model never saw; that of the frames it was trained on differs little.
+    """
+
+    episodes: int
+    model: tuple[float, ...]
+    first_frame: tuple[float, ...]
+    mean_frame: tuple[float, ...]
+
+    @property
+    def steps_above_first(self) -> int:
+        """How many steps from the beginning the model is above the first frame throughout."""
+        return _leading(self.model, self.first_frame)
+
+    @property
+    def steps_above_mean(self) -> int:
+        """How many steps from the beginning the model is above the mean frame throughout."""
+        return _leading(self.model, self.mean_frame)
+
+
+def score_rollouts(recordings: Sequence[Recording], imagined: Sequence[Frames]) -> Drift:
+    """Scores rollouts, step by step.
+
+    Args:
+        recordings: What truly happened in at least two episodes.
+        imagined: What the model made of it: after each step, a frame of each episode.
+    """
+    first = np.stack([recording.observations[0].frame for recording in recordings])
+    mean = np.stack(_means_of_others(recordings))
+    true = [
+        np.stack([recording.observations[step + 1].frame for recording in recordings])
+        for step in range(len(imagined))
+    ]
+    return Drift(
+        episodes=len(recordings),
+        model=tuple(psnr(squared_error(i, t)) for i, t in zip(imagined, true, strict=True)),
+        first_frame=tuple(psnr(squared_error(first, t)) for t in true),
+        mean_frame=tuple(psnr(squared_error(mean, t)) for t in true),
+    )
+
+
+def _means_of_others(recordings: Sequence[Recording]) -> list[Frame]:
+    """For each episode the mean frame of all others."""
+    means = np.stack(
+        [np.mean([o.frame for o in recording.observations], axis=0) for recording in recordings]
+    )
+    others = (means.sum(axis=0) - means) / (len(means) - 1)
+    return list(others.round().astype(np.uint8))
+
+
+def _leading(ours: Sequence[float], theirs: Sequence[float]) -> int:
+    above = [a > b for a, b in zip(ours, theirs, strict=True)]
+    return above.index(False) if False in above else len(above)

@@ -10,16 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from chronosim.evaluation.diagnosis.experiments import OTHER_NOISE, tell_less
+from chronosim.evaluation.experiments import OTHER_NOISE, tell_less
 from chronosim.evaluation.predictions import Autoencoding, see_through
+from chronosim.evaluation.ranking.agreement import Interval, means, mmrv, pearson, percentiles
 from chronosim.evaluation.ranking.contestants import Contestant, Start
-from chronosim.evaluation.ranking.statistics import (
-    Interval,
-    means,
-    mmrv,
-    pearson,
-    percentiles,
-)
 from chronosim.evaluation.ranking.tournament import (
     Contest,
     Game,

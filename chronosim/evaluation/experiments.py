@@ -9,11 +9,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64
 
-from chronosim.evaluation.fidelity.rollouts import roll_out, teach
-from chronosim.evaluation.predictions import Autoencoding, see_through
-from chronosim.evaluation.truth.recordings import Recording
+from chronosim.evaluation.predictions import Autoencoding, roll_out, see_through, teach
+from chronosim.evaluation.truth import Frames, Recording, Steps
 from chronosim.metrics.pixels import squared_error
 from chronosim.protocols import Prompter
 from chronosim.simulator import Simulator
@@ -21,7 +20,6 @@ from chronosim.types import Observation, State
 
 __all__ = ["OTHER_NOISE", "Experiment", "experiments", "round_trips", "step_errors", "tell_less"]
 
-Frames = UInt8[np.ndarray, "episodes height width 3"]
 Errors = Float64[np.ndarray, "steps episodes"]
 
 OTHER_NOISE = 1_000_003
@@ -107,7 +105,7 @@ def round_trips(recordings: Sequence[Recording], model: Autoencoding) -> Iterato
         yield np.stack(frames)
 
 
-def step_errors(recordings: Sequence[Recording], steps: Sequence[Frames]) -> Errors:
+def step_errors(recordings: Sequence[Recording], steps: Steps) -> Errors:
     """Squared error of each step of each episode, grey levels squared."""
     return np.array(
         [

@@ -13,15 +13,45 @@ import numpy as np
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import Place
 from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.evaluation.outcomes import Setting
-from chronosim.evaluation.truth.moments import Moment, draw_moments
-from chronosim.evaluation.truth.recordings import Recording, draw_recordings
-from chronosim.evaluation.truth.reference import Reference
+from chronosim.evaluation.truth import (
+    Moment,
+    Recording,
+    Reference,
+    Region,
+    draw_moments,
+    draw_recordings,
+)
 from chronosim.protocols import Prompter
 from chronosim.simulators.reference import check_clock
 from chronosim.types import Observation, State
 
-__all__ = ["AsLogged", "Recorded", "Simulated", "Source"]
+__all__ = ["AsLogged", "Recorded", "Setting", "Simulated", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where moments come from.
+
+    Attributes:
+        source: Name of the reference simulator, or of the data set.
+        first_seed: Where its seeds begin; None: recorded by somebody else.
+        others: Other actions at each moment; 0 where nobody knows what they would have led to.
+        apart: Smallest difference of two true outcomes, RMS grey levels.
+        left_out: A region that is judged with and without; None: none.
+    """
+
+    source: str
+    first_seed: int | None = None
+    others: int = 0
+    apart: float = 0.0
+    left_out: Region | None = None
+
+    @property
+    def where(self) -> str:
+        """The source and its seeds, in words."""
+        if self.first_seed is None:
+            return self.source
+        return f"{self.source} (seeds from {self.first_seed:,} on)"
 
 
 @runtime_checkable
@@ -100,10 +130,9 @@ class Simulated:
 
     def __post_init__(self) -> None:
         _check_counts({name: getattr(self, name) for name in _LEAST})
-        apart = self.apart
-        if isinstance(apart, bool) or not isinstance(apart, int | float) or not 0 <= apart < inf:
+        if not 0 <= self.apart < inf:
             raise InvalidConfig(
-                f"apart must be a number of grey levels, 0 or more, not {self.apart!r}"
+                f"apart must be a number of grey levels, 0 or more, not {self.apart:g}"
             )
         reference = self.reference  # every part is made once: what is wrong with it is told now
         simulator = reference.simulator()
@@ -111,7 +140,7 @@ class Simulated:
         reference.alternatives(0)
         check_clock(simulator, reference.prompter)
         setting = Setting(
-            simulator.source, self.first_seed, self.others, float(apart), reference.left_out
+            simulator.source, self.first_seed, self.others, float(self.apart), reference.left_out
         )
         object.__setattr__(self, "setting", setting)
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64
 
-from chronosim.evaluation.diagnosis.experiments import experiments, round_trips, step_errors
+from chronosim.evaluation.experiments import experiments, round_trips, step_errors
 from chronosim.evaluation.predictions import Autoencoding
 from chronosim.evaluation.report.section import Section, Table, finite
-from chronosim.evaluation.truth.recordings import Recording
+from chronosim.evaluation.truth import Frames, Recording, Steps
 from chronosim.metrics.pixels import finite_psnr, squared_error
 from chronosim.simulator import Simulator
 
@@ -20,7 +20,6 @@ __all__ = ["Coverage", "cover", "diagnose"]
 
 _RESAMPLES = 1000
 
-Frames = UInt8[np.ndarray, "episodes height width 3"]
 Errors = Float64[np.ndarray, "steps episodes"]
 
 
@@ -48,8 +47,8 @@ class _Part:
 def diagnose(
     recordings: Sequence[Recording],
     simulator: Simulator,
-    imagined: Sequence[Frames],
-    taught: Sequence[Frames],
+    imagined: Steps,
+    taught: Steps,
     *,
     seed: int,
     progress: Callable[[Iterable[Frames], str], Iterable[Frames]] = lambda steps, name: steps,

@@ -12,10 +12,8 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.intervals import Figure, ratio, resample
-from chronosim.evaluation.predictions import Share, wilson_interval
-from chronosim.evaluation.truth.moments import Moment
-from chronosim.evaluation.truth.reference import Policy
+from chronosim.evaluation.intervals import Figure, Share, ratio, resample, wilson_interval
+from chronosim.evaluation.truth import Moment, Policy
 from chronosim.simulator import Simulator
 
 __all__ = [

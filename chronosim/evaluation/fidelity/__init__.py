@@ -1,1 +1,0 @@
-"""Many actions: how near rollouts stay to the truth, and what wears out."""

@@ -1,1 +1,0 @@
-"""What truly happens: moments and recordings, of a reference simulator or recorded by others."""
