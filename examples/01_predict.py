@@ -10,12 +10,11 @@ import sys
 
 import numpy as np
 
-from chronosim import EditPrompt, Observation, Simulator
+from chronosim import EditPrompt, Observation, Simulator, settings
 from chronosim.frames import read_frame, write_frame
 from chronosim.models.engine.sizes import Sizing
-from chronosim.settings import parts as config
 
-model = config.load("model", sys.argv[1] if len(sys.argv) > 1 else "nano")
+model = settings.load("model", sys.argv[1] if len(sys.argv) > 1 else "nano")
 
 if len(sys.argv) > 2:
     # A photo comes in a camera's size: make it one of the model's, its shape kept.
@@ -24,7 +23,10 @@ if len(sys.argv) > 2:
 else:
     # A scenario knows where an episode may begin: a first frame, and the speed that goes with it.
     # A prompter words an action; a simulator is a model and a prompter, and remembers nothing.
-    scenario, prompter = config.load("scenario", "carracing"), config.load("prompter", "driving")
+    scenario, prompter = (
+        settings.load("scenario", "carracing"),
+        settings.load("prompter", "driving"),
+    )
     frame, values = scenario.begin(np.random.default_rng(0))
     steer_left = np.array([-0.4, 0.1, 0.0], np.float32)  # steering, throttle, brake
     before = Observation(frame, prompter.begin(values))

@@ -14,8 +14,8 @@ import gymnasium as gym
 import numpy as np
 
 import chronosim  # noqa: F401  (registers chronosim/World-v0)
+from chronosim import settings
 from chronosim.frames import write_frame
-from chronosim.settings import parts as config
 
 mine = Path(__file__).parent / "mine"
 world = str(mine / "simulator" / "pendulum.yaml")
@@ -43,7 +43,7 @@ run("train", "+scale=toy", *sizes, "dataset=datasets/pendulum", "output=runs/tra
 # it imagined, and knows its speed only from the pushes it was given.
 steps = 2 if quick else 12
 env = gym.make("chronosim/World-v0", model=model, preset="nano", scenario=world, horizon=steps)
-real = config.load("simulator", world)
+real = settings.load("simulator", world)
 frame, values = real.reset(seed=1_000_000)
 env.reset(seed=0, options={"frame": frame, "values": values})
 env.action_space.seed(1_000_000)

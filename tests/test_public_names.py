@@ -23,7 +23,7 @@ PUBLIC = {
         "errors",
         "fork",
     ],
-    "chronosim.settings.parts": ["companion", "find_own", "load", "names"],
+    "chronosim.settings": ["companion", "load", "names"],
     "chronosim.errors": [
         "ChronosimError",
         "EnhancementFailed",

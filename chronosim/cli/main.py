@@ -144,10 +144,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(command: str, given: Sequence[str], extra: Path | None) -> int:
     # Here, so that --help is fast: Hydra, and torch behind some commands, take seconds to load.
-    from chronosim.settings.compose import compose_config
+    from chronosim.settings.compose import compose_settings
 
-    config = compose_config(command, given, extra)
-    status = import_module(".".join(("chronosim.commands", *_parts(command)))).run(config)
+    settings = compose_settings(command, given, extra)
+    status = import_module(".".join(("chronosim.commands", *_parts(command)))).run(settings)
     return int(status or 0)
 
 

@@ -225,11 +225,11 @@ def dataset_at(path: Place) -> Place:
     )
 
 
-def episodes_at(config: DictConfig) -> list[Place]:
-    """The episodes that a command's `path` means: one, or all of a data set.
+def episodes_at(given: str) -> list[Place]:
+    """The episodes that a path means: one, or all of a data set.
 
     Raises:
         EpisodeNotFound: There is none.
     """
-    path = place(config.path)
+    path = place(given)
     return [path] if is_episode(path) else list_episodes(dataset_at(path))

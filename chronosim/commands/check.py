@@ -14,23 +14,19 @@ Examples:
 from __future__ import annotations
 
 import json
-import math
-from typing import Any
 
-from omegaconf import DictConfig
 from tqdm import tqdm
 
 from chronosim.bench.timing import describe_machine, list_versions
 from chronosim.cli.output import new_folder
 from chronosim.cli.terminal import faint
-from chronosim.errors import InvalidConfig
 from chronosim.evaluation.conformance import check_conformance, draw_prompts
-from chronosim.settings.compose import make_part, whole_number
+from chronosim.settings.commands import Check
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> int:
+def run(settings: Check) -> int:
     """Runs the command.
 
     Returns:
@@ -39,12 +35,10 @@ def run(config: DictConfig) -> int:
     Raises:
         ChronosimError: A setting that cannot work, or a model that cannot be had.
     """
-    number, seed = whole_number(config, "prompts", 2), whole_number(config, "seed", 0)
-    steps = whole_number(config, "steps", 0)
-    tolerance, growth = _amount(config, "tolerance"), _amount(config, "growth")
-    model, prompter = make_part(config, "model"), make_part(config, "prompter")
-    prompts = draw_prompts(make_part(config, "scenario"), prompter, number, seed=seed)
-    folder = new_folder(config, "check")
+    model, prompter = settings.model.make(), settings.prompter.make()
+    scenario = settings.scenario.make()
+    prompts = draw_prompts(scenario, prompter, settings.prompts, seed=settings.seed)
+    folder = new_folder(settings.composed, "check")
     with tqdm(desc="checking", unit="check", leave=False) as bar:
 
         def begin(name: str) -> None:
@@ -52,7 +46,12 @@ def run(config: DictConfig) -> int:
             bar.update()
 
         found = check_conformance(
-            model, prompts, tolerance=tolerance, steps=steps, growth=growth, progress=begin
+            model,
+            prompts,
+            tolerance=settings.tolerance,
+            steps=settings.steps,
+            growth=settings.growth,
+            progress=begin,
         )
     values = found.values() | {"versions": list_versions(), "machine": describe_machine()}
     text = json.dumps(values, indent=2, default=str)
@@ -60,10 +59,3 @@ def run(config: DictConfig) -> int:
     print(found)
     print(faint(f"\n{folder / 'results.json'}"))
     return 0 if found.passed else 1
-
-
-def _amount(config: DictConfig, name: str) -> float:
-    value: Any = config[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise InvalidConfig(f"{name} must be a number of 0 or more, not {value!r}")
-    return float(value)

@@ -18,10 +18,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 
 from chronosim.cli.output import new_folder
 from chronosim.errors import InvalidConfig, InvalidFrame
@@ -30,45 +28,43 @@ from chronosim.models.engine.sizes import GRID, CameraSized, Sizing, model_size
 from chronosim.pictures.filmstrip import Panel, filmstrip
 from chronosim.pictures.video import frame_rate, write_video
 from chronosim.protocols import Prompter, WorldModel
-from chronosim.settings.compose import make_part, whole_number
+from chronosim.settings.commands import Predict
+from chronosim.settings.typed import Part
 from chronosim.simulator import Simulator
 from chronosim.types import EditPrompt, Frame, Observation, Prediction
 
 __all__ = ["count_processes", "is_first_process", "run"]
 
-_LOAD, _PLAN = "chronosim.models.load", "chronosim.models.loading.plan.plan_model"
 
-
-def run(config: DictConfig) -> None:
+def run(settings: Predict) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A frame, an action, words or a setting that cannot work.
     """
-    if config.explain:
+    sizing = _sizing(settings)
+    if settings.explain:
         if is_first_process():
-            print(_explain(config))
+            print(_explain(settings, sizing))
         return
-    seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
-    sizing = _sizing(config)
-    first = _first(config, prompter)
-    if not config.back:
+    prompter = settings.prompter.make()
+    first = _first(settings, prompter)
+    if not settings.back:
         first = replace(first, frame=sizing.there(first.frame))
-        _check_grid(config, first.frame)
-    model = _model(config)
-    if config.back:
+        _check_grid(settings.model, first.frame)
+    model = _model(settings.model)
+    if settings.back:
         model = CameraSized(model, sizing)
-    if config.text is None:
-        action = _plain(config, "action")
-        _, prediction = Simulator(model, prompter).step(first, action, seed=seed)
+    if settings.text is None:
+        _, prediction = Simulator(model, prompter).step(first, settings.action, seed=settings.seed)
         words = str(prediction.text)
     else:
-        prompt = EditPrompt(first.frame, str(config.text), seed)
+        prompt = EditPrompt(first.frame, settings.text, settings.seed)
         [prediction] = model.predict([prompt])
         words = prediction.text or prompt.text
     if not is_first_process():
         return
-    folder = new_folder(config, "predict")
+    folder = new_folder(settings.composed, "predict")
     write_frame(folder / "outcome.png", prediction.frame)
     write_frame(folder / "filmstrip.png", filmstrip(_panels(first.frame, prediction, words)))
     frames = np.concatenate([first.frame[None], prediction.trajectory])
@@ -82,88 +78,61 @@ def run(config: DictConfig) -> None:
     )
 
 
-def _model(config: DictConfig) -> WorldModel:
+def _model(part: Part) -> WorldModel:
     """The model; under torchrun, one that all processes share."""
     shared = {}
     if count_processes() > 1:
-        if str(config.model.get("_target_")) != _LOAD:
+        if not part.accepts("parallel"):
             raise InvalidConfig(
-                f"only models that {_LOAD} loads can be shared by the processes of torchrun, "
-                f"not {config.model.get('_target_')}"
+                f"the processes of torchrun can only share a ChronoEdit, not {part.target}"
             )
-        shared["parallel"] = config.model.get("parallel") or "ulysses"
-    model: WorldModel = make_part(config, "model", **shared)
+        shared["parallel"] = part.values.get("parallel") or "ulysses"
+    model: WorldModel = part.make(**shared)
     return model
 
 
-def _first(config: DictConfig, prompter: Prompter) -> Observation:
+def _first(settings: Predict, prompter: Prompter) -> Observation:
     """The observation to begin with: the user's frame, or one of the scenario's."""
     values: Mapping[str, float] = {}
-    if config.frame is None:
-        rng = np.random.default_rng(int(config.seed))
-        frame, values = make_part(config, "scenario").begin(rng)
+    if settings.frame is None:
+        frame, values = settings.scenario.make().begin(np.random.default_rng(settings.seed))
     else:
-        frame = read_frame(str(config.frame))
-    if config.start is not None:
-        values = _values(_plain(config, "start"))
-    return Observation(frame, prompter.begin(values))
+        frame = read_frame(settings.frame)
+    return Observation(frame, prompter.begin(values if settings.start is None else settings.start))
 
 
-def _check_grid(config: DictConfig, frame: Frame) -> None:
+def _check_grid(part: Part, frame: Frame) -> None:
     """Refuses what no ChronoEdit can take before it is fetched and loaded."""
     height, width = frame.shape[:2]
-    if config.model.get("_target_") == _LOAD and (height % GRID or width % GRID):
+    if part.accepts("preset") and (height % GRID or width % GRID):
         raise InvalidFrame(
             f"ChronoEdit takes frames whose sides are multiples of {GRID}, not {height} x {width}: "
             "give size=fit"
         )
 
 
-def _plain(config: DictConfig, name: str) -> Any:
-    """A setting as plain Python: numbers, words, lists and dicts of them."""
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
-    return settings[name]
-
-
-def _values(given: Any) -> dict[str, float]:
-    if not isinstance(given, dict) or not all(isinstance(v, int | float) for v in given.values()):
-        raise InvalidConfig(f"start must be named numbers, e.g. {{speed: 12}}, not {given!r}")
-    return {str(name): float(value) for name, value in given.items()}
-
-
-def _sizing(config: DictConfig) -> Sizing:
+def _sizing(settings: Predict) -> Sizing:
     """How the frame becomes one for the model."""
-    size, area = _plain(config, "size"), whole_number(config, "area", 1)
-    if size is None:
+    if settings.size is None:
         return Sizing()
-    if size == "fit":
-        return Sizing("fit", area=area)
-    try:
-        height, width = (int(side) for side in size)
-    except (TypeError, ValueError) as error:
-        raise InvalidConfig(
-            f"size must be fit, or [height, width] in pixels, not {size}"
-        ) from error
-    return Sizing("crop", (height, width))
+    if settings.size == "fit":
+        return Sizing("fit", area=settings.area)
+    return Sizing("crop", settings.size)
 
 
-def _explain(config: DictConfig) -> str:
+def _explain(settings: Predict, sizing: Sizing) -> str:
     """What the model would load and need."""
-    from chronosim.models.loading.plan import (
-        explain,  # here: it brings torch, which not all models need
-    )
-
-    target = str(config.model.get("_target_"))
-    if target != _LOAD:
+    if not settings.model.accepts("preset"):
         raise InvalidConfig(
-            f"explain is for models that {_LOAD} loads, by a preset's name or a folder, "
-            f"not for {target}"
+            "explain is for a ChronoEdit, by a preset's name or a folder, "
+            f"not for {settings.model.target}"
         )
-    plan = make_part(config, "model", _target_=_PLAN)
-    sizing, size = _sizing(config), None
-    if config.frame is not None:
-        frame = sizing.there(read_frame(str(config.frame)))
+    # Here: it brings torch, which not all models need.
+    from chronosim.models.loading.plan import explain, plan_model
+
+    plan, size = plan_model(**settings.model.values), None
+    if settings.frame is not None:
+        frame = sizing.there(read_frame(settings.frame))
         size = frame.shape[0], frame.shape[1]
     elif sizing.way == "fit":
         size = model_size(*plan.size, area=sizing.area)

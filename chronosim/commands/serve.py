@@ -16,32 +16,28 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
-
-from omegaconf import DictConfig
 
 from chronosim.models.serving.http import check_token
 from chronosim.models.serving.service import Service
-from chronosim.settings.compose import make_part, whole_number
+from chronosim.settings.commands import Serve
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Serve) -> None:
     """Runs the command until it is interrupted.
 
     Raises:
         ChronosimError: A setting that cannot work, or a model that cannot be had.
     """
-    port, most = whole_number(config, "port", 0), whole_number(config, "most_prompts", 1)
-    timeout, token = whole_number(config, "timeout", 1), _token(config)
+    token = _token(settings.token_variable)  # before a large model is loaded
     service = Service(
-        make_part(config, "model"),
-        host=str(config.host),
-        port=port,
+        settings.model.make(),
+        host=settings.host,
+        port=settings.port,
         token=token,
-        most_prompts=most,
-        timeout=timeout,
+        most_prompts=settings.most_prompts,
+        timeout=settings.timeout,
     )
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     name = service.model.identity["name"]
@@ -54,10 +50,9 @@ def run(config: DictConfig) -> None:
             print("ended")
 
 
-def _token(config: DictConfig) -> str | None:
-    variable: Any = config.token_variable
+def _token(variable: str | None) -> str | None:
     if variable is None:
         return None
-    token = os.environ.get(str(variable), "").strip()
+    token = os.environ.get(variable, "").strip()
     check_token(token, f"the environment variable {variable}")
     return token

@@ -16,15 +16,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from chronosim.errors import InvalidConfig, MissingDependency
-from chronosim.settings.compose import make_part, whole_number
+from chronosim.settings.commands import Studio as Settings
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Settings) -> None:
     """Runs the command.
 
     Raises:
@@ -43,28 +41,25 @@ def run(config: DictConfig) -> None:
         ) from error
     from chronosim.studio.workshop import Models
 
-    whole_number(config, "seed", 0)
-    port, most = whole_number(config, "port", 0), whole_number(config, "megabytes", 1)
-    if "://" in str(config.folder):
-        raise InvalidConfig(f"folder must be one on this machine, not {config.folder}")
-    make_part(config, "prompter")
-    make_part(config, "scenario")  # what cannot be is said here, not in the browser
+    if "://" in settings.folder:
+        raise InvalidConfig(f"folder must be one on this machine, not {settings.folder}")
+    settings.prompter.make()
+    settings.scenario.make()  # what cannot be is said here, not in the browser
     workshop = Workshop()
-    models = Models(workshop.progress, most=whole_number(config, "loaded", 1))
-    worlds = Worlds(config, models)
+    models = Models(workshop.progress, most=settings.loaded)
+    worlds = Worlds(settings.composed, models)
     workshop.prepare(lambda: worlds.make(worlds.scenario, worlds.model, {}))
     studio = Studio(
         worlds,
         workshop,
-        Sessions(whole_number(config, "sessions", 1)),
-        Library(Path(str(config.folder))),
-        most * 2**20,
+        Sessions(settings.sessions),
+        Library(Path(settings.folder)),
+        settings.megabytes * 2**20,
     )
 
     def ready(address: str) -> None:
         print(f"The studio is at {address}\nStop it with Ctrl+C; episodes: {studio.library.root}")
-        if config.browser:
+        if settings.browser:
             open_browser(address)
 
-    token = None if config.token is None else str(config.token)
-    serve(studio, host=str(config.host), port=port, token=token, ready=ready)
+    serve(studio, host=settings.host, port=settings.port, token=settings.token, ready=ready)

@@ -1,28 +1,30 @@
-"""Settings of a command: composed from YAML and `key=value`, checked where they are read."""
+"""Settings of a command: composed by Hydra from YAML and `key=value`, and read as typed values."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from copy import deepcopy
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
-from hydra.utils import instantiate
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chronosim.errors import InvalidConfig
-from chronosim.settings.parts import find_own
+from chronosim.settings.commands import COMMANDS
+from chronosim.settings.parts import make_part, with_seed
+from chronosim.settings.safe_yaml import read_yaml
+from chronosim.settings.typed import Settings, read, takes_words
 
 __all__ = [
     "CONF",
     "choices",
     "compose_config",
+    "compose_settings",
     "config_groups",
     "defaults",
     "make_part",
@@ -50,7 +52,7 @@ def config_groups() -> dict[str, list[str]]:
     """The choices of each config group, by the group's name."""
     with as_file(CONF) as folder:
         return {
-            group.name: sorted(choice.stem for choice in group.glob("*.yaml"))
+            group.name: sorted(choice.stem for choice in group.glob("[!_]*.yaml"))
             for group in sorted(folder.iterdir())
             if group.is_dir()
         }
@@ -103,7 +105,8 @@ def compose_config(command: str, given: Sequence[str], extra: Path | None = None
         The settings; `${seed}` in a part stands until it is made, so each episode has its own.
     """
     search = [] if extra is None else [f"hydra.searchpath=[file://{_folder(extra)}]"]
-    readable = [_readable(_grouped(command, word)) for word in given if "=" in word]
+    _check_own(given, extra)
+    readable = [_readable(command, _grouped(command, word)) for word in given if "=" in word]
     paths = _paths(command, [word for word in given if "=" not in word])
     with as_file(CONF) as folder:
         try:
@@ -119,6 +122,19 @@ def compose_config(command: str, given: Sequence[str], extra: Path | None = None
             raise InvalidConfig(f"{command}: {str(error).splitlines()[0]}") from error
 
 
+def compose_settings(
+    command: str, given: Sequence[str], extra: Path | None = None
+) -> Settings | DictConfig:
+    """Composes a command's settings, and reads them as the typed values that the command takes.
+
+    Raises:
+        InvalidConfig: As `compose_config`; or a setting does not suit its type, and the sentence
+            names it and says what would.
+    """
+    config = compose_config(command, given, extra)
+    return read(COMMANDS[command], config) if command in COMMANDS else config
+
+
 def whole_number(config: DictConfig, name: str, least: int) -> int:
     """Reads a setting that must be a whole number.
 
@@ -129,33 +145,6 @@ def whole_number(config: DictConfig, name: str, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InvalidConfig(f"{name} must be a whole number of at least {least}, not {value!r}")
     return value
-
-
-def make_part(config: DictConfig, name: str, **overrides: Any) -> Any:
-    """Makes the object that a part of the settings describes by its `_target_`.
-
-    Args:
-        config: The command's settings.
-        name: The part: `model`, `prompter`, `scenario`, `policy`.
-        **overrides: Settings of the part to replace.
-
-    Raises:
-        InvalidConfig: The part cannot be made so.
-        ChronosimError: Whatever the object's own making raises.
-    """
-    try:
-        return instantiate(config[name], **overrides, _convert_="all")
-    except InstantiationException as error:
-        if own := find_own(error):
-            raise own from None
-        raise InvalidConfig(f"{name} cannot be made of these settings: {_why(error)}") from error
-
-
-def with_seed(config: DictConfig, seed: int) -> DictConfig:
-    """Gives the settings with another seed; parts made of them follow it."""
-    other = deepcopy(config)  # config.copy() is shallow: its parts would follow the old seed
-    other.seed = seed
-    return other
 
 
 def _grouped(command: str, override: str) -> str:
@@ -188,36 +177,51 @@ def _check_complete(command: str, config: DictConfig) -> None:
         raise InvalidConfig(f"{command} needs {'a path' if path else f'{name}=...'}: {how}")
 
 
+def _check_own(given: Sequence[str], extra: Path | None) -> None:
+    """Reads the choices that are files of the user's own with more care than Hydra does."""
+    for group, _, name in (word.partition("=") for word in given if extra is not None):
+        path = (extra or Path()) / group.lstrip("+") / f"{name}.yaml"
+        if name.isprintable() and path.is_file():
+            read_yaml(path)
+
+
 def _folder(extra: Path) -> Path:
     if not extra.is_dir():
         raise InvalidConfig(f"there is no config folder {extra}")
     return extra.resolve()
 
 
-def _why(error: InstantiationException) -> str:
-    """What kept Hydra from making a part, in one line."""
-    cause = error.__cause__ or error
-    found = re.match(r"Error loading '(.+)':", str(cause))
-    if found is None or cause.__cause__ is None:
-        return " ".join(str(cause).split())
-    target, why = found[1], cause.__cause__
-    missing = why.name if isinstance(why, ModuleNotFoundError) else None
-    if isinstance(why, AttributeError) or f"{target}.".startswith(f"{missing}."):
-        return f"there is no {target} to import"
-    return f"{target} cannot be imported: {' '.join(str(why).split())}"
-
-
-def _readable(override: str) -> str:
+def _readable(command: str, override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise InvalidConfig(f"a setting is given as key=value, not {override!r}")
+    words = command in COMMANDS and takes_words(COMMANDS[command], key)
     try:
-        if not OverridesParser.create().parse_override(override).is_sweep_override():
-            return override
+        parsed = OverridesParser.create().parse_override(override)
+        if not parsed.is_sweep_override() and not (
+            words and isinstance(parsed.value(), bool | int | float)
+        ):
+            return _choosing(command, key, parsed.value(), override)
     except HydraException:
         pass  # not in Hydra's grammar: plain words
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InvalidConfig):
+            raise
+        raise InvalidConfig(f"{key} cannot be read: {error}") from error
     escaped = value.replace("'", "\\'")
     return f"{key}='{escaped}'"
+
+
+def _choosing(command: str, key: str, value: Any, override: str) -> str:
+    """What is given, unless it chooses of a group by something else than a name."""
+    group, _, name = key.partition("@")
+    known = config_groups().get(group)
+    if known is not None and not isinstance(value, str):
+        raise InvalidConfig(
+            f"{name or group} must be one of {', '.join(known)}, not {override.partition('=')[2]}: "
+            f"see chronosim {command} --help"
+        )
+    return override
 
 
 def _explain(command: str, error: HydraException) -> str:

@@ -113,7 +113,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["rollout", "episodes=true"], "episodes must be a whole number of at least 1, not True"),
         (["rollout", "seed=${nothing}"], "nothing"),
         (["rollout", "model=echo", "model.time=0"], "EchoModel answers with 1 frame or more"),
-        (["rollout", "model=echo", "+model.colour=1"], "model cannot be made of these settings"),
+        (["rollout", "model=echo", "+model.colour=1"], "model: colour is no setting of"),
         (["rollout", "--config-dir", "nowhere"], "there is no config folder nowhere"),
     ],
 )

@@ -63,11 +63,11 @@ def test_the_seed_draws_the_first_frame(tmp_path: Path) -> None:
         (["start={sped: 3}"], "'sped'"),
         (["start=fast"], "start must be named numbers"),
         (["size=96"], "size must be fit, or [height, width] in pixels, not 96"),
-        (["size=[0, 96]"], "multiples of 16 from 16 up, not 0 x 96"),
+        (["size=[0, 96]"], "size must be fit, or [height, width] in pixels, not [0, 96]"),
         (["size=[50, 70]"], "not 50 x 70; the nearest is 48 x 64"),
         (["size=fit", "area=9"], "an area must be 256 pixels or more, not 9"),
-        (["explain=true"], "explain is for models that chronosim.models.load loads"),
-        (["seed=-1"], "seed must be a whole number of at least 0, not -1"),
+        (["explain=true"], "explain is for a ChronoEdit, by a preset"),
+        (["seed=-1"], "seed must be a whole number from 0 to 2**63 - 1, not -1"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_and_leaves_nothing(

@@ -47,7 +47,9 @@ def test_unknown_names_are_refused_and_the_known_ones_told() -> None:
         config.load("model", "nanoo")
     with pytest.raises(InvalidConfig, match=r"'robots'.*model, .*prompter, .*scenario"):
         config.load("robots", "arm")
-    with pytest.raises(InvalidConfig, match=r"model 'echo' has no setting 'tiem'.*time"):
+    with pytest.raises(
+        InvalidConfig, match=r"model 'echo': tiem is no setting of .*is time meant.*: time"
+    ):
         config.load("model", "echo", tiem=3)
     with pytest.raises(InvalidConfig, match="'nanoo'"):
         make_env("nanoo")
@@ -59,7 +61,7 @@ def test_an_error_of_our_own_arrives_unwrapped() -> None:
 
 
 def test_a_value_of_the_wrong_kind() -> None:
-    with pytest.raises(InvalidConfig, match="model 'echo' cannot be made"):
+    with pytest.raises(InvalidConfig, match=r"'echo': time must be a whole number, not 'long'$"):
         config.load("model", "echo", time="long")
 
 
@@ -124,7 +126,11 @@ def test_a_file_that_does_not_describe_it(world: str, tmp_path: Path) -> None:
         config.load("simulator", world)
     with pytest.raises(InvalidConfig, match=r"none\.yaml cannot be read"):
         config.load("prompter", str(tmp_path / "none.yaml"))
-    for text, said in (("a: [", "cannot be read"), ("- a", "must describe"), ("", "describes no")):
+    for text, said in (
+        ("a: [", "cannot be read"),
+        ("- a", "must hold named settings"),
+        ("", "describes no"),
+    ):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(InvalidConfig, match=said):
             config.load("prompter", str(tmp_path / "bad.yaml"))

@@ -13,32 +13,30 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from chronosim.bench.episodes import bench_episodes, table
 from chronosim.bench.timing import describe_machine
 from chronosim.cli.output import new_folder
 from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig
-from chronosim.settings.compose import whole_number
+from chronosim.settings.commands import BenchEpisodes
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: BenchEpisodes) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, or a disk that refuses.
     """
-    counts = {name: whole_number(config, name, 1) for name in ("steps", "windows")}
-    seed = whole_number(config, "seed", 0)
-    parent = None if config.folder is None else Path(str(config.folder)).expanduser()
+    parent = None if settings.folder is None else Path(settings.folder).expanduser()
     if parent is not None and not parent.is_dir():
         raise InvalidConfig(f"there is no folder {parent} to write to")
-    output = new_folder(config, "bench-episodes")
+    output = new_folder(settings.composed, "bench-episodes")
     with tempfile.TemporaryDirectory(prefix="chronosim-bench-", dir=parent) as folder:
-        figures = bench_episodes(Path(folder), **counts, seed=seed)
+        figures = bench_episodes(
+            Path(folder), steps=settings.steps, windows=settings.windows, seed=settings.seed
+        )
     print(table(figures))
     report = {"figures": [asdict(figure) for figure in figures], "machine": describe_machine()}
     (output / "figures.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -23,7 +23,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from chronosim.bench.stock import draw_drive, pit, random_frames
@@ -38,38 +37,37 @@ from chronosim.models.loading.places import find_device
 from chronosim.models.loading.presets import PRESETS
 from chronosim.models.loading.random_weights import make_14b_shape
 from chronosim.models.loading.settings import ModelSettings
-from chronosim.settings.compose import make_part, whole_number
+from chronosim.settings.commands import BenchModel
+from chronosim.settings.typed import plain
 from chronosim.types import EditPrompt, Trajectory
 
 __all__ = ["run"]
 
-_LOAD = "chronosim.models.load"
 _SHAPED = ("compiled", "fused", "attention", "batched_guidance", "micro_batch")
+_FRAME_SIZE = (480, 832)  # where a model has none of its own
 _ELSEWHERE = ("offload", "storage", "quantization", "parallel")  # not copied for the stock pipeline
 
 
-def run(config: DictConfig) -> None:
+def run(settings: BenchModel) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, or a model that cannot be had.
     """
-    numbers, rounds = _environments(config), whole_number(config, "predictions", 1)
+    numbers, rounds = sorted({1, *settings.num_envs}), settings.predictions
     if max(numbers) > rounds:
         raise InvalidConfig(
             f"predictions must be at least the largest num_envs ({max(numbers)}), not {rounds}: "
             "each environment has a frame of its own"
         )
-    if config.threads is not None:
-        torch.set_num_threads(whole_number(config, "threads", 1))
-    size = _size(config)
-    model = _model(config, size or (480, 832), max(numbers))
-    prompts, truth = _prompts(config, model, size, rounds)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    model = _model(settings, max(numbers))
+    prompts, truth = _prompts(settings, model)
     _try(model, prompts)
     parts = model.components
-    few = whole_number(config, "reasoning_steps", 1)
-    contenders = pit(model, few, stock=bool(config.stock))
-    folder = new_folder(config, "bench-model")
+    contenders = pit(model, settings.reasoning_steps, stock=settings.stock)
+    folder = new_folder(settings.composed, "bench-model")
     rate = matmul_rate(parts.device, parts.dtype)
     calls = len(contenders) * (len(numbers) * (rounds + 1) + 2)
     with tqdm(total=calls, desc="timing", unit="call", leave=False) as bar:
@@ -80,7 +78,7 @@ def run(config: DictConfig) -> None:
         "matmul_rate": rate,
         "truth": truth is not None,
         "size": list(prompts[0].frame.shape[:2]),
-        "settings": OmegaConf.to_container(config, resolve=True),
+        "settings": plain(settings.composed),
         "model": _describe(model),
         "versions": list_versions(),
         "machine": _machine(parts.device),
@@ -92,56 +90,32 @@ def run(config: DictConfig) -> None:
     print(faint(f"\n{folder / 'figures.md'}, {folder / 'figures.json'}"))
 
 
-def _environments(config: DictConfig) -> list[int]:
-    given = OmegaConf.to_container(config.num_envs) if OmegaConf.is_list(config.num_envs) else None
-    if not given or not all(type(n) is int and n >= 1 for n in given):
-        raise InvalidConfig(
-            f"num_envs must be a list of whole numbers from 1 up, not {config.num_envs}"
-        )
-    return sorted({1, *(int(str(n)) for n in given)})
-
-
-def _size(config: DictConfig) -> tuple[int, int] | None:
-    if config.frame_size is None:
-        return None
-    size = config.frame_size
-    given: Any = OmegaConf.to_container(size) if OmegaConf.is_list(size) else []
-    if not (len(given) == 2 and all(type(side) is int and side >= 1 for side in given)):
-        raise InvalidConfig(f"frame_size must be [height, width] in pixels, not {size}")
-    return given[0], given[1]
-
-
-def _model(config: DictConfig, size: tuple[int, int], rows: int) -> ChronoEdit:
+def _model(settings: BenchModel, rows: int) -> ChronoEdit:
     """The engine to be timed."""
-    if config.shape not in (None, "true14b"):
-        raise InvalidConfig(f"shape must be true14b or null, not {config.shape!r}")
-    if config.model.get("_target_") != _LOAD:
+    if not settings.model.accepts("preset"):
         raise InvalidConfig(
-            f"bench model times what {_LOAD} loads, not {config.model.get('_target_')}: "
+            f"bench model times a ChronoEdit, not {settings.model.target}: "
             "take model=nano or one of the presets"
         )
-    changes = {
-        name: config[name] for name in ("denoising_steps", "guidance") if config[name] is not None
-    }
-    if config.shape is not None:
-        return _shaped(config, size, rows, changes)
+    given = {"denoising_steps": settings.denoising_steps, "guidance": settings.guidance}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if settings.shape is not None:
+        return _shaped(settings, rows, changes)
     for name in _ELSEWHERE:
-        if config.stock and config.model.get(name) is not None:
+        if settings.stock and settings.model.values.get(name) is not None:
             raise InvalidConfig(
-                f"the stock pipeline cannot share weights with {name}={config.model[name]}: "
-                "give stock=false, or drop it"
+                f"the stock pipeline cannot share weights with {name}="
+                f"{settings.model.values[name]}: give stock=false, or drop it"
             )
-    model: ChronoEdit = make_part(config, "model", **changes)
+    model: ChronoEdit = settings.model.make(**changes)
     return model
 
 
-def _shaped(
-    config: DictConfig, size: tuple[int, int], rows: int, changes: dict[str, Any]
-) -> ChronoEdit:
+def _shaped(settings: BenchModel, rows: int, changes: dict[str, Any]) -> ChronoEdit:
     """The engine with random weights, with the speed settings of `model`."""
-    given: Any = OmegaConf.to_container(config.model, resolve=True)
+    given = settings.model.values
     usual = {field.name: field.default for field in fields(ModelSettings)}
-    used = ("_target_", "name", "preset", "device", *_SHAPED)
+    used = ("name", "preset", "device", *_SHAPED)
     unused = [
         name
         for name, value in given.items()
@@ -153,30 +127,30 @@ def _shaped(
             f"it, or time the model itself with shape=null; it takes device, {', '.join(_SHAPED)}"
         )
     device = find_device(given.get("device"))
-    settings = ModelSettings(**{n: given[n] for n in _SHAPED if given.get(n) is not None})
-    together = min(settings.micro_batch or rows, rows)
+    shaping = ModelSettings(**{n: given[n] for n in _SHAPED if given.get(n) is not None})
+    together = min(shaping.micro_batch or rows, rows)
     return ChronoEdit(
-        make_14b_shape(device, size, together, settings),
+        make_14b_shape(device, settings.frame_size or _FRAME_SIZE, together, shaping),
         replace(PRESETS["chronoedit-14b-turbo"].sampling, **changes),
         name="the shape of ChronoEdit-14B",
-        batched_guidance=settings.batched_guidance,
+        batched_guidance=shaping.batched_guidance,
         micro_batch=together,
     )
 
 
 def _prompts(
-    config: DictConfig, model: ChronoEdit, size: tuple[int, int] | None, number: int
+    settings: BenchModel, model: ChronoEdit
 ) -> tuple[list[EditPrompt], list[Trajectory] | None]:
     """What everyone is asked, and what truly came of it where the simulator can tell."""
-    seed = whole_number(config, "seed", 0)
+    number, seed, size = settings.predictions, settings.seed, settings.frame_size
     if model.frame_size is not None and size is None:
         try:
-            simulator, policy = make_part(config, "simulator"), make_part(config, "policy")
-            return draw_drive(simulator, make_part(config, "prompter"), policy, number, seed)
+            simulator, policy = settings.simulator.make(), settings.policy.make()
+            return draw_drive(simulator, settings.prompter.make(), policy, number, seed)
         except MissingDependency as error:
             print(f"outcomes are not compared with the truth: {error}")
-    frames = random_frames(number, size or model.frame_size or (480, 832), seed)
-    return [EditPrompt(frame, str(config.text), seed + i) for i, frame in enumerate(frames)], None
+    frames = random_frames(number, size or model.frame_size or _FRAME_SIZE, seed)
+    return [EditPrompt(frame, settings.text, seed + i) for i, frame in enumerate(frames)], None
 
 
 def _try(model: ChronoEdit, prompts: list[EditPrompt]) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from omegaconf import DictConfig
 from tqdm import tqdm
 
 from chronosim.cli.output import episodes_at
@@ -22,11 +21,12 @@ from chronosim.cli.terminal import size
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.compaction import compact
 from chronosim.errors import InvalidEpisode
+from chronosim.settings.commands import EpisodesCompact
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> int:
+def run(settings: EpisodesCompact) -> int:
     """Runs the command.
 
     Returns:
@@ -35,7 +35,7 @@ def run(config: DictConfig) -> int:
     Raises:
         ChronosimError: No episode there, or a disk that refuses.
     """
-    paths = episodes_at(config)
+    paths = episodes_at(settings.path)
     before = [files(path) for path in paths]
     packed = unfinished = damaged = 0
     for path in tqdm(paths, unit="episode", leave=False):

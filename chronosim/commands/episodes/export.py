@@ -12,27 +12,25 @@ Examples:
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
-
 from chronosim.cli.output import dataset_at, output_path, place
 from chronosim.formats.exporting import export_dataset
-from chronosim.settings.compose import make_part
+from chronosim.settings.commands import EpisodesExport
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: EpisodesExport) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, or episodes that the format cannot hold.
     """
     report = export_dataset(
-        str(dataset_at(place(config.path))),
-        output_path(config),
-        make_part(config, "format"),
-        rows=config.rows,
-        seconds_per_step=config.seconds_per_step,
-        force=bool(config.force),
+        str(dataset_at(place(settings.path))),
+        output_path(settings.composed),
+        settings.format.make(),
+        rows=settings.rows,
+        seconds_per_step=settings.seconds_per_step,
+        force=settings.force,
     )
     print(report)

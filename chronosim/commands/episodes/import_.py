@@ -12,47 +12,34 @@ Examples:
 
 from __future__ import annotations
 
-from omegaconf import DictConfig, ListConfig
-
 from chronosim.cli.output import output_path, place
-from chronosim.errors import InvalidConfig
 from chronosim.formats.importing import Conversion, import_dataset
-from chronosim.settings.compose import make_part, whole_number
+from chronosim.settings.commands import EpisodesImport
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: EpisodesImport) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, or a source that cannot be read.
     """
     conversion = Conversion(
-        size=_size(config),
-        source_fps=config.source_fps,
-        fps=config.fps,
-        rows_per_step=whole_number(config, "rows_per_step", 1),
-        action=config.action,
-        text=config.text,
-        synthetic=bool(config.synthetic),
+        size=settings.frame_size,
+        source_fps=settings.source_fps,
+        fps=settings.fps,
+        rows_per_step=settings.rows_per_step,
+        action=settings.action,
+        text=settings.text,
+        synthetic=settings.synthetic,
     )
     report = import_dataset(
-        str(place(config.path)),
-        output_path(config),
-        make_part(config, "format"),
+        str(place(settings.path)),
+        output_path(settings.composed),
+        settings.format.make(),
         conversion,
-        prompter=make_part(config, "prompter") if "prompter" in config else None,
-        force=bool(config.force),
+        prompter=None if settings.prompter is None else settings.prompter.make(),
+        force=settings.force,
     )
     print(report)
-
-
-def _size(config: DictConfig) -> tuple[int, int] | None:
-    given = config.frame_size
-    if given is None:
-        return None
-    size = list(given) if isinstance(given, ListConfig) else [given]
-    if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-        raise InvalidConfig(f"frame_size must be [height, width] in pixels, not {given}")
-    return size[0], size[1]

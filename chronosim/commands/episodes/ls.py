@@ -14,15 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from omegaconf import DictConfig
-
 from chronosim.cli.output import dataset_at, place
 from chronosim.cli.summary import Facts, facts, files
 from chronosim.cli.terminal import faint, size, table
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import Place
-from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.settings.compose import whole_number
+from chronosim.errors import InvalidEpisode
+from chronosim.settings.commands import EpisodesLs
 
 __all__ = ["run"]
 
@@ -36,24 +34,21 @@ _SORTS: dict[str, Callable[[_Row], object]] = {
 }
 
 
-def run(config: DictConfig) -> None:
+def run(settings: EpisodesLs) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, or no data set there.
     """
-    if config.sort not in _SORTS:
-        raise InvalidConfig(f"sort must be one of {', '.join(_SORTS)}, not {config.sort!r}")
-    lines = None if config.lines is None else whole_number(config, "lines", 2)
-    dataset = dataset_at(place(config.path))
+    dataset = dataset_at(place(settings.path))
     rows, damaged = [], []
     for path in list_episodes(dataset):
         try:
             rows.append(_row(path))
         except InvalidEpisode as error:
             damaged.append(str(error))
-    rows.sort(key=_SORTS[config.sort])  # type: ignore[arg-type]  # each orders its own kind alone
-    print(table(_HEAD, [_cells(*row) for row in rows], most=lines))
+    rows.sort(key=_SORTS[settings.sort])  # type: ignore[arg-type]  # each orders its own kind alone
+    print(table(_HEAD, [_cells(*row) for row in rows], most=settings.lines))
     steps, total = sum(row[0].steps for row in rows), sum(row[1] for row in rows)
     print(faint(f"\n{len(rows):,} episodes, {steps:,} steps, {size(total)} in {dataset}"))
     for sentence in damaged:

@@ -11,11 +11,10 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from omegaconf import DictConfig
 from tqdm import tqdm
 
 from chronosim.cli.output import check_free, dataset_at, is_episode, new_folder, output_path, place
@@ -25,7 +24,7 @@ from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import Place
 from chronosim.errors import InvalidConfig
 from chronosim.pictures.video import Track, frame_rate, montage, write_gif, write_video
-from chronosim.settings.compose import whole_number
+from chronosim.settings.commands import EpisodesPlay
 from chronosim.types import Frame
 
 __all__ = ["run"]
@@ -33,47 +32,40 @@ __all__ = ["run"]
 _KINDS = {".mp4": write_video, ".gif": write_gif}
 
 
-def run(config: DictConfig) -> None:
+def run(settings: EpisodesPlay) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, or an episode that cannot be read.
     """
-    most, height = whole_number(config, "most", 1), whole_number(config, "height", 16)
-    columns = None if config.columns is None else whole_number(config, "columns", 1)
-    speed = _speed(config)
-    readers = [EpisodeReader(path) for path in _chosen(config, most)]
-    output = _output(config)
-    tracks = [_track(reader, speed) for reader in readers]
+    readers = [EpisodeReader(path) for path in _chosen(settings.paths, settings.most)]
+    output = _output(settings)
+    tracks = [_track(reader, settings.speed) for reader in readers]
     rate = max(track.rate for track in tracks)
-    frames = montage(tracks, rate, columns=columns, height=height, words=bool(config.words))
+    frames = montage(
+        tracks, rate, columns=settings.columns, height=settings.height, words=settings.words
+    )
     _KINDS[output.suffix](_counted(frames), output, rate)
     names = ", ".join(reader.path.name for reader in readers)
     print(f"{names}\n{faint(str(output))}")
 
 
-def _chosen(config: DictConfig, most: int) -> list[Place]:
+def _chosen(given: Sequence[str], most: int) -> list[Place]:
     paths: list[Place] = []
-    for path in map(place, config.paths):
+    for path in map(place, given):
         paths += [path] if is_episode(path) else list_episodes(dataset_at(path))
     if len(paths) > most:
         print(f"Of {len(paths)} episodes the first {most} are played; most= plays more")
     return paths[:most]
 
 
-def _speed(config: DictConfig) -> float:
-    if not isinstance(config.speed, int | float) or not 0 < config.speed <= 1000:
-        raise InvalidConfig(f"speed must be above 0, 1 being the world's own: {config.speed!r}")
-    return float(config.speed)
-
-
-def _output(config: DictConfig) -> Path:
-    if config.output is None:
-        return new_folder(config, "play") / "episodes.mp4"
-    output = output_path(config)
+def _output(settings: EpisodesPlay) -> Path:
+    if settings.output is None:
+        return new_folder(settings.composed, "play") / "episodes.mp4"
+    output = output_path(settings.composed)
     if output.suffix not in _KINDS:
         raise InvalidConfig(f"output must end in {' or '.join(_KINDS)}, not {output}")
-    check_free(output, bool(config.force))
+    check_free(output, settings.force)
     return output
 
 

@@ -13,7 +13,6 @@ Examples:
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
 from tqdm import tqdm
 
 from chronosim.cli.output import episodes_at
@@ -22,11 +21,12 @@ from chronosim.episodes.place import Place
 from chronosim.episodes.repair import repair
 from chronosim.episodes.verify import verify
 from chronosim.errors import InvalidEpisode
+from chronosim.settings.commands import EpisodesRepair
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> int:
+def run(settings: EpisodesRepair) -> int:
     """Runs the command.
 
     Returns:
@@ -35,12 +35,12 @@ def run(config: DictConfig) -> int:
     Raises:
         ChronosimError: No episode there, or a disk that refuses.
     """
-    paths, mended, left = episodes_at(config), 0, 0
+    paths, mended, left = episodes_at(settings.path), 0, 0
     for path in tqdm(paths, unit="episode", leave=False):
         kinds = {damage.kind for damage in verify(path)}
         if not kinds:
             continue
-        if "unfinished" in kinds and files(path).live and not config.force:
+        if "unfinished" in kinds and files(path).live and not settings.force:
             tqdm.write(f"{path.name}: was written to just now, and is left alone without --force")
             left += 1
             continue

@@ -19,14 +19,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from chronosim.cli.output import episodes_at
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.replay import first_difference
 from chronosim.episodes import EpisodeReader
-from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.settings.compose import make_part
+from chronosim.errors import InvalidEpisode
+from chronosim.settings.commands import EpisodesReplay
+from chronosim.settings.parts import make_part
 from chronosim.settings.trust import check_parts
 from chronosim.testing import ReplayModel
 
@@ -35,7 +36,7 @@ __all__ = ["run"]
 _PARTS = ("model", "prompter", "scenario")
 
 
-def run(config: DictConfig) -> int:
+def run(settings: EpisodesReplay) -> int:
     """Runs the command.
 
     Returns:
@@ -44,14 +45,12 @@ def run(config: DictConfig) -> int:
     Raises:
         ChronosimError: No episode there, or parts that cannot be made.
     """
-    if not isinstance(config.tolerance, int | float) or config.tolerance < 0:
-        raise InvalidConfig(f"tolerance must be 0 or more, not {config.tolerance!r}")
-    paths, worlds, alike, empty = episodes_at(config), dict[str, ChronoEnv](), 0, 0
+    paths, worlds, alike, empty = episodes_at(settings.path), dict[str, ChronoEnv](), 0, 0
     for path in paths:
         try:
             reader = EpisodeReader(path)
-            env = _world(reader, worlds, config)
-            difference = first_difference(reader, env, tolerance=float(config.tolerance))
+            env = _world(reader, worlds, from_log=settings.from_log, trust=settings.trust)
+            difference = first_difference(reader, env, tolerance=settings.tolerance)
         except InvalidEpisode as error:
             print(error)
             continue
@@ -68,17 +67,19 @@ def run(config: DictConfig) -> int:
     return int(alike + empty < len(paths))
 
 
-def _world(reader: EpisodeReader, worlds: dict[str, ChronoEnv], config: DictConfig) -> ChronoEnv:
+def _world(
+    reader: EpisodeReader, worlds: dict[str, ChronoEnv], *, from_log: bool, trust: bool
+) -> ChronoEnv:
     """The environment of an episode, made once for all that have the same settings."""
     settings = _settings(reader)
     key = json.dumps([settings[name] for name in (*_PARTS, "horizon")], sort_keys=True)
-    if config.from_log:
+    if from_log:
         key = str(reader.path)
     if key not in worlds:
         logged = OmegaConf.create({name: settings[name] for name in _PARTS})
-        if not config.trust:
+        if not trust:
             check_parts(logged, f"the log of {reader.path}")
-        model = ReplayModel(str(reader.path)) if config.from_log else make_part(logged, "model")
+        model = ReplayModel(str(reader.path)) if from_log else make_part(logged, "model")
         prompter, scenario = make_part(logged, "prompter"), make_part(logged, "scenario")
         worlds.clear()  # one model at a time: it may be large
         worlds[key] = ChronoEnv(model, prompter, scenario, horizon=settings["horizon"])

@@ -18,7 +18,6 @@ from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
-from omegaconf import DictConfig
 
 from chronosim.cli.output import dataset_at, is_episode, new_folder, place
 from chronosim.cli.play import draw_filmstrip
@@ -30,7 +29,7 @@ from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.frames import write_frame
 from chronosim.pictures.chart import Picture
 from chronosim.pictures.filmstrip import PAPER, Panel, filmstrip
-from chronosim.settings.compose import whole_number
+from chronosim.settings.commands import EpisodesShow
 from chronosim.types import Frame
 
 __all__ = ["run"]
@@ -42,29 +41,29 @@ _COLUMN, _INDENT = 40, 6  # characters: the narrowest column of words; where the
 _HEAD = ("step", "action", "reward", "s", "frames", "end")
 
 
-def run(config: DictConfig) -> None:
+def run(settings: EpisodesShow) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, or no episode there.
     """
-    path, lines = place(config.path), whole_number(config, "lines", 2)
+    path = place(settings.path)
     if is_episode(path):
         reader = EpisodeReader(path)
-        folder = new_folder(config, "show")
+        folder = new_folder(settings.composed, "show")
         print(_heading(reader))
         _print_frames(reader)
-        print(_steps(reader, lines))
+        print(_steps(reader, settings.lines))
         picture = folder / f"{reader.path.name}.png"
         draw_filmstrip(reader, picture)
     elif path.parent.is_dir() and not path.is_dir():
         raise EpisodeNotFound(f"there is no episode at {path}")
     else:
-        picture = _show_all(list_episodes(dataset_at(path)), lines, config)
+        picture = _show_all(list_episodes(dataset_at(path)), settings)
     print(faint(f"\n{picture}"))
 
 
-def _show_all(paths: Sequence[Place], lines: int, config: DictConfig) -> Path:
+def _show_all(paths: Sequence[Place], settings: EpisodesShow) -> Path:
     """Shows those episodes of a data set that can be read, and names the others."""
     known: list[Facts] = []
     rows: list[list[Panel]] = []
@@ -80,8 +79,8 @@ def _show_all(paths: Sequence[Place], lines: int, config: DictConfig) -> Path:
             damaged.append(str(error))
     if not rows:
         raise InvalidEpisode(f"none of {len(paths)} episodes can be read: {damaged[0]}")
-    picture = new_folder(config, "show") / "episodes.png"
-    print_episodes(known, lines)
+    picture = new_folder(settings.composed, "show") / "episodes.png"
+    print_episodes(known, settings.lines)
     for sentence in damaged:
         print(f"damaged: {sentence}")
     write_frame(picture, _sheet(rows))

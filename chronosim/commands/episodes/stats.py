@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from chronosim.cli.output import episodes_at, new_folder
 from chronosim.cli.summary import Facts, draw_summary, facts, pace, summed_up, write_report
 from chronosim.cli.terminal import faint, table
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidEpisode
+from chronosim.settings.commands import EpisodesStats
 
 __all__ = ["run"]
 
@@ -27,16 +27,16 @@ __all__ = ["run"]
 _DRAWN = 8  # numbers of an action in the picture
 
 
-def run(config: DictConfig) -> None:
+def run(settings: EpisodesStats) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: No episode there, or one that cannot be read.
     """
-    readers = [EpisodeReader(path) for path in episodes_at(config)]
+    readers = [EpisodeReader(path) for path in episodes_at(settings.path)]
     rows, actions = [facts(reader) for reader in readers], _actions(readers)
     report = {**summed_up(rows), **_contents(readers, rows), "action": _spread(actions)}
-    folder = new_folder(config, "stats")
+    folder = new_folder(settings.composed, "stats")
     write_report(report, folder / "stats.json")
     lines = _lines(report)
     print("\n".join(f"{faint(f'{name:<10}')}{value}" for name, value in lines))

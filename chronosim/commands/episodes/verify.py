@@ -11,16 +11,16 @@ Examples:
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
 from tqdm import tqdm
 
 from chronosim.cli.output import episodes_at
 from chronosim.episodes.verify import verify
+from chronosim.settings.commands import EpisodesVerify
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> int:
+def run(settings: EpisodesVerify) -> int:
     """Runs the command.
 
     Returns:
@@ -29,7 +29,7 @@ def run(config: DictConfig) -> int:
     Raises:
         ChronosimError: No episode there.
     """
-    paths = episodes_at(config)
+    paths = episodes_at(settings.path)
     damaged = 0
     for path in tqdm(paths, unit="episode", leave=False):
         damages = verify(path)

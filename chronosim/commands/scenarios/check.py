@@ -20,7 +20,8 @@ from omegaconf import DictConfig
 from chronosim.cli.terminal import faint
 from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidFrame
 from chronosim.protocols import Prompter, Scenario
-from chronosim.settings.compose import make_part
+from chronosim.settings.commands import ScenariosCheck
+from chronosim.settings.parts import make_part
 from chronosim.settings.scenario_files import (
     Problem,
     ScenarioFile,
@@ -35,7 +36,7 @@ __all__ = ["run"]
 _PARTS = ("scenario", "prompter", "policy")
 
 
-def run(config: DictConfig) -> int:
+def run(settings: ScenariosCheck) -> int:
     """Runs the command.
 
     Returns:
@@ -44,9 +45,8 @@ def run(config: DictConfig) -> int:
     Raises:
         InvalidConfig: There is no such file, or it is no YAML.
     """
-    file = find_scenario(str(config.path))
-    frame = None if config.frame is None else str(config.frame)
-    problems = list(_in_file(file)) or list(_in_use(file, frame))
+    file = find_scenario(settings.path)
+    problems = list(_in_file(file)) or list(_in_use(file, settings.frame))
     for key, what in problems:
         print(f"{key}: {what}")
     if not problems:

@@ -10,24 +10,23 @@ Examples:
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
-
 from chronosim.cli.terminal import faint, table
-from chronosim.settings import parts as parts
+from chronosim.settings.commands import ScenariosLs
+from chronosim.settings.parts import names
 from chronosim.settings.scenario_files import ScenarioFile, find_scenario, own_scenarios
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: ScenariosLs) -> None:
     """Runs the command.
 
     Raises:
         InvalidConfig: There is no scenario in the folder, or one cannot be read.
     """
-    files = [find_scenario(name) for name in parts.names("scenario")]
-    if config.path is not None:
-        files += own_scenarios(str(config.path))
+    files = [find_scenario(name) for name in names("scenario")]
+    if settings.path is not None:
+        files += own_scenarios(settings.path)
     print(table(("scenario", "begins with", "what happens"), [_row(file) for file in files]))
     print(faint(f"\n{len(files)} scenarios; chronosim scenarios show NAME explains one"))
 

@@ -23,7 +23,8 @@ from chronosim.cli.terminal import blocks, faint, has_all_colours
 from chronosim.errors import ChronosimError, InvalidAction, InvalidConfig
 from chronosim.protocols import Prompter, Scenario
 from chronosim.scenarios.scene import Scene, explain
-from chronosim.settings.compose import make_part
+from chronosim.settings.commands import ScenariosShow
+from chronosim.settings.parts import locate, make_part
 from chronosim.settings.scenario_files import ScenarioFile, compose_scenario, find_scenario
 from chronosim.types import Frame, Observation
 
@@ -34,15 +35,14 @@ _LABEL = 13  # characters of the column of labels
 _GREY = np.full((96, 96, 3), 128, np.uint8)  # seen by prompters where there is no frame yet
 
 
-def run(config: DictConfig) -> None:
+def run(given: ScenariosShow) -> None:
     """Runs the command.
 
     Raises:
         InvalidConfig: There is no such scenario, or its file cannot be composed, or a part of it
             names no class that there is.
     """
-    file = find_scenario(str(config.path))
-    frame = None if config.frame is None else str(config.frame)
+    file, frame = find_scenario(given.path), given.frame
     print(f"{file.name}\n{file.title}\n")
     try:
         settings = compose_scenario(file, frame)
@@ -120,8 +120,7 @@ def _target(settings: DictConfig, name: str) -> Any:
     part = settings[name]
     if not isinstance(part, DictConfig) or "_target_" not in part:
         raise InvalidConfig(f"{name} must name its class under _target_")
-    bare = {"_target_": part["_target_"], "_partial_": True}
-    return make_part(OmegaConf.create({name: bare}), name).func
+    return locate(part["_target_"], name)
 
 
 def _counts(settings: DictConfig, scenario: Scenario | None, target: Any) -> dict[str, str]:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.errors import HydraException
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
@@ -24,7 +22,8 @@ from chronosim.evaluation.truth import (
     record,
 )
 from chronosim.policies.cloned import Cloned, clone
-from chronosim.settings.parts import find_own
+from chronosim.settings.parts import make
+from chronosim.settings.typed import plain
 from chronosim.types import Observation
 
 __all__ = [
@@ -143,12 +142,7 @@ def _maker(settings: Any, prompter: Any, name: str) -> Any:
 def _make(text: str, name: str, seed: int) -> Policy:
     config: Any = OmegaConf.create(text)
     config["seed"] = seed
-    try:
-        policy: Any = instantiate(config["policy"], _convert_="all")
-    except (HydraException, ImportError, TypeError) as error:
-        if own := find_own(error):
-            raise own from None
-        raise InvalidConfig(f"contestant {name!r} cannot be made: {error}") from error
+    policy: Any = make(plain(config)["policy"], f"contestant {name!r}")
     if not callable(policy):
         raise InvalidConfig(f"contestant {name!r} is no policy but {type(policy).__name__}")
     return policy

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Annotated
 
 from chronosim.errors import InvalidConfig
+from chronosim.settings.typed import Amount, Count, OneOf, Range, check_fields
 
 __all__ = ["Sampling"]
 
@@ -33,35 +33,20 @@ class Sampling:
         InvalidConfig: A setting is out of its range.
     """
 
-    denoising_steps: int = 50
-    guidance: float | int = 5.0
-    flow_shift: float | int = 5.0
-    reasoning_steps: int | str = 0
+    denoising_steps: Count = 50
+    guidance: Amount = 5.0
+    flow_shift: Annotated[float, Range(0, above=True)] = 5.0
+    reasoning_steps: Annotated[int, Range(0)] | Annotated[str, OneOf(("all",))] = 0
     decode_trajectory: bool = True
-    scheduler: str = "unipc"
+    scheduler: Annotated[str, OneOf(("unipc", "euler"))] = "unipc"
 
     def __post_init__(self) -> None:
-        if not _is_count(self.denoising_steps) or self.denoising_steps < 1:
-            raise InvalidConfig(
-                f"denoising_steps must be a whole number from 1 up, not {self.denoising_steps!r}"
-            )
-        if not _is_finite(self.guidance) or self.guidance < 0:
-            raise InvalidConfig(f"guidance must be a number from 0 up, not {self.guidance!r}")
-        if not _is_finite(self.flow_shift) or self.flow_shift <= 0:
-            raise InvalidConfig(f"flow_shift must be a number above 0, not {self.flow_shift!r}")
-        if self.reasoning_steps != "all" and not (
-            _is_count(self.reasoning_steps) and 0 <= self.reasoning_steps <= self.denoising_steps
-        ):
+        check_fields(self)
+        if isinstance(self.reasoning_steps, int) and self.reasoning_steps > self.denoising_steps:
             raise InvalidConfig(
                 f"reasoning_steps must lie between 0 and denoising_steps "
                 f'({self.denoising_steps}), or be "all", not {self.reasoning_steps!r}'
             )
-        if self.decode_trajectory not in (True, False):
-            raise InvalidConfig(
-                f"decode_trajectory must be true or false, not {self.decode_trajectory!r}"
-            )
-        if self.scheduler not in ("unipc", "euler"):
-            raise InvalidConfig(f'scheduler must be "unipc" or "euler", not {self.scheduler!r}')
 
     @property
     def reasoned_steps(self) -> int:
@@ -73,11 +58,3 @@ class Sampling:
     def guided(self) -> bool:
         """Whether each denoising step compares the text with an empty one."""
         return self.guidance > 1
-
-
-def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from chronosim.models.engine.chronoedit import ChronoEdit
 from chronosim.models.engine.parallel import join_processes
+from chronosim.models.engine.sampling import Sampling
 from chronosim.models.loading.plan import plan_model
+from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.weights import load_components
+from chronosim.settings.typed import Fields
 
 __all__ = ["load"]
 
@@ -19,7 +22,7 @@ def load(
     *,
     progress: Callable[[int, int], None] | None = None,
     check_memory: bool = True,
-    **settings: Any,
+    **settings: Annotated[Any, Fields((ModelSettings, Sampling))],
 ) -> ChronoEdit:
     """Loads a world model by a preset's name, from a local folder, or from the model hub.
 

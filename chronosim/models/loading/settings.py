@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from chronosim.errors import InvalidConfig
 from chronosim.models.loading.presets import PRESETS, Lora
+from chronosim.settings.typed import Count, OneOf, check_fields
 
 __all__ = ["ModelSettings"]
 
-_OFFLOADS = (None, "model", "group")
-_STORAGES = (None, "float8")
-_PARALLEL = (None, "ulysses")
 _QUANTIZED = ("transformer", "text_encoder")
 
 
@@ -62,38 +60,24 @@ class ModelSettings:
     cache: str | Path | None = None
     transformer: str | Path | None = None
     loras: Any = None
-    offload: str | None = None
-    storage: str | None = None
+    offload: Annotated[str, OneOf(("model", "group"))] | None = None
+    storage: Annotated[str, OneOf(("float8",))] | None = None
     quantization: Mapping[str, Any] | None = None
     tiling: bool = False
     slicing: bool | None = None
-    micro_batch: int | None = None
+    micro_batch: Count | None = None
     compiled: bool | str = False
     fused: bool = False
     attention: str | None = None
     batched_guidance: bool = False
-    parallel: str | None = None
+    parallel: Annotated[str, OneOf(("ulysses",))] | None = None
 
     def __post_init__(self) -> None:
         if self.preset is not None and self.preset not in PRESETS:
             raise InvalidConfig(
                 f"there is no preset {self.preset!r}: give one of {', '.join(PRESETS)}"
             )
-        for name in ("tiling", "fused", "batched_guidance"):
-            if not isinstance(given := getattr(self, name), bool):
-                raise InvalidConfig(f"{name} must be true or false, not {given!r}")
-        rows = self.micro_batch
-        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
-            raise InvalidConfig(f"micro_batch must be a whole number from 1 up, not {rows!r}")
-        if self.offload not in _OFFLOADS:
-            raise InvalidConfig(f'offload must be "model", "group" or None, not {self.offload!r}')
-        if self.storage not in _STORAGES:
-            raise InvalidConfig(f'storage must be "float8" or None, not {self.storage!r}')
-        if not isinstance(self.quantization, Mapping | None):
-            raise InvalidConfig(
-                "quantization must map transformer or text_encoder to a config of diffusers', not "
-                f"be {self.quantization!r}"
-            )
+        check_fields(self)
         for part, how in (self.quantization or {}).items():
             if part not in _QUANTIZED:
                 raise InvalidConfig(
@@ -115,8 +99,6 @@ class ModelSettings:
 
     def _check_speed(self) -> None:
         """Refuses ways to more speed that cannot go together with where the weights wait."""
-        if self.parallel not in _PARALLEL:
-            raise InvalidConfig(f'parallel must be "ulysses" or None, not {self.parallel!r}')
         if self.fused and (self.offload or self.storage or self.quantizes_transformer):
             raise InvalidConfig(
                 "fused joins plain weights that stay on the device: drop it, or offload, storage "

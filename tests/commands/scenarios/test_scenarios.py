@@ -210,7 +210,7 @@ def test_the_goals_frame_has_a_key_of_its_own(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [", "no YAML that can be read"),
+        ("a: [", "mine.yaml cannot be read: while parsing"),
         ("- a", "must hold named settings"),
         ("", "must hold named settings"),
     ],

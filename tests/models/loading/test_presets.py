@@ -63,14 +63,14 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"denoising_steps": 0}, "denoising_steps must be a whole number from 1 up, not 0"),
-        ({"guidance": -1.0}, "guidance must be a number from 0 up, not -1.0"),
+        ({"denoising_steps": 0}, "denoising_steps must be a whole number of at least 1, not 0"),
+        ({"guidance": -1.0}, "guidance must be a number of at least 0, not -1.0"),
         ({"guidance": float("nan")}, "guidance .* not nan"),
         ({"flow_shift": 0.0}, "flow_shift must be a number above 0, not 0.0"),
         ({"reasoning_steps": 51}, r"between 0 and denoising_steps \(50\), or be \"all\", not 51"),
         ({"reasoning_steps": -1}, "not -1"),
         ({"reasoning_steps": "some"}, "not 'some'"),
-        ({"scheduler": "heun"}, '"unipc" or "euler", not \'heun\''),
+        ({"scheduler": "heun"}, "unipc or euler, not 'heun'"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], sentence: str) -> None:

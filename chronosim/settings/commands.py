@@ -1,0 +1,299 @@
+"""The settings of each command, typed. Their defaults and what they mean stand in its YAML.
+
+A field is called as its setting is, with `_` behind a word of Python's own (`from_`). What a
+command makes an object of is a `Part`. A test holds this file against the YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from chronosim.settings.typed import Amount, Count, Part, Range, Said, Seed, Settings, Size, Words
+
+__all__ = [
+    "COMMANDS",
+    "BenchEpisodes",
+    "BenchModel",
+    "Check",
+    "EpisodesCompact",
+    "EpisodesExport",
+    "EpisodesImport",
+    "EpisodesLs",
+    "EpisodesPlay",
+    "EpisodesRepair",
+    "EpisodesReplay",
+    "EpisodesShow",
+    "EpisodesStats",
+    "EpisodesVerify",
+    "Predict",
+    "ScenariosCheck",
+    "ScenariosLs",
+    "ScenariosShow",
+    "Serve",
+    "Studio",
+]
+
+Values = Annotated[Mapping[str, float], Said("named numbers, e.g. {speed: 12}")]
+"""What a prompter is told of a frame."""
+Whole = Annotated[int, Range(0)]
+Port = Annotated[int, Range(0, 65535)]
+Lines = Annotated[int, Range(2)]
+Above = Annotated[float, Range(0, above=True)]
+Path = Words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchEpisodes(Settings):
+    """Of `chronosim bench episodes`."""
+
+    steps: Count
+    windows: Count
+    seed: Seed
+    folder: Path | None
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchModel(Settings):
+    """Of `chronosim bench model`."""
+
+    model: Part
+    simulator: Part
+    prompter: Part
+    policy: Part
+    shape: Literal["true14b"] | None
+    stock: bool
+    denoising_steps: Count | None
+    guidance: Amount | None
+    reasoning_steps: Count
+    num_envs: Annotated[tuple[Count, ...], Said("a list of whole numbers from 1 up")]
+    predictions: Count
+    frame_size: Size | None
+    text: Words
+    threads: Count | None
+    seed: Seed
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check(Settings):
+    """Of `chronosim check`."""
+
+    model: Part
+    scenario: Part
+    prompter: Part
+    policy: Part | None
+    prompts: Annotated[int, Range(2)]
+    seed: Seed
+    tolerance: Amount
+    steps: Whole
+    growth: Amount
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesCompact(Settings):
+    """Of `chronosim episodes compact`."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesExport(Settings):
+    """Of `chronosim episodes export`."""
+
+    path: Path
+    output: Path
+    format: Part
+    rows: Literal["steps", "frames"]
+    seconds_per_step: Above | None
+    force: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesImport(Settings):
+    """Of `chronosim episodes import`."""
+
+    path: Path
+    output: Path
+    format: Part
+    prompter: Part | None
+    frame_size: Size | None
+    source_fps: Above | None
+    fps: Above | None
+    rows_per_step: Count
+    action: Literal["first", "chunk", "mean", "sum"]
+    text: Words | None
+    synthetic: bool
+    force: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesLs(Settings):
+    """Of `chronosim episodes ls`."""
+
+    path: Path
+    sort: Literal["name", "steps", "return", "size"]
+    lines: Lines | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesPlay(Settings):
+    """Of `chronosim episodes play`."""
+
+    paths: Sequence[Path]
+    most: Count
+    columns: Count | None
+    height: Annotated[int, Range(16)]
+    words: bool
+    speed: Annotated[float, Range(0, 1000, above=True)]
+    output: Path | None
+    force: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesRepair(Settings):
+    """Of `chronosim episodes repair`."""
+
+    path: Path
+    force: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesReplay(Settings):
+    """Of `chronosim episodes replay`."""
+
+    path: Path
+    tolerance: Amount
+    from_log: bool
+    trust: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesShow(Settings):
+    """Of `chronosim episodes show`."""
+
+    path: Path
+    lines: Lines
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesStats(Settings):
+    """Of `chronosim episodes stats`."""
+
+    path: Path
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodesVerify(Settings):
+    """Of `chronosim episodes verify`."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predict(Settings):
+    """Of `chronosim predict`."""
+
+    model: Part
+    scenario: Part
+    prompter: Part
+    policy: Part | None
+    frame: Path | None
+    size: Annotated[Literal["fit"] | Size | None, Said("fit, or [height, width] in pixels")]
+    area: Count
+    back: bool
+    start: Values | None
+    action: Any
+    text: Words | None
+    seed: Seed
+    explain: bool
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenariosCheck(Settings):
+    """Of `chronosim scenarios check`."""
+
+    path: Path
+    frame: Path | None
+    trust: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenariosLs(Settings):
+    """Of `chronosim scenarios ls`."""
+
+    path: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenariosShow(Settings):
+    """Of `chronosim scenarios show`."""
+
+    path: Path
+    frame: Path | None
+    trust: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serve(Settings):
+    """Of `chronosim serve`."""
+
+    model: Part
+    host: Words
+    port: Port
+    token_variable: Words | None
+    most_prompts: Count
+    timeout: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Studio(Settings):
+    """Of `chronosim studio`."""
+
+    model: Part
+    scenario: Part
+    prompter: Part
+    policy: Part | None
+    seed: Seed
+    models: Sequence[Words]
+    folder: Path
+    host: Words
+    port: Port
+    token: Words | None
+    sessions: Count
+    megabytes: Count
+    loaded: Count
+    browser: bool
+
+
+COMMANDS = MappingProxyType(
+    {
+        "bench episodes": BenchEpisodes,
+        "bench model": BenchModel,
+        "check": Check,
+        "episodes compact": EpisodesCompact,
+        "episodes export": EpisodesExport,
+        "episodes import": EpisodesImport,
+        "episodes ls": EpisodesLs,
+        "episodes play": EpisodesPlay,
+        "episodes repair": EpisodesRepair,
+        "episodes replay": EpisodesReplay,
+        "episodes show": EpisodesShow,
+        "episodes stats": EpisodesStats,
+        "episodes verify": EpisodesVerify,
+        "predict": Predict,
+        "scenarios check": ScenariosCheck,
+        "scenarios ls": ScenariosLs,
+        "scenarios show": ScenariosShow,
+        "serve": Serve,
+        "studio": Studio,
+    }
+)
+"""The settings of each command, by its name."""
