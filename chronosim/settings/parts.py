@@ -251,12 +251,12 @@ def _read_whole(group: str, name: str) -> DictConfig:
     """A file of the library's own, and what it inherits from others of its group."""
     if name not in names(group):
         raise InvalidConfig(f"there is no {group} {name!r}; there are: {', '.join(names(group))}")
-    whole = OmegaConf.create((_GROUPS / group / f"{name}.yaml").read_text("utf-8"))
-    assert isinstance(whole, DictConfig)
+    whole: Any = OmegaConf.create((_GROUPS / group / f"{name}.yaml").read_text("utf-8"))
     for entry in reversed(whole.get("defaults", ())):
         if entry != "_self_" and isinstance(entry, str):
             base = OmegaConf.create((_GROUPS / group / f"{entry}.yaml").read_text("utf-8"))
-            whole = OmegaConf.merge(base, whole)  # type: ignore[assignment]  # both are mappings
+            whole = OmegaConf.merge(base, whole)
+    assert isinstance(whole, DictConfig)
     return whole
 
 

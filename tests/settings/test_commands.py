@@ -49,7 +49,7 @@ def misread(command: str, kinds: set[type], values: list[Any]) -> Iterator[tuple
         if kinds & {hint, *get_args(hint)}:
             for value in values:
                 other = deepcopy(config)
-                OmegaConf.update(other, name := field.rstrip("_"), value)
+                OmegaConf.update(other, name := field.rstrip("_"), value, merge=False)
                 with pytest.raises(InvalidConfig) as caught:
                     read(COMMANDS[command], other)
                 yield name, str(caught.value)
