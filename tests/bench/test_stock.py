@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
@@ -14,10 +13,6 @@ from chronosim.bench.stock import StockChronoEdit, pit, twin
 from chronosim.bench.table import figures, markdown
 from chronosim.bench.timing import measure
 from chronosim.models.loading.load import load
-from chronosim.scenarios.carracing import CarRacingScenario
-from chronosim.types import EditPrompt
-
-TEXT = "The car drives at 21 m/s. Steer 35% left with 10% throttle and 0% brake."
 
 
 def test_a_twin_is_stock_and_shares_the_weights() -> None:
@@ -33,11 +28,9 @@ def test_a_twin_is_stock_and_shares_the_weights() -> None:
     assert kinds == {WanCausalConv3d}
 
 
-def test_all_are_asked_alike_and_ours_equals_stock() -> None:
-    model = load("nano", denoising_steps=2)
-    contenders = pit(model, 1)
-    frame, _ = CarRacingScenario().begin(np.random.default_rng(0))
-    prompts = [EditPrompt(frame, TEXT, seed) for seed in range(1)]
+def test_all_are_asked_alike_and_ours_equals_stock(compact: Any, kit: Any) -> None:
+    contenders = pit(kit.model(compact, denoising_steps=2), 1)
+    prompts = [kit.prompt(0)]
     calls: list[int] = []
     timed = measure(contenders, prompts, [1], torch.device("cpu"), lambda: calls.append(1))
     assert len(calls) == len(contenders) * (1 * 2 + 2)
