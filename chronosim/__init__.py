@@ -12,7 +12,7 @@ from importlib.metadata import version
 import gymnasium as gym
 
 from chronosim import errors
-from chronosim.envs.fork import fork
+from chronosim.envs.forks import fork
 from chronosim.episodes import EpisodeReader, EpisodeWriter
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.simulator import Simulator

@@ -1,7 +1,8 @@
 from .chrono_env import ChronoEnv as ChronoEnv
-from .fork import fork as fork
+from .forks import fork as fork
 from .guard import DriftGuard as DriftGuard
 from .guard import load_guard as load_guard
+from .make import load_model as load_model
 from .make import make_env as make_env
 from .make import make_vector_env as make_vector_env
 from .replay import Difference as Difference

@@ -12,7 +12,7 @@ import numpy as np
 
 from chronosim import EditPrompt, Observation, Simulator, settings
 from chronosim.frames import read_frame, write_frame
-from chronosim.models.engine.sizes import Sizing
+from chronosim.models import Sizing
 
 model = settings.load("model", sys.argv[1] if len(sys.argv) > 1 else "nano")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import chronosim  # registers chronosim/CarRacing-v0
 from chronosim.frames import write_frame
-from chronosim.policies.carracing import LaneFollower
+from chronosim.policies import LaneFollower
 
 model = sys.argv[1] if len(sys.argv) > 1 else "nano"
 env = gym.make("chronosim/CarRacing-v0", model=model, horizon=8)

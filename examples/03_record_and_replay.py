@@ -6,12 +6,10 @@ Usage: python examples/03_record_and_replay.py [model]
 import sys
 
 import chronosim
-from chronosim.envs.make import make_env
-from chronosim.envs.replay import first_difference
-from chronosim.envs.wrappers import RecordEpisodes
+from chronosim.envs import RecordEpisodes, first_difference, make_env
 from chronosim.frames import write_frame
-from chronosim.pictures.filmstrip import filmstrip, step_panels
-from chronosim.policies.carracing import LaneFollower
+from chronosim.pictures import filmstrip, step_panels
+from chronosim.policies import LaneFollower
 from chronosim.testing import ReplayModel
 
 model = sys.argv[1] if len(sys.argv) > 1 else "nano"

@@ -6,7 +6,7 @@ Usage: python examples/04_what_if.py [model]
 import sys
 
 import chronosim
-from chronosim.envs.make import make_env
+from chronosim.envs import make_env
 from chronosim.frames import write_frame
 from chronosim.whatif import draw_tree, grow, load_tree, measure
 

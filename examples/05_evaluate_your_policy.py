@@ -14,8 +14,8 @@ import numpy as np
 
 import chronosim
 from chronosim.frames import write_frame
-from chronosim.pictures.filmstrip import Panel, filmstrip
-from chronosim.policies.carracing import LaneFollower
+from chronosim.pictures import Panel, filmstrip
+from chronosim.policies import LaneFollower
 
 model = sys.argv[1] if len(sys.argv) > 1 else "nano"
 episodes = int(sys.argv[2]) if len(sys.argv) > 2 else 4

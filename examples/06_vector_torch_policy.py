@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from chronosim.envs.make import make_vector_env
+from chronosim.envs import make_vector_env
 from chronosim.frames import write_frame
 
 torch.manual_seed(0)

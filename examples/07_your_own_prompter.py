@@ -14,12 +14,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from chronosim.envs.chrono_env import ChronoEnv
-from chronosim.envs.make import load_model
+from chronosim.envs import ChronoEnv, load_model
 from chronosim.errors import InvalidAction
 from chronosim.frames import write_frame
-from chronosim.prompters.driving import Driving
-from chronosim.scenarios.carracing import CarRacingScenario
+from chronosim.prompters import Driving
+from chronosim.scenarios import CarRacingScenario
 from chronosim.testing import check_prompter
 from chronosim.types import Observation, State
 

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from chronosim import EditPrompt, Prediction
-from chronosim.envs.make import make_env
+from chronosim.envs import make_env
 from chronosim.frames import write_frame
-from chronosim.scenarios.road import CAR, DASHBOARD_ROW
+from chronosim.scenarios import CAR, DASHBOARD_ROW
 from chronosim.testing import check_world_model
 from chronosim.types import Frame
 

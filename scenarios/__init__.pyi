@@ -1,6 +1,8 @@
 from .carracing import CarRacingScenario as CarRacingScenario
 from .pusht import PushTScenario as PushTScenario
 from .recorded import RecordedScenario as RecordedScenario
+from .road import CAR as CAR
+from .road import DASHBOARD_ROW as DASHBOARD_ROW
 from .scene import Scene as Scene
 from .starts import Beginning as Beginning
 from .starts import Moments as Moments

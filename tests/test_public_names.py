@@ -1,6 +1,11 @@
 """What users may rely on: a change here is a change for them, and belongs in the changelog."""
 
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
@@ -97,6 +102,48 @@ PUBLIC = {
 def test_the_public_names_are_these(module: str) -> None:
     found = import_module(module)
     assert sorted(found.__all__) == PUBLIC[module]
+    assert all(hasattr(found, name) for name in found.__all__)
+
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+STUBBED = [
+    package
+    for package in SETTINGS["tool"]["setuptools"]["packages"]
+    if (ROOT / package.replace(".", "/") / "__init__.pyi").exists()
+]
+TYPES = ["chronosim.protocols", "chronosim.types"]
+PROMISED = {*PUBLIC, *STUBBED, *TYPES}
+
+
+def taught() -> Iterator[tuple[str, str, str]]:
+    """Each name that README, pages and examples import: where, of which module, which."""
+    sources = {path: path.read_text() for path in (ROOT / "examples").glob("**/*.py")}
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]:
+        blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.M | re.S)
+        sources[page] = "\n".join(blocks)
+    for path, text in sources.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("chronosim"):
+                for alias in node.names:
+                    yield str(path.relative_to(ROOT)), node.module or "", alias.name
+
+
+def test_what_is_taught_is_promised() -> None:
+    astray = [
+        (path, module, name)
+        for path, module, name in taught()
+        if not (module in PROMISED and name in import_module(module).__all__)
+        and f"{module}.{name}" not in PROMISED
+    ]
+    assert not astray, "import it by a short name, or promise it: the package's __init__.pyi"
+
+
+@pytest.mark.parametrize("package", STUBBED)
+def test_a_promised_name_is_there_whatever_was_imported_before(package: str) -> None:
+    found = import_module(package)
+    modules = {path.stem for folder in found.__path__ for path in Path(folder).glob("*.py")}
+    assert not modules & set(found.__all__), "the import of that module would replace the name"
     assert all(hasattr(found, name) for name in found.__all__)
 
 

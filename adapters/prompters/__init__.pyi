@@ -13,3 +13,5 @@ from .pushing import Pushing as Pushing
 from .values import Number as Number
 from .values import Reckoning as Reckoning
 from .values import Values as Values
+from .wording import check_action as check_action
+from .wording import check_names as check_names

@@ -14,7 +14,7 @@ from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.make import make_env
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.frames import write_frame
-from chronosim.pictures.filmstrip import filmstrip, step_panels
+from chronosim.pictures.panels import filmstrip, step_panels
 from chronosim.pictures.video import episode_frames, frame_rate, write_video
 from chronosim.settings.compose import make_part, with_seed
 

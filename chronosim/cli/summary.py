@@ -17,7 +17,7 @@ from chronosim.episodes.place import Place
 from chronosim.errors import EpisodeWriteError
 from chronosim.frames import write_frame
 from chronosim.pictures.chart import Picture, beside, heading, histogram, stack
-from chronosim.pictures.filmstrip import Panel, filmstrip
+from chronosim.pictures.panels import Panel, filmstrip
 from chronosim.pictures.video import frame_rate
 
 __all__ = [

@@ -25,7 +25,7 @@ from chronosim.cli.output import new_folder
 from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.frames import read_frame, write_frame
 from chronosim.models.engine.sizes import GRID, CameraSized, Sizing, model_size
-from chronosim.pictures.filmstrip import Panel, filmstrip
+from chronosim.pictures.panels import Panel, filmstrip
 from chronosim.pictures.video import frame_rate, write_video
 from chronosim.protocols import Prompter, WorldModel
 from chronosim.settings.commands import Predict

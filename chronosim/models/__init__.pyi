@@ -1,6 +1,7 @@
 from .engine.chronoedit import ChronoEdit as ChronoEdit
 from .engine.sampling import Sampling as Sampling
 from .engine.sizes import CameraSized as CameraSized
+from .engine.sizes import Sizing as Sizing
 from .enhancement.endpoint import EndpointWriter as EndpointWriter
 from .enhancement.enhanced import Enhanced as Enhanced
 from .enhancement.enhanced import Form as Form

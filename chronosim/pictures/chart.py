@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
-from chronosim.pictures.filmstrip import FAINT, INK, PAPER, font_of, line_height, text_block, wrap
+from chronosim.pictures.panels import FAINT, INK, PAPER, font_of, line_height, text_block, wrap
 
 __all__ = ["Picture", "beside", "heading", "histogram", "stack"]
 

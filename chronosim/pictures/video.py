@@ -15,7 +15,7 @@ from PIL import Image
 from chronosim.episodes.step import Step
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 from chronosim.pictures.chart import Picture
-from chronosim.pictures.filmstrip import Colour, line_height, text_block, wrap
+from chronosim.pictures.panels import Colour, line_height, text_block, wrap
 from chronosim.types import Frame, Observation
 
 __all__ = ["Track", "episode_frames", "frame_rate", "montage", "write_gif", "write_video"]

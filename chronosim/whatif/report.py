@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from chronosim.errors import EpisodeWriteError
 from chronosim.frames import write_frame
-from chronosim.pictures.filmstrip import FAINT, INK, PAPER, Colour, font_of, line_height, wrap
+from chronosim.pictures.panels import FAINT, INK, PAPER, Colour, font_of, line_height, wrap
 from chronosim.pictures.video import Track, frame_rate, montage, write_video
 from chronosim.types import Frame
 from chronosim.whatif.tree import Branch, Divergence, Tree, measure

@@ -15,7 +15,7 @@ from chronosim.errors import InvalidConfig, InvalidEpisode
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.simulator import Simulator
 from chronosim.types import Observation
-from chronosim.whatif.grow import Grower, open_store
+from chronosim.whatif.grower import Grower, open_store
 from chronosim.whatif.plans import Plan, default_plans
 from chronosim.whatif.report import write_report
 from chronosim.whatif.search import Search

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from chronosim.errors import InvalidConfig
-from chronosim.whatif.grow import ActionKey, Grower, action_key
+from chronosim.whatif.grower import ActionKey, Grower, action_key
 from chronosim.whatif.plans import Plan
 from chronosim.whatif.tree import Branch, Tree
 

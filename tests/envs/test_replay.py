@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chronosim.envs.chrono_env import ChronoEnv
-from chronosim.envs.fork import fork
+from chronosim.envs.forks import fork
 from chronosim.envs.make import make_env
 from chronosim.envs.replay import Difference, first_difference
 from chronosim.envs.wrappers import RecordEpisodes

@@ -12,7 +12,7 @@ import pytest
 from chronosim import Observation, Simulator
 from chronosim.errors import InvalidConfig
 from chronosim.whatif import Grower, Plan, Search
-from chronosim.whatif.grow import open_store
+from chronosim.whatif.grower import open_store
 from chronosim.whatif.search import BoxProposals, ChoiceProposals, UniformProposals
 
 STEPS = 6

@@ -28,7 +28,7 @@ from chronosim.episodes.place import Place
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.frames import write_frame
 from chronosim.pictures.chart import Picture
-from chronosim.pictures.filmstrip import PAPER, Panel, filmstrip
+from chronosim.pictures.panels import PAPER, Panel, filmstrip
 from chronosim.settings.commands import EpisodesShow
 from chronosim.types import Frame
 

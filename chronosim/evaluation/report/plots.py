@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from chronosim.errors import MissingDependency
 from chronosim.evaluation.intervals import Curve
 from chronosim.evaluation.truth import Moment
-from chronosim.pictures.filmstrip import font_of
+from chronosim.pictures.panels import font_of
 from chronosim.types import Frame
 
 __all__ = [

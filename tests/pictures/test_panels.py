@@ -3,7 +3,7 @@ import pytest
 
 from chronosim.episodes import Step
 from chronosim.errors import InvalidEpisode
-from chronosim.pictures.filmstrip import Panel, filmstrip, step_panels, text_block, wrap
+from chronosim.pictures.panels import Panel, filmstrip, step_panels, text_block, wrap
 from chronosim.types import Frame, Observation, Prediction
 
 PAPER = (250, 250, 248)
