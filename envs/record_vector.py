@@ -46,7 +46,8 @@ class RecordRows:
 
         Args:
             row: Which, 0 to `num_envs` - 1.
-            name: The episode's folder in the data set; it must not exist.
+            name: The episode's folder in the data set; it must not exist. Others may be attempting
+                the same one; the first to be finished wins.
             seed: Of the scenario's draw and of the model's noise.
             about: What else to say of the episode; JSON values only.
 
@@ -62,7 +63,7 @@ class RecordRows:
         first = self.observation(row)
         told = {**about_world(self.env.simulator, self.env.scenario, seed=seed), **about}
         self._writers[row] = EpisodeWriter(
-            self.folder / name, first, told, trajectories=self.trajectories
+            self.folder / name, first, told, trajectories=self.trajectories, rivals=True
         )
         return first
 
@@ -83,6 +84,7 @@ class RecordRows:
 
         Raises:
             ResetNeeded: No episode was begun in a row.
+            EpisodeExists: Another attempt at an episode was finished first.
             InvalidAction: An action does not lie in the action space; all rows stay as they were.
             EpisodeWriteError: The disk refuses; the steps before this one stay readable.
             ChronosimError: As `Simulator.step_all`.

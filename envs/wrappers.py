@@ -15,6 +15,7 @@ from chronosim.envs.about import about_world
 from chronosim.envs.chrono_env import DictObservation
 from chronosim.episodes import EpisodeWriter, Step
 from chronosim.episodes.layout import Trajectories
+from chronosim.episodes.place import draft_of
 from chronosim.errors import EpisodeExists, InvalidConfig, ResetNeeded
 from chronosim.types import Frame, Prediction
 
@@ -24,7 +25,8 @@ __all__ = ["FrameObservation", "RecordEpisodes"]
 class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """Writes each episode of a `ChronoEnv` as a folder `0000000`, `0000001`, ... of a data set.
 
-    Each step is on disk before `step` returns. An episode is finished by its end, by `reset` or by
+    Each step is on disk before `step` returns, in a draft beside the episode, where `EpisodeReader`
+    finds it by its name. An episode is finished, and gets its name, by its end, by `reset` or by
     `close`. A fork goes on in an episode of its own, which names the one it comes from.
 
     Args:
@@ -154,7 +156,7 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
         """Begins an episode under the next free number; other processes may be taking some too."""
         for number in count():
             path = self.folder / f"{number:07d}"
-            if not path.exists():
+            if not path.exists() and not draft_of(path).exists():
                 try:
                     return self._new(path, lineage)
                 except EpisodeExists:

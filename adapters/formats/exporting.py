@@ -183,12 +183,12 @@ def _clock(rates: tuple[float | None, ...]) -> str:
 
 def _finished(dataset: str | Path, tally: _Tally) -> list[EpisodeReader]:
     readers = []
-    for path in list_episodes(dataset):
+    for path in list_episodes(dataset, unfinished=True):
         reader = EpisodeReader(path)
         if reader.finished and reader.steps:
             readers.append(reader)
         else:
-            tally.skipped.append(path.name)
+            tally.skipped.append(reader.path.name)
     if not readers:
         raise EpisodeNotFound(f"{dataset} has no finished episode with a step in it")
     return readers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import version
@@ -32,7 +31,7 @@ def record_episode(
     seed: int,
     steps: int,
 ) -> None:
-    """Records one episode; an unfinished one at `path` is begun anew, a finished one left alone.
+    """Records one episode; one that is there is left alone.
 
     Args:
         path: The episode's folder.
@@ -43,16 +42,13 @@ def record_episode(
         steps: Held actions at most.
 
     Raises:
-        InvalidEpisode: What is at `path` was cut off and repaired: it is no whole episode, and not
-            ours to remove.
+        InvalidEpisode: What is at `path` was cut off and repaired: it is no whole episode.
+        EpisodeExists: Another attempt at it was finished first.
         EpisodeWriteError: The disk refuses.
     """
     if path.exists():
-        known = EpisodeReader(path)
-        check_whole(known)
-        if known.finished:
-            return
-        shutil.rmtree(path)
+        check_whole(EpisodeReader(path))
+        return
     frame, values = simulator.reset(seed)
     observation = Observation(frame, prompter.begin(values))
     about = {
@@ -66,7 +62,7 @@ def record_episode(
         "prompter": repr(prompter),
         "policy": repr(policy),
     }
-    with EpisodeWriter(path, observation, about) as writer:
+    with EpisodeWriter(path, observation, about, rivals=True) as writer:
         for index in range(steps):
             action = policy(observation)
             text, state = prompter(observation, action)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.episodes import list_episodes
-from chronosim.episodes.place import Place, as_place
+from chronosim.episodes.place import Place, as_place, locate
 from chronosim.errors import EpisodeNotFound, InvalidConfig
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "episodes_at",
     "holds_nothing",
     "is_episode",
+    "join_folder",
     "make_folder",
     "new_folder",
     "output_path",
@@ -31,7 +35,7 @@ __all__ = [
     "unused_folder",
 ]
 
-_BEGUN = {".lock", ".config.yaml"}  # all that a run leaves that ended before it had settings
+_BEGUN = re.compile(r"\.lock|\.config\..*yaml")  # of a run that ended before it had settings
 
 
 def output_path(config: DictConfig) -> Path:
@@ -67,17 +71,49 @@ def new_folder(config: DictConfig, command: str) -> Path:
     return folder
 
 
-def make_folder(config: DictConfig, folder: Path) -> None:
-    """Makes a folder and writes a run's resolved settings there, as config.yaml.
+def join_folder(config: DictConfig, folder: Path, may_differ: tuple[str, ...]) -> None:
+    """Makes the folder of a run, or joins runs of the same settings that are or were at work there.
+
+    Args:
+        config: The run's settings.
+        folder: Where the results shall be.
+        may_differ: As of `same_settings`.
 
     Raises:
+        InvalidConfig: The folder holds something else, or a run of other settings; or it cannot be
+            made or written to.
+    """
+    try:
+        make_folder(config, folder, new=not same_settings(config, folder, may_differ))
+    except FileExistsError:  # another run began at the same moment
+        same_settings(config, folder, may_differ)
+
+
+def make_folder(config: DictConfig, folder: Path, *, new: bool = False) -> None:
+    """Makes a folder and writes a run's resolved settings there, as config.yaml.
+
+    Args:
+        config: The run's settings.
+        folder: Where the results shall be.
+        new: Whether settings that are there already are left, and refused.
+
+    Raises:
+        FileExistsError: There are settings, and `new` is true.
         InvalidConfig: It cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / ".config.yaml"  # a run may be killed here too, and be gone on with
+        # A run may be killed here too, and be gone on with; another may begin at the same moment.
+        draft = folder / f".config.{uuid4().hex}.yaml"
         OmegaConf.save(config, draft, resolve=True)
-        draft.replace(folder / "config.yaml")
+        if new:
+            os.link(draft, folder / "config.yaml")
+            draft.unlink()
+        else:
+            draft.replace(folder / "config.yaml")
+    except FileExistsError:
+        draft.unlink()
+        raise
     except OSError as error:
         raise InvalidConfig(f"results cannot be written to {folder}: {error}") from error
 
@@ -141,7 +177,7 @@ def holds_nothing(folder: Path) -> bool:
     """Whether there is no such folder, or nothing in it but traces of a run that hardly began."""
     if not folder.exists():
         return True
-    return folder.is_dir() and all(entry.name in _BEGUN for entry in folder.iterdir())
+    return folder.is_dir() and all(_BEGUN.fullmatch(entry.name) for entry in folder.iterdir())
 
 
 def unused_folder(command: str) -> Path:
@@ -206,7 +242,7 @@ def place(path: Any) -> Place:
 
 def is_episode(path: Place) -> bool:
     """Whether a path is that of an episode, rather than of a data set."""
-    return (path / "zarr.json").is_file()
+    return (locate(path) / "zarr.json").is_file()
 
 
 def dataset_at(path: Place) -> Place:
@@ -216,7 +252,7 @@ def dataset_at(path: Place) -> Place:
         EpisodeNotFound: There is none.
     """
     for folder in (path, path / "episodes"):
-        if folder.is_dir() and list_episodes(folder):
+        if folder.is_dir() and list_episodes(folder, unfinished=True):
             return folder
     raise EpisodeNotFound(
         f"there are no episodes in {path}"
@@ -226,10 +262,10 @@ def dataset_at(path: Place) -> Place:
 
 
 def episodes_at(given: str) -> list[Place]:
-    """The episodes that a path means: one, or all of a data set.
+    """The episodes that a path means: one, or all of a data set, unfinished ones too.
 
     Raises:
         EpisodeNotFound: There is none.
     """
     path = place(given)
-    return [path] if is_episode(path) else list_episodes(dataset_at(path))
+    return [path] if is_episode(path) else list_episodes(dataset_at(path), unfinished=True)

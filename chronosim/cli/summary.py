@@ -13,7 +13,7 @@ import numpy as np
 
 from chronosim.cli.terminal import table
 from chronosim.episodes import EpisodeReader
-from chronosim.episodes.place import Place
+from chronosim.episodes.place import Place, locate
 from chronosim.errors import EpisodeWriteError
 from chronosim.frames import write_frame
 from chronosim.pictures.chart import Picture, beside, heading, histogram, stack
@@ -169,7 +169,7 @@ class Facts:
         name: Of its folder.
         seed: It was reset with; None if its log does not say.
         steps: Committed steps.
-        end: `terminated`, `truncated`, `closed` (ended by its writer), or `unfinished`.
+        end: `terminated`, `truncated`, `closed` (ended by its writer), `failed` or `unfinished`.
         world: The model, or the simulator, that made the frames.
         policy: What acted; "" if its log does not say.
         reward: Mean of the steps; NaN without any.
@@ -211,6 +211,8 @@ def facts(reader: EpisodeReader) -> Facts:
 
 def ending(reader: EpisodeReader) -> str:
     """Says in one word how an episode ended."""
+    if reader.failure is not None:
+        return "failed"
     if reader.steps and bool(reader.column("terminated")[-1]):
         return "terminated"
     if reader.steps and bool(reader.column("truncated")[-1]):
@@ -254,7 +256,7 @@ class Files:
 
 def files(path: Place) -> Files:
     """Looks at an episode's files."""
-    known = [file.stat() for file in path.rglob("*") if file.is_file()]
+    known = [file.stat() for file in locate(path).rglob("*") if file.is_file()]
     newest = max((entry.st_mtime for entry in known), default=0.0)
     return Files(len(known), sum(entry.st_size for entry in known), time.time() - newest)
 

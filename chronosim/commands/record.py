@@ -19,10 +19,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.cli.output import alone, holds_nothing, make_folder, output_path
+from chronosim.cli.output import holds_nothing, make_folder, output_path
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
-from chronosim.rollouts.run import drop_unfinished
+from chronosim.rollouts.run import seeds_to_make
 from chronosim.settings.compose import make_part, whole_number, with_seed
 from chronosim.simulators.record import record_dataset
 from chronosim.simulators.reference import check_clock
@@ -45,22 +45,19 @@ def run(config: DictConfig) -> None:
     make_part(config, "policy")
     dataset, seeds = output_path(config), range(seed, seed + counts["episodes"])
     _check_same(config, dataset)
-    with alone(dataset, "record"):
-        _check_same(config, dataset)  # again: another run may just have been here
-        if holds_nothing(dataset):
-            make_folder(config, dataset)
-        drop_unfinished(dataset, seeds)
-        before, began = _frames(dataset), perf_counter()
-        record_dataset(
-            dataset,
-            simulator=partial(make_part, config, "simulator"),
-            prompter=prompter,
-            policy=partial(_policy, OmegaConf.to_yaml(config)),
-            seeds=seeds,
-            steps=counts["steps"],
-            workers=counts["workers"],
-        )
-        after, seconds = _frames(dataset), perf_counter() - began
+    if holds_nothing(dataset):
+        make_folder(config, dataset)
+    before, began = _frames(dataset), perf_counter()
+    record_dataset(
+        dataset,
+        simulator=partial(make_part, config, "simulator"),
+        prompter=prompter,
+        policy=partial(_policy, OmegaConf.to_yaml(config)),
+        seeds=seeds_to_make(dataset, seeds),
+        steps=counts["steps"],
+        workers=counts["workers"],
+    )
+    after, seconds = _frames(dataset), perf_counter() - began
     print(
         f"{dataset} holds {len(list_episodes(dataset))} episodes; {after - before:,} frames were "
         f"recorded in {seconds:.0f} s, {(after - before) / seconds:,.0f} a second"

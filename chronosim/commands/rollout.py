@@ -19,8 +19,7 @@ from time import perf_counter
 from omegaconf import DictConfig
 
 from chronosim.cli.output import (
-    alone,
-    make_folder,
+    join_folder,
     output_path,
     same_settings,
     unused_folder,
@@ -30,7 +29,7 @@ from chronosim.cli.summary import draw_summary, facts, print_episodes, write_sum
 from chronosim.envs.record_vector import RecordRows
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.writer import check_trajectories
-from chronosim.rollouts.run import drop_unfinished, episode_name, make_rows, roll
+from chronosim.rollouts.run import episode_name, make_rows, roll, seeds_to_make
 from chronosim.settings.compose import whole_number
 
 __all__ = ["run"]
@@ -53,20 +52,18 @@ def run(config: DictConfig) -> None:
     env = make_rows(config, min(rows, count), whole_number(config, "horizon", 1))
     folder, seeds = _folder(config), range(first, first + count)
     dataset = folder / "episodes"
-    with alone(folder, "rollout"):
-        same_settings(config, folder, _MAY_DIFFER)  # again: another run may just have been here
-        make_folder(config, folder)
-        waiting = drop_unfinished(dataset, seeds)
-        if len(waiting) < count:
-            print(f"{count - len(waiting)} of the {count} episodes are there already")
-        began = perf_counter()
-        steps = roll(RecordRows(env, dataset, trajectories=trajectories), config, waiting)
-        seconds = perf_counter() - began
-        paths = [dataset / episode_name(seed) for seed in seeds]
-        pace = env.simulator.prompter.seconds_per_step
-        for path in paths[:pictures]:
-            _draw(EpisodeReader(path), folder, pace, words=bool(config.words))
-        _sum_up(paths, folder)
+    join_folder(config, folder, _MAY_DIFFER)
+    waiting = seeds_to_make(dataset, seeds)
+    if len(waiting) < count:
+        print(f"{count - len(waiting)} of the {count} episodes are there already")
+    began = perf_counter()
+    steps = roll(RecordRows(env, dataset, trajectories=trajectories), config, waiting)
+    seconds = perf_counter() - began
+    paths = [dataset / episode_name(seed) for seed in seeds]
+    pace = env.simulator.prompter.seconds_per_step
+    for path in paths[:pictures]:
+        _draw(EpisodeReader(path), folder, pace, words=bool(config.words))
+    _sum_up(paths, folder)
     rate = f"{steps:,} steps in {seconds:.0f} s, {steps / seconds:.1f} a second. " if steps else ""
     print(f"\n{rate}Episodes (Zarr), filmstrips (PNG), videos (MP4) and summary are in {folder}")
 

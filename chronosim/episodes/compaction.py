@@ -13,12 +13,12 @@ import zarr
 from upath import UPath
 
 from chronosim.episodes.arrays import Content, Stored
-from chronosim.episodes.layout import LIVE, SCHEMA, new_array
-from chronosim.episodes.place import Place, as_place, open_group, read_attributes, remove
+from chronosim.episodes.layout import COMPACT, LIVE, SCHEMA, new_array
+from chronosim.episodes.place import Place, open_group, read_attributes, remove
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 
-__all__ = ["COMPACT", "check_whole", "compact", "leftovers", "rewrite"]
+__all__ = ["check_whole", "compact", "leftovers", "rewrite"]
 
 
 def compact(path: str | Path | UPath) -> bool:
@@ -38,8 +38,8 @@ def compact(path: str | Path | UPath) -> bool:
         InvalidEpisode: It is not finished (its writer may be at work), or it is damaged.
         EpisodeWriteError: The disk refuses; the episode is as it was.
     """
-    place = as_place(path)
-    reader = EpisodeReader(place)
+    reader = EpisodeReader(path)
+    place = reader.place
     if not reader.finished:
         raise InvalidEpisode(
             f"{place} is not finished: let its writer close it, or, if that is dead, finish it "
@@ -65,10 +65,6 @@ def compact(path: str | Path | UPath) -> bool:
 _CHUNK = 2**18  # bytes read at once
 _PLAIN = 16  # chunks that may be files of their own
 _SHARD = 2**27  # bytes of what lies in one file, before compression
-
-
-COMPACT = "compact-"
-"""What the subgroups of rewritten episodes begin with."""
 
 
 def rewrite(place: Place, content: Content, attributes: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ attribute       content
 schema          this layout's version
 steps           the committed length T: all that a reader may see
 finished        whether the writer closed the episode
+failure         why its writer gave it up, a sentence; only if it did
 data            the subgroup that holds the arrays: `live`, or what a compaction made of it
 trajectories    `lossless`, `video` or `none`: how the frames between two observations are kept
 action          dtype and shape of the actions, from the first step on
@@ -30,6 +31,12 @@ clips       T      the same frames as an MP4 (H.264), uint8 (bytes,), zeros afte
 Every chunk ends in its CRC-32C and is written even if all its values are zero: a chunk that is not
 there is damage, never darkness. While an episode is live its arrays are longer than the committed
 length: space is reserved ahead, which costs nothing.
+
+An episode gets its name when it is finished. Until then it lies beside that as a draft,
+`.<name>.draft`; where several attempts at one episode may be under way, each is a
+`.<name>.<32 hexadecimal digits>.draft`. A draft becomes the episode by one renaming, and the first
+to be finished wins. Object stores cannot rename: there an episode lies under its name from the
+beginning, and only `finished` tells.
 """
 
 from __future__ import annotations
@@ -53,6 +60,9 @@ SCHEMA = 2
 
 LIVE = "live"
 """The subgroup that a writer fills."""
+
+COMPACT = "compact-"
+"""What the subgroups of rewritten episodes begin with."""
 
 # Measured on nano's frames and on frames of 480 x 832 with a little noise: level 1 is as small as
 # level 3 (3.5 and 2.4 times), written 1.6 to 3 times as fast; LZ4 is faster still and half as good.

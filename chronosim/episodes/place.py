@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import zarr
 from upath import UPath
 from zarr.storage import FsspecStore, LocalStore
 
-from chronosim.episodes.layout import SCHEMA
-from chronosim.errors import EpisodeNotFound, InvalidEpisode, MissingDependency
+from chronosim.episodes.layout import COMPACT, LIVE, SCHEMA
+from chronosim.errors import EpisodeExists, EpisodeNotFound, InvalidEpisode, MissingDependency
 
 __all__ = [
     "Place",
     "array_size",
     "as_place",
+    "discard",
+    "draft_of",
+    "drafts",
+    "give_name",
     "list_episodes",
+    "locate",
+    "named",
     "open_array",
     "open_group",
     "read_attributes",
@@ -122,11 +134,86 @@ def remove(place: Place) -> None:
         place.unlink(missing_ok=True)
 
 
-def list_episodes(dataset: str | Path | UPath) -> list[Place]:
+def draft_of(path: Path, token: str = "") -> Path:
+    """Gives where an episode lies until it is finished.
+
+    Args:
+        path: Where it lies then.
+        token: 32 hexadecimal digits, where there may be several attempts; "": the only one.
+    """
+    return path.with_name(f".{path.name}{'.' * bool(token)}{token}.draft")
+
+
+_P = TypeVar("_P", bound=Place)
+
+
+def named(place: _P) -> _P:
+    """Gives where an episode lies when it is finished: a draft's own name, and any other as is."""
+    found = _DRAFT.fullmatch(place.name)
+    return cast("_P", place.with_name(found["name"])) if found else place
+
+
+def drafts(path: Path) -> list[Path]:
+    """Gives the attempts at an episode that were begun and are not finished, the latest last."""
+    found = [draft for draft in path.parent.glob(f".{escape(path.name)}.*") if named(draft) == path]
+    written = ((draft / "zarr.json", draft) for draft in found)
+    begun = [(file.stat().st_mtime_ns, draft) for file, draft in written if file.is_file()]
+    return [draft for _, draft in sorted(begun)]
+
+
+def locate(place: Place) -> Place:
+    """Gives where an episode lies now: under its name, or else in the latest draft of it."""
+    if not isinstance(place, Path) or (place / "zarr.json").is_file():
+        return place
+    if place != named(place):  # a draft that was finished in the meantime
+        return named(place)
+    return next(reversed(drafts(place)), place)
+
+
+def give_name(draft: Path, path: Path) -> None:
+    """Makes a finished draft the episode.
+
+    Raises:
+        EpisodeExists: Another attempt was finished first; this one is removed.
+    """
+    try:
+        draft.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        discard(draft)
+        raise EpisodeExists(
+            f"another attempt at {path} was finished first; this one is dropped"
+        ) from error
+
+
+def discard(path: Path) -> None:
+    """Removes an episode or a draft; killed half-way, none of it is left under a name that counts.
+
+    Zarr's threads may still end writes begun before: it tries again until all is gone.
+    """
+    aside = path.with_name(f".{named(path).name}.{uuid4().hex}.dropped")
+    with suppress(OSError):  # it may be gone, or its folder be none
+        path.rename(aside)
+    for _ in range(50):
+        for left in (aside, path):
+            with suppress(OSError):
+                remove(left)
+        if not aside.exists() and not path.exists():
+            return
+        time.sleep(0.01)
+
+
+_DRAFT = re.compile(r"\.(?P<name>.+?)(?:\.[0-9a-f]{32})?\.draft")
+
+
+def list_episodes(dataset: str | Path | UPath, *, unfinished: bool = False) -> list[Place]:
     """Gives the episodes of a data set: the folders with a Zarr group in them, by name.
 
     Args:
         dataset: A folder, or a URL such as `s3://bucket/set` or `memory://set`.
+        unfinished: Whether those too that have no name yet, because they are being written or were
+            broken off, and those that cannot be opened because their zarr.json is gone.
 
     Raises:
         EpisodeNotFound: There is no such folder, or it is an episode itself.
@@ -136,7 +223,20 @@ def list_episodes(dataset: str | Path | UPath) -> list[Place]:
         raise EpisodeNotFound(f"there is no data set at {root}: record one with chronosim record")
     if (root / "zarr.json").is_file():
         raise EpisodeNotFound(f"{root} is an episode, not a data set: its data set is the folder")
-    return sorted((path.parent for path in root.glob("[!.]*/zarr.json")), key=lambda one: one.name)
+    found = [path.parent for path in root.glob("[!.]*/zarr.json")]
+    if unfinished and isinstance(root, Path):
+        found += [path.parent for path in root.glob(".*.draft/zarr.json")]
+        found += [path for path in root.glob("[!.]*") if _is_beheaded(path)]
+    return sorted(found, key=lambda one: (named(one).name, one.name))
+
+
+def _is_beheaded(place: Place) -> bool:
+    """Whether a folder has an episode's arrays, but nothing that says what they are."""
+    return (
+        place.is_dir()
+        and not (place / "zarr.json").is_file()
+        and any(one.name == LIVE or one.name.startswith(COMPACT) for one in place.iterdir())
+    )
 
 
 def read_attributes(place: Place) -> Mapping[str, Any]:
@@ -153,6 +253,11 @@ def read_attributes(place: Place) -> Mapping[str, Any]:
         if schema == SCHEMA:
             str(attributes["data"])
     except (FileNotFoundError, NotADirectoryError) as error:
+        if _is_beheaded(place):
+            raise InvalidEpisode(
+                f"{place} has lost its zarr.json, without which nobody knows what it holds: remove "
+                "it, and have it made anew"
+            ) from error
         raise EpisodeNotFound(f"there is no episode at {place}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidEpisode(f"{place} is no episode: its zarr.json cannot be read") from error

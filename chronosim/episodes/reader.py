@@ -12,7 +12,7 @@ from upath import UPath
 
 from chronosim.episodes.arrays import Content, Stored
 from chronosim.episodes.layout import COLUMNS, LIVE, SCHEMA, Row, Trajectories, action_array
-from chronosim.episodes.place import as_place, read_attributes
+from chronosim.episodes.place import as_place, locate, named, read_attributes
 from chronosim.episodes.step import Step
 from chronosim.errors import InvalidEpisode
 from chronosim.types import Frame, Observation, Prediction, Trajectory
@@ -26,12 +26,15 @@ class EpisodeReader:
     """One episode on disk, as it stood when it was opened.
 
     Args:
-        path: The episode's folder, or a URL of it.
+        path: The episode's folder, or a URL of it; its draft, while it has no name yet, is found by
+            its name too.
 
     Attributes:
-        path: The episode.
+        path: The episode, where it lies when it is finished.
+        place: Where it lay when it was opened: `path`, or a draft beside it.
         steps: Committed steps.
         finished: Whether its writer closed it.
+        failure: Why its writer gave it up; None if it did not.
         compacted: Whether it lies in few files.
         trajectories: How the frames between two observations are kept; `video` gives them back
             nearly, not exactly, and `none` not at all.
@@ -45,8 +48,9 @@ class EpisodeReader:
     """
 
     def __init__(self, path: str | Path | UPath) -> None:
-        self.path = as_place(path)
-        attributes = read_attributes(self.path)
+        self.place = locate(as_place(path))
+        self.path = named(self.place)
+        attributes = read_attributes(self.place)
         self.schema = attributes["schema"]
         if self.schema != SCHEMA:
             raise InvalidEpisode(
@@ -55,11 +59,12 @@ class EpisodeReader:
             )
         self.steps = int(attributes["steps"])
         self.finished = bool(attributes["finished"])
+        self.failure: str | None = attributes.get("failure")
         self.trajectories: Trajectories = attributes.get("trajectories", "lossless")
         self.about: Mapping[str, Any] = attributes["about"]
         self._data = attributes["data"]
         self.compacted = self._data != LIVE
-        self._stored = Stored(self.path, attributes)
+        self._stored = Stored(self.place, attributes)
 
     def __len__(self) -> int:
         return self.steps
@@ -206,15 +211,17 @@ class EpisodeReader:
         return self._read(lambda stored: stored.rows())
 
     def _read(self, what: Callable[[Content], T]) -> T:
-        """Reads; once more from the new place if the episode was compacted in the meantime."""
+        """Reads; once more from where it lies now, if it was named or compacted meanwhile."""
         try:
             return what(self._stored)
         except (InvalidEpisode, FileNotFoundError):
-            attributes = read_attributes(self.path)
-            if attributes["data"] == self._data or attributes["steps"] < self.steps:
+            place = locate(self.place)
+            attributes = read_attributes(place)
+            moved = (place, attributes["data"]) != (self.place, self._data)
+            if not moved or attributes["steps"] < self.steps:
                 raise
-            self._data = attributes["data"]
-            self._stored = Stored(self.path, {**attributes, "steps": self.steps})
+            self.place, self._data = place, attributes["data"]
+            self._stored = Stored(place, {**attributes, "steps": self.steps})
             return what(self._stored)
 
 

@@ -16,7 +16,17 @@ from upath import UPath
 from chronosim.episodes.arrays import padded
 from chronosim.episodes.compaction import leftovers, rewrite
 from chronosim.episodes.layout import Row
-from chronosim.episodes.place import Place, as_place, read_attributes, remove, store
+from chronosim.episodes.place import (
+    Place,
+    as_place,
+    draft_of,
+    give_name,
+    locate,
+    named,
+    read_attributes,
+    remove,
+    store,
+)
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.episodes.verify import Survey, survey
 from chronosim.errors import EpisodeExists, InvalidEpisode
@@ -56,11 +66,15 @@ def repair(path: str | Path | UPath) -> Repair:
     Raises:
         EpisodeNotFound: There is no episode.
         InvalidEpisode: It cannot be repaired: what it says about itself cannot be read, its schema
-            is from the future, or no observation is whole.
-        EpisodeExists: An episode of the name that a stretch should get is there already.
+            is not ours, or no observation is whole.
+        EpisodeExists: An episode of the name that it or a stretch should get is there already.
         EpisodeWriteError: The disk refuses; the original is as it was.
     """
-    place = as_place(path)
+    place = locate(as_place(path))
+    if place != named(place) and named(place).exists():
+        raise EpisodeExists(
+            f"{place} is left over from an attempt at {named(place)}, which is there: remove it"
+        )
     found = survey(place)
     if found.content is None:
         raise InvalidEpisode(f"{found.damages[0]}; this cannot be repaired")
@@ -76,6 +90,8 @@ def repair(path: str | Path | UPath) -> Repair:
         rewrite(place, first, _attributes(place, first, found.attributes, dropped))
     for entry in leftovers(place, str(read_attributes(place)["data"])):
         remove(entry)
+    if isinstance(place, Path) and place != named(place):
+        give_name(place, named(place))
     return Repair(len(first.rows()) - 1, dropped, made)
 
 
@@ -178,15 +194,14 @@ def _about(stretch: _Stretch, attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _set_aside(place: Place, stretch: _Stretch, attributes: Mapping[str, Any]) -> Place:
     """Writes a stretch as an episode of its own; it is complete when it appears."""
-    target = place.with_name(f"{place.name}-from-{stretch.first}")
+    target = named(place).with_name(f"{named(place).name}-from-{stretch.first}")
     about = _about(stretch, attributes)
     about["repaired"] = _origin(place, stretch, about)
     if target.exists():
         if EpisodeReader(target).about == about:
             return target  # made by a repair that was broken off later
         raise EpisodeExists(f"{target} is there already: move it away, then repair again")
-    local = isinstance(target, Path)
-    draft = target.with_name(f".{target.name}.{uuid4().hex}") if local else target
+    draft = draft_of(target, uuid4().hex) if isinstance(target, Path) else target
     zarr.create_group(store(draft))
     rewrite(draft, stretch, {**_kept(attributes), "about": about})
     if isinstance(draft, Path):
@@ -196,7 +211,7 @@ def _set_aside(place: Place, stretch: _Stretch, attributes: Mapping[str, Any]) -
 
 def _origin(place: Place, stretch: _Stretch, about: Mapping[str, Any]) -> dict[str, Any]:
     """Where a stretch begins in the episode as it was recorded; it may be repaired once more."""
-    before = about.get("repaired", {"episode": place.name, "step": 0})
+    before = about.get("repaired", {"episode": named(place).name, "step": 0})
     return {"episode": before["episode"], "step": before["step"] + stretch.first}
 
 

@@ -14,7 +14,7 @@ from upath import UPath
 from chronosim.episodes.arrays import REPAIR, Stored, missing_chunks, read_rows
 from chronosim.episodes.compaction import leftovers
 from chronosim.episodes.layout import SCHEMA, Row, action_array
-from chronosim.episodes.place import Place, as_place, read_attributes
+from chronosim.episodes.place import Place, as_place, locate, named, read_attributes
 from chronosim.errors import InvalidEpisode
 
 __all__ = ["Damage", "Kind", "Survey", "survey", "verify"]
@@ -32,7 +32,7 @@ def verify(path: str | Path | UPath) -> list[Damage]:
     Raises:
         EpisodeNotFound: There is no episode.
     """
-    return survey(as_place(path)).damages
+    return survey(locate(as_place(path))).damages
 
 
 @dataclass(slots=True, eq=False)
@@ -78,8 +78,9 @@ def survey(place: Place) -> Survey:
         )
         found.note("schema", "zarr.json", sentence)
         return found
-    if not attributes["finished"]:
-        sentence = f"{place} is not finished: it is being written, or was broken off"
+    if not attributes["finished"] or place != named(place):
+        why = attributes.get("failure") or "it is being written, or was broken off"
+        sentence = f"{place} is not finished: {why}"
         found.note("unfinished", "zarr.json", sentence)
     found.attributes = attributes
     found.content = Stored(place, attributes)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast, get_args
@@ -18,7 +16,18 @@ from upath import UPath
 
 from chronosim.episodes.compaction import compact
 from chronosim.episodes.layout import LIVE, SCHEMA, Row, Trajectories, new_array, row_of
-from chronosim.episodes.place import Place, as_place, open_group, remove, store
+from chronosim.episodes.place import (
+    Place,
+    as_place,
+    discard,
+    draft_of,
+    drafts,
+    give_name,
+    named,
+    open_group,
+    remove,
+    store,
+)
 from chronosim.episodes.step import Step
 from chronosim.errors import (
     EpisodeExists,
@@ -40,10 +49,11 @@ _CLIP = 2**16  # bytes of a video in one file
 class EpisodeWriter:
     """Appends steps to one episode; every committed step survives the writer's death.
 
-    The episode is drafted in a hidden folder beside its own and appears by one renaming. A step is
-    written array by array, then the committed length is raised in one atomic file replacement;
-    readers look no further than that length, so a step is there whole or not at all. Closing
-    gathers the many small files of a live episode in a few larger ones.
+    The episode is written in a draft beside its own folder, where `EpisodeReader` finds it by its
+    name, and gets that name by one renaming when it is closed. A step is written array by array,
+    then the committed length is raised in one atomic file replacement; readers look no further
+    than that length, so a step is there whole or not at all. Closing also gathers the many small
+    files of a live episode in a few larger ones.
 
     Args:
         path: The episode's folder, or a URL of it; it must not exist.
@@ -55,13 +65,17 @@ class EpisodeWriter:
             (H.264, a tenth of the size, nearly the same); or `none` at all. Observed frames are
             always lossless.
         compact: Whether `close` gathers the episode in few files.
+        rivals: Whether others may be attempting the same episode; the first to be closed gets the
+            name, and what is left of the others is removed. False: the name is this writer's from
+            the beginning on.
 
     Attributes:
-        path: The episode.
+        path: The episode, where it lies when it is finished.
+        place: Where it lies now.
         steps: Committed steps.
 
     Raises:
-        EpisodeExists: `path` is there already.
+        EpisodeExists: `path` is there already, or, without rivals, a draft of it.
         EpisodeWriteError: The disk refuses; nothing is left behind.
         InvalidConfig: `about` holds something that is no JSON value, or there is no such way to
             keep trajectories.
@@ -75,9 +89,11 @@ class EpisodeWriter:
         *,
         trajectories: Trajectories = "lossless",
         compact: bool = True,
+        rivals: bool = False,
     ) -> None:
         self.path = as_place(path)
         self.steps = 0
+        self._rivals = rivals
         check_about(about)
         if self.path.exists():
             raise EpisodeExists(f"there is an episode at {self.path} already; nothing was written")
@@ -86,13 +102,14 @@ class EpisodeWriter:
         self._action: dict[str, Any] | None = None
         self._tail = [Row(first.state.tolist()).dumps()]  # the rows of the last file of records
         begun = {"first_step": first.step} if first.step else {}
-        self._begin(first, {"trajectories": trajectories, "about": {**about, **begun}})
-        self._group = open_group(self.path)
-        # An array that is opened again has forgotten that its chunks of zeros are to be written.
-        self._arrays: dict[str, zarr.Array[Any]] = {
-            name: self._data[name].with_config({"write_empty_chunks": True})
-            for name in ("frames", "records")
-        }
+        self.place = self._begin(first, {"trajectories": trajectories, "about": {**about, **begun}})
+        with self._attempt():
+            self._group = open_group(self.place)
+            # An array opened again has forgotten that its chunks of zeros are to be written.
+            self._arrays: dict[str, zarr.Array[Any]] = {
+                name: self._data[name].with_config({"write_empty_chunks": True})
+                for name in ("frames", "records")
+            }
 
     def append(self, step: Step) -> None:
         """Writes one step and commits it.
@@ -102,13 +119,17 @@ class EpisodeWriter:
             InvalidEpisode: The commanded state is of another shape than the episode's.
             InvalidAction: The action is neither numbers nor a string, or has another shape or kind
                 than the first one.
+            EpisodeExists: Another attempt was finished first; this one is removed.
             EpisodeWriteError: The disk refuses; all earlier steps stay readable.
         """
         action = check_step(step, self._frame, self._state, self._action)
         try:
-            tail = self._write(step, action["dtype"])
-            # The commit: one atomic replacement (attrs.update would make it one for each name).
-            self._group.update_attributes({"steps": self.steps + 1, "action": action})
+            with self._attempt():
+                tail = self._write(step, action["dtype"])
+                # The commit: one atomic replacement (attrs.update would make it one for each name).
+                self._group.update_attributes({"steps": self.steps + 1, "action": action})
+        except (EpisodeExists, EpisodeWriteError):
+            raise
         except OSError as error:
             raise EpisodeWriteError(
                 f"step {self.steps} of {self.path} could not be written ({error}); "
@@ -118,18 +139,42 @@ class EpisodeWriter:
         self.steps += 1
 
     def close(self) -> None:
-        """Marks the episode as finished, and gathers it in few files.
+        """Marks the episode as finished, gives it its name, and gathers it in few files.
 
         Raises:
+            EpisodeExists: Another attempt was finished first; this one is removed.
             EpisodeWriteError: The disk refuses; the committed steps stay readable.
         """
         try:
-            # zarr remembers a commit that the disk refused: say again how many steps there are.
-            self._group.update_attributes({"steps": self.steps, "finished": True})
+            with self._attempt():
+                # zarr remembers a commit that the disk refused: say again how many steps there are.
+                self._group.update_attributes({"steps": self.steps, "finished": True})
+                if isinstance(self.place, Path):
+                    give_name(self.place, named(self.place))
+        except (EpisodeExists, EpisodeWriteError):
+            raise
         except OSError as error:
             raise EpisodeWriteError(f"cannot finish the episode {self.path}: {error}") from error
+        self.place = self.path
+        if self._rivals and isinstance(self.path, Path):
+            for other in drafts(self.path):
+                discard(other)
         if self._compact:
             compact(self.path)
+
+    def give_up(self, why: str) -> None:
+        """Leaves the episode unfinished for good; what was committed stays readable.
+
+        Args:
+            why: A sentence for whoever finds it.
+
+        Raises:
+            EpisodeWriteError: The disk refuses.
+        """
+        try:
+            self._group.update_attributes({"steps": self.steps, "failure": why})
+        except OSError as error:
+            raise EpisodeWriteError(f"cannot mark the episode {self.path}: {error}") from error
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -144,20 +189,42 @@ class EpisodeWriter:
         if error is None:
             self.close()
 
-    def _begin(self, first: Observation, attributes: Mapping[str, Any]) -> None:
+    def _begin(self, first: Observation, attributes: Mapping[str, Any]) -> Place:
         """Writes the first observation; whoever looks sees nothing, or an episode of no step."""
-        local = isinstance(self.path, Path)
         # Object stores cannot rename: there the episode appears with its attributes, written last.
-        draft = self.path.with_name(f".{self.path.name}.{uuid4().hex}") if local else self.path
+        draft = draft_of(self.path, uuid4().hex) if isinstance(self.path, Path) else self.path
         try:
             self._create(draft, first, attributes)
-            if isinstance(draft, Path):
-                draft.rename(str(self.path))
+            if isinstance(draft, Path) and not self._rivals:
+                draft = _reserved(draft, named(draft))
+        except EpisodeExists:
+            raise
         except OSError as error:
-            _discard(draft)
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster
-                raise EpisodeExists(f"there is an episode at {self.path} already") from error
+            discard(draft) if isinstance(draft, Path) else remove(draft)
             raise EpisodeWriteError(f"cannot begin the episode {self.path}: {error}") from error
+        return draft
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        """Writes while this is the attempt that counts; who finished first removes this one."""
+        self._check_place()
+        try:
+            yield
+        except Exception:
+            self._check_place()
+            raise
+
+    def _check_place(self) -> None:
+        if not isinstance(self.place, Path):
+            return
+        if self.place != self.path and self.path.exists():
+            discard(self.place)
+            raise EpisodeExists(
+                f"another attempt at {self.path} was finished first; this one, of {self.steps} "
+                "steps, is dropped"
+            )
+        if not (self.place / "zarr.json").is_file():
+            raise EpisodeWriteError(f"{self.place} was removed while it was being written")
 
     def _create(self, draft: Place, first: Observation, attributes: Mapping[str, Any]) -> None:
         data = zarr.create_group(store(draft / LIVE))
@@ -215,19 +282,25 @@ class EpisodeWriter:
         return array
 
 
+def _reserved(draft: Path, path: Path) -> Path:
+    """Makes a draft the only one; the name is looked for last, as whoever had it may finish."""
+    only = draft_of(path)
+    try:
+        give_name(draft, only)
+    except EpisodeExists as error:
+        raise EpisodeExists(
+            f"an episode {path} is being written, or was broken off, in {only}: let its writer "
+            "end, or remove it"
+        ) from error
+    if path.exists():
+        discard(only)
+        raise EpisodeExists(f"there is an episode at {path} already")
+    return only
+
+
 def _column(rows: list[str]) -> np.ndarray:
     """One file of records: what is not there yet is empty."""
     return np.array(rows + [""] * (_RECORDS - len(rows)), np.dtypes.StringDType())
-
-
-def _discard(draft: Place) -> None:
-    """Removes a draft for good: zarr's threads may still end writes begun before the error."""
-    for _ in range(50):
-        with suppress(OSError):
-            remove(draft)
-        time.sleep(0.01)
-        if not draft.exists():
-            return
 
 
 def check_step(

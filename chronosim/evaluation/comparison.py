@@ -206,12 +206,10 @@ def save_episodes(
     for index, recording in enumerate(recordings):
         path = folder / f"{recording.seed:07d}"
         if path.exists():
-            if EpisodeReader(path).finished:
-                continue
-            shutil.rmtree(path)
+            continue
         known = {**about, "seed": recording.seed, "synthetic": imagined is not None}
         observations = recording.observations
-        with EpisodeWriter(path, observations[0], known) as writer:
+        with EpisodeWriter(path, observations[0], known, rivals=True) as writer:
             before = observations[0]
             for depth, action in enumerate(recording.actions):
                 frame = (

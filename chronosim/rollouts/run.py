@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from functools import partial
 from inspect import isroutine
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,13 +17,15 @@ from chronosim.envs.make import make_vector_env
 from chronosim.envs.record_vector import RecordRows
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.episodes import EpisodeReader
-from chronosim.episodes.compaction import check_whole
+from chronosim.episodes.compaction import check_whole, compact
+from chronosim.episodes.place import discard, give_name
 from chronosim.settings.compose import make_part, with_seed
 
-__all__ = ["drop_unfinished", "episode_name", "logged_settings", "make_rows", "policy_name", "roll"]
+__all__ = ["episode_name", "logged_settings", "make_rows", "policy_name", "roll", "seeds_to_make"]
 
 # What shapes an episode.
 _LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "guard", "seed")
+_HALF_MADE = 60.0  # seconds after which a draft without a beginning is nobody's
 
 
 def make_rows(config: DictConfig, num_envs: int, horizon: int) -> ChronoVectorEnv:
@@ -118,32 +119,44 @@ def episode_name(seed: int) -> str:
     return f"{seed:07d}"
 
 
-def drop_unfinished(dataset: Path, seeds: Iterable[int]) -> list[int]:
-    """Removes what a broken-off run left half done.
+def seeds_to_make(dataset: Path, seeds: Iterable[int]) -> list[int]:
+    """Tells which episodes are still to be made, and mends what a broken-off run left.
+
+    Other runs may be at work in the data set. An episode that only lacks its name gets it; a half
+    of one under its name is removed; unfinished drafts stay readable until an attempt is finished.
 
     Args:
-        dataset: The folder of the episodes; nobody else is writing to it.
+        dataset: The folder of the episodes.
         seeds: Of the wanted episodes.
 
     Returns:
-        The seeds that are still to be made.
+        The seeds of those that are not there, in their order.
 
     Raises:
         InvalidEpisode: One was cut off and repaired: it is no whole episode, and not ours to
             remove. Nothing was removed.
     """
-    waiting, names = [], {episode_name(seed): seed for seed in seeds}
-    for name in names:
-        if (dataset / name).exists():
+    wanted = {episode_name(seed): seed for seed in seeds}
+    left: dict[str, list[Path]] = {}  # by the episode's name
+    for entry in sorted(dataset.glob(".*")):
+        left.setdefault(entry.name[1:].partition(".")[0], []).append(entry)
+    for name in wanted:
+        if (dataset / name / "zarr.json").is_file():
             check_whole(EpisodeReader(dataset / name))
-    for draft in list(dataset.glob(".*")):  # `.0000007.<something>`: not yet renamed to its name
-        if draft.name[1:].partition(".")[0] in names:
-            shutil.rmtree(draft)
-    for name, seed in names.items():
-        path = dataset / name
-        if not path.exists():
-            waiting.append(seed)
-        elif not EpisodeReader(path).finished:
-            shutil.rmtree(path)
-            waiting.append(seed)
-    return waiting
+    return [
+        seed for name, seed in wanted.items() if not _is_there(dataset / name, left.get(name, []))
+    ]
+
+
+def _is_there(path: Path, left: Sequence[Path]) -> bool:
+    """Whether an episode is finished, once what was left of attempts at it is seen to."""
+    if path.exists() and not ((path / "zarr.json").is_file() and EpisodeReader(path).finished):
+        discard(path)
+    for entry in left:
+        begun = (entry / "zarr.json").is_file()
+        if begun and not path.exists() and EpisodeReader(entry).finished:
+            give_name(entry, path)
+            compact(path)
+        elif path.exists() or (not begun and time() - entry.stat().st_mtime > _HALF_MADE):
+            discard(entry)
+    return path.exists()

@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
-from chronosim.episodes.place import Place
+from chronosim.episodes.place import Place, draft_of, give_name, named
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.types import Observation
 from chronosim.whatif.tree import Branch, Tree
@@ -84,7 +84,7 @@ class TreeStore:
             _put_back(dataset)
             self.branches = {branch.name: branch for branch in _read(dataset)}
             self._check()
-            _drop_uncommitted(dataset)
+            _give_names(dataset)
         except BaseException:
             self._lock.release()
             raise
@@ -141,7 +141,7 @@ class TreeStore:
             aside, known = self.dataset / f".{path.name}{_ASIDE}", self.branches[name]
             reader = EpisodeReader(path)
             first, about = reader.observation(0), reader.about
-            path.rename(aside)
+            reader.place.rename(aside)
             writer = self._writers[name] = EpisodeWriter(path, first, about)
             for step in known.steps[known.split :]:
                 writer.append(step)
@@ -196,8 +196,11 @@ def load_tree(dataset: str | Path) -> Tree:
 def _read(dataset: Path) -> Iterator[StoredBranch]:
     """Reads branches in the order they began, each after its parent."""
     known: dict[str, StoredBranch] = {}  # by the names of their episodes
-    for path in list_episodes(dataset):
-        reader = EpisodeReader(path)
+    for place in list_episodes(dataset, unfinished=True):
+        path = named(place)
+        if isinstance(path, Path) and place not in (path, draft_of(path)):
+            continue  # its process died before it was begun
+        reader = EpisodeReader(place)
         name, planned = reader.about.get("branch"), reader.about.get("planned")
         if not isinstance(name, str) or not isinstance(planned, int):
             raise InvalidEpisode(f"{path} is no branch of a tree: its log names none")
@@ -252,19 +255,27 @@ def _same(ours: Observation, theirs: Observation) -> bool:
 def _put_back(dataset: Path) -> None:
     """Restores an episode that a killed process was rewriting: the longer version stays."""
     for aside in dataset.glob(f".*{_ASIDE}"):
-        path = aside.with_name(aside.name[1:].removesuffix(_ASIDE))
-        if path.exists() and EpisodeReader(path).steps >= EpisodeReader(aside).steps:
+        draft = draft_of(aside.with_name(aside.name[1:].removesuffix(_ASIDE)))
+        if draft.exists() and EpisodeReader(draft).steps >= EpisodeReader(aside).steps:
             shutil.rmtree(aside)
             continue
-        if path.exists():
-            shutil.rmtree(path)
-        aside.rename(path)
+        if draft.exists():
+            shutil.rmtree(draft)
+        aside.rename(draft)
 
 
-def _drop_uncommitted(dataset: Path) -> None:
-    """Removes episodes that a killed process had not yet committed."""
-    for folder in dataset.glob(f".{'[0-9]' * 7}.*"):
-        shutil.rmtree(folder)
+def _give_names(dataset: Path) -> None:
+    """Names the episodes whose process died when they only lacked that, and removes half-made ones.
+
+    Nobody else writes to the data set; a branch that was broken off has one draft.
+    """
+    for half in dataset.glob(f".{'[0-9]' * 7}.*"):
+        if half.name.endswith(_ASIDE):
+            continue
+        if half != draft_of(named(half)) or not (half / "zarr.json").exists():
+            shutil.rmtree(half)
+        elif EpisodeReader(half).finished:
+            give_name(half, named(half))
 
 
 # These do not change what is predicted: decoding the trajectory leaves the outcome as it is, and

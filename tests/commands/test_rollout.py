@@ -1,4 +1,7 @@
 import json
+import os
+import shutil
+import subprocess
 import sys
 from functools import partial
 from importlib import import_module
@@ -8,15 +11,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from filelock import FileLock
 from omegaconf import OmegaConf
 
 from chronosim.cli.main import main
-from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.episodes import EpisodeReader, list_episodes, verify
 from chronosim.errors import InvalidEpisode
 from chronosim.frames import read_frame
 from chronosim.policies.carracing import DriverMix
-from chronosim.rollouts.run import drop_unfinished, policy_name
+from chronosim.rollouts.run import policy_name, seeds_to_make
 
 TOYS = """
 import zlib
@@ -183,14 +185,40 @@ def test_the_words_are_in_the_video_when_asked_for(tmp_path: Path) -> None:
 def test_an_unfinished_episode_is_made_anew_and_a_finished_one_kept(tmp_path: Path) -> None:
     [reader] = rollout(tmp_path / "out", "episodes=1")
     dataset = tmp_path / "out" / "episodes"
-    assert drop_unfinished(dataset, range(2)) == [1]
-    attributes = json.loads((reader.path / "zarr.json").read_text())
-    attributes["attributes"]["finished"] = False
-    (reader.path / "zarr.json").write_text(json.dumps(attributes))
-    for draft in (".0000001.a1b2", ".0000002.c3d4"):
-        (dataset / draft).mkdir()
-    assert drop_unfinished(dataset, range(2)) == [0, 1]
-    assert [path.name for path in dataset.iterdir()] == [".0000002.c3d4"], "another run's"
+    assert seeds_to_make(dataset, range(2)) == [1]
+    for name in (".0000001.a.dropped", ".0000002.b.dropped", ".0000001.c.draft"):
+        (dataset / name).mkdir()
+        os.utime(dataset / name, (0, 0))
+    (dataset / f".0000001.{'d' * 32}.draft").mkdir()  # begun by another run at this moment
+    shutil.copytree(str(reader.path), draft := dataset / f".0000001.{'e' * 32}.draft")
+    set_finished(draft, False)
+    assert seeds_to_make(dataset, range(2)) == [1]
+    left = [f".0000001.{'d' * 32}.draft", draft.name, ".0000002.b.dropped", "0000000"]
+    assert sorted(path.name for path in dataset.iterdir()) == left
+    set_finished(draft, True)
+    assert seeds_to_make(dataset, range(2)) == [], "it lacked its name alone"
+    assert [path.name for path in list_episodes(dataset)] == ["0000000", "0000001"]
+
+
+def set_finished(path: Path, finished: bool) -> None:
+    attributes = json.loads((path / "zarr.json").read_text())
+    attributes["attributes"]["finished"] = finished
+    (path / "zarr.json").write_text(json.dumps(attributes))
+
+
+def test_a_run_goes_on_over_what_was_half_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = rollout(tmp_path / "out", "episodes=2", "pictures=0")
+    (first.path / "zarr.json").unlink()
+    assert main(["episodes", "verify", str(tmp_path / "out")]) == 1
+    out = capsys.readouterr().out
+    assert "0000000 has lost its zarr.json" in out
+    assert "1 of 2 episodes are whole" in out
+    kept = second.path.stat().st_ino
+    assert len(rollout(tmp_path / "out", "episodes=2", "pictures=0")) == 2
+    assert second.path.stat().st_ino == kept
+    assert main(["episodes", "verify", str(tmp_path / "out")]) == 0
 
 
 def test_more_episodes_of_the_same_settings_join_those_there(
@@ -216,17 +244,27 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "nothing is overwritten" in capsys.readouterr().err
 
 
-def test_two_runs_do_not_write_to_one_folder(
+def test_runs_share_a_folder(tmp_path: Path) -> None:
+    """Two at a time, with seeds of their own."""
+    together = [["episodes=3", "seed=0"], ["episodes=3", "seed=1000", "num_envs=2"]]
+    settings = ["model=echo", "horizon=20", "pictures=0", f"output={tmp_path / 'out'}"]
+    code = "import sys; from chronosim.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "rollout", *settings]
+    runs = [subprocess.Popen([*command, *own], stderr=subprocess.PIPE) for own in together]
+    said = [run.communicate()[1].decode() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    paths = list_episodes(tmp_path / "out" / "episodes", unfinished=True)
+    seeds = (*range(3), *range(1000, 1003))
+    assert [path.name for path in paths] == [f"{seed:07d}" for seed in seeds]
+    assert all(verify(path) == [] for path in paths)
+
+
+def test_a_run_of_other_settings_does_not_join(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rollout(tmp_path / "out", "episodes=1")
-    settings = ["model=echo", f"output={tmp_path / 'out'}", "horizon=3", "episodes=2"]
-    written = (tmp_path / "out" / "config.yaml").read_text()
-    with FileLock(tmp_path / "out" / ".lock"):
-        assert main(["rollout", *settings]) == 2
-    assert "another chronosim rollout is writing" in capsys.readouterr().err
-    assert (tmp_path / "out" / "config.yaml").read_text() == written, "they are the other run's"
-    assert main(["rollout", *settings]) == 0
+    assert main(["rollout", "model=echo", "horizon=4", f"output={tmp_path / 'out'}"]) == 2
+    assert "was made with horizon=3, not 4" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("toys")
@@ -286,10 +324,11 @@ def test_a_repaired_episode_is_not_done_though_its_end_is_whole(tmp_path: Path) 
     attributes = json.loads((reader.path / "zarr.json").read_text())
     attributes["attributes"]["about"]["repaired"] = {"episode": "0000000", "step": 0}
     (reader.path / "zarr.json").write_text(json.dumps(attributes))
-    (reader.path.parent / ".0000001.a1b2").mkdir()
+    (reader.path.parent / ".0000001.a.dropped").mkdir()
+    os.utime(str(reader.path.parent / ".0000001.a.dropped"), (0, 0))
     with pytest.raises(InvalidEpisode, match="0000000 was broken off or damaged"):
-        drop_unfinished(tmp_path / "out" / "episodes", range(2))
-    assert (reader.path.parent / ".0000001.a1b2").exists(), "nothing was removed"
+        seeds_to_make(tmp_path / "out" / "episodes", range(2))
+    assert (reader.path.parent / ".0000001.a.dropped").exists(), "nothing was removed"
 
 
 @pytest.mark.parametrize("kept", ["video", "none"])

@@ -130,11 +130,12 @@ def test_a_full_disk(made: Make, tmp_path: Path, full_disk: FullDisk) -> None:
         with pytest.raises(EpisodeWriteError, match="cannot begin"):
             env.reset()
     env.close()
-    [path] = list_episodes(tmp_path)
+    assert list_episodes(tmp_path) == []
+    [path] = list_episodes(tmp_path, unfinished=True)
     reader = EpisodeReader(path)
     assert np.array_equal(reader.frames[1:], expected)
     assert len(list(reader)) == 2
-    assert [entry.name for entry in tmp_path.iterdir()] == ["0000000"]
+    assert [entry.name for entry in tmp_path.iterdir()] == [".0000000.draft"]
 
 
 def test_only_our_environments(tmp_path: Path) -> None:

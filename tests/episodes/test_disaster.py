@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes, verify
-from chronosim.errors import EpisodeNotFound, EpisodeWriteError
+from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes, repair, verify
+from chronosim.episodes.place import discard
+from chronosim.errors import EpisodeExists, EpisodeNotFound, EpisodeWriteError
 from chronosim.types import Observation, Prediction
 
 FullDisk = Callable[[int], AbstractContextManager[None]]
@@ -44,6 +45,7 @@ def write(path):
         text = f"text {step}"
         writer.append(Step("go " * step, text, step, prediction, after, float(step), False, False))
         os.write(acknowledged, f"{step}\\n".encode())
+    return writer
 
 for line in sys.stdin:
     writer = os.fork()
@@ -106,7 +108,8 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
             os.kill(writer, signal.SIGKILL)
             assert nursery.stdout.readline() == "dead\n"
 
-    seen = {path.name: EpisodeReader(path) for path in list_episodes(tmp_path)}
+    readers = map(EpisodeReader, list_episodes(tmp_path, unfinished=True))
+    seen = {reader.path.name: reader for reader in readers}
     for index, moment in enumerate(moments):
         told = acknowledged(tmp_path, index)
         reader = seen.get(f"{index:03d}")
@@ -197,7 +200,7 @@ def test_many_writers_on_one_data_set(tmp_path: Path) -> None:
     taken_already = b"".join(writer.communicate()[0] for writer in writers)
     assert [writer.returncode for writer in writers] == [0] * 4
     assert len(taken_already.splitlines()) == 18
-    paths = list_episodes(tmp_path)
+    paths = list_episodes(tmp_path, unfinished=True)
     assert len(paths) == 6
     for path in paths:
         assert EpisodeReader(path).steps == 5
@@ -229,3 +232,105 @@ def test_a_file_where_the_data_set_should_be(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("in the way")
     with pytest.raises(EpisodeWriteError, match="cannot begin"):
         EpisodeWriter(tmp_path / "set" / "episode", observed(0), {})
+
+
+def test_an_episode_gets_its_name_when_it_is_finished(tmp_path: Path) -> None:
+    path = tmp_path / "000"
+    with EpisodeWriter(path, observed(0), {}) as writer:
+        writer.append(taken(0))
+        assert list_episodes(tmp_path) == []
+        assert not path.exists()
+        [draft] = list_episodes(tmp_path, unfinished=True)
+        live = EpisodeReader(path)
+        assert (live.path, live.place, live.steps, live.finished) == (path, draft, 1, False)
+        with pytest.raises(EpisodeExists, match="is being written, or was broken off"):
+            EpisodeWriter(path, observed(0), {})
+        [damage] = verify(path)
+        assert damage.kind == "unfinished"
+    assert list_episodes(tmp_path, unfinished=True) == [path]
+    assert np.array_equal(live.frames, EpisodeReader(path).frames), "who reads it goes on reading"
+    assert EpisodeReader(draft).finished, "by its old name too"
+
+
+def test_the_first_attempt_wins(tmp_path: Path) -> None:
+    path = tmp_path / "000"
+    late, slow, quick = (
+        EpisodeWriter(path, observed(0), {"who": who}, rivals=True) for who in "abc"
+    )
+    for writer in (late, slow, quick):
+        writer.append(taken(0))
+    assert len(list_episodes(tmp_path, unfinished=True)) == 3
+    quick.close()
+    with pytest.raises(
+        EpisodeExists, match=f"attempt at {path} was finished first; this one, of 1"
+    ):
+        late.append(taken(1))
+    with pytest.raises(EpisodeExists, match="was finished first"):
+        slow.close()
+    with pytest.raises(EpisodeExists, match="already"):
+        EpisodeWriter(path, observed(0), {}, rivals=True)
+    assert EpisodeReader(path).about == {"who": "c"}
+    assert verify(path) == []
+    assert list(tmp_path.iterdir()) == [path], "what lost is removed"
+
+
+def test_many_attempts_at_the_same_episodes(tmp_path: Path) -> None:
+    """Four processes attempt the same episodes to their end: each is there once, and whole."""
+    code = WRITER.partition("for line in")[0].replace("100000", "6") + (
+        "import chronosim.errors\n"
+        "from functools import partial\n"
+        "EpisodeWriter = partial(EpisodeWriter, rivals=True)\n"
+        "for number in range(6):\n"
+        "    try:\n"
+        "        write(f'{sys.argv[1]}/{number:03d}').close()\n"
+        "    except chronosim.errors.EpisodeExists:\n"
+        "        print(number)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
+    lost = b"".join(writer.communicate()[0] for writer in writers)
+    assert [writer.returncode for writer in writers] == [0] * 4
+    assert len(lost.splitlines()) == 18
+    assert len(list_episodes(tmp_path)) == 6
+    for path in list_episodes(tmp_path):
+        assert verify(path) == []
+        check_whole(EpisodeReader(path))
+
+
+def test_a_writer_whose_draft_was_removed_writes_no_more(tmp_path: Path) -> None:
+    writer = EpisodeWriter(tmp_path / "000", observed(0), {})
+    writer.append(taken(0))
+    discard(tmp_path / ".000.draft")
+    with pytest.raises(EpisodeWriteError, match="was removed while it was being written"):
+        writer.append(taken(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_episode_that_was_given_up_says_why(tmp_path: Path) -> None:
+    writer = EpisodeWriter(tmp_path / "000", observed(0), {})
+    writer.append(taken(0))
+    writer.give_up("the policy chose nothing")
+    reader = EpisodeReader(tmp_path / "000")
+    assert (reader.failure, reader.finished, reader.steps) == ("the policy chose nothing", False, 1)
+    [damage] = verify(tmp_path / "000")
+    assert "is not finished: the policy chose nothing" in str(damage)
+
+
+def test_a_half_removed_episode_is_damaged(tmp_path: Path) -> None:
+    with EpisodeWriter(tmp_path / "000", observed(0), {}) as writer:
+        writer.append(taken(0))
+    (tmp_path / "000" / "zarr.json").unlink()
+    assert list_episodes(tmp_path) == []
+    [place] = list_episodes(tmp_path, unfinished=True)
+    [damage] = verify(place)
+    assert (damage.kind, "has lost its zarr.json" in str(damage)) == ("unreadable", True)
+
+
+def test_a_draft_is_repaired_to_an_episode(tmp_path: Path) -> None:
+    writer = EpisodeWriter(tmp_path / "000", observed(0), {}, rivals=True)
+    writer.append(taken(0))
+    assert repair(tmp_path / "000").kept == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "000"]
+    assert verify(tmp_path / "000") == []
+    with pytest.raises(EpisodeExists, match="was finished first"):
+        writer.append(taken(1))

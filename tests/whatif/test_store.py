@@ -121,9 +121,10 @@ def test_a_killed_tree_goes_on_and_predicts_nothing_again(
     code = CHILD.format(folder=folder, calls=6, dataset=str(dataset))
     died = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
-    kept = sum(EpisodeReader(path).steps for path in list_episodes(dataset))
+    drafts = list_episodes(dataset, unfinished=True)
+    kept = sum(EpisodeReader(path).steps for path in drafts)
     assert kept == 4, "the two calls that were answered, of two predictions each"
-    assert not any(EpisodeReader(path).finished for path in list_episodes(dataset))
+    assert list_episodes(dataset) == [], "none of them is finished"
     light.calls.clear()
     again = grow(world, root, PLANS, scenario=reach, seed=3, dataset=dataset)
     assert light.asked == needed - kept
@@ -175,9 +176,9 @@ def test_what_died_while_an_episode_was_written_anew_is_put_back(
         grow(world, root, {"on": [2, 1, 2, 1]}, scenario=reach, dataset=dataset)
     light.break_off = None
     light.calls.clear()
-    path, aside = dataset / "0000000", dataset / ".0000000.aside"
-    path.rename(aside)
-    shutil.copytree(aside, dataset / ".0000001.abc")  # the draft of another one
+    draft, aside = dataset / ".0000000.draft", dataset / ".0000000.aside"
+    draft.rename(aside)
+    shutil.copytree(aside, dataset / f".0000001.{'a' * 32}.draft")  # another one, hardly begun
     tree = grow(world, root, {"on": [2, 1, 2, 1]}, scenario=reach, dataset=dataset)
     assert light.asked == 1
     assert tree["on"].actions == [2, 1, 2, 1]

@@ -1,7 +1,8 @@
 """Lists the episodes of a data set: how long, how they ended, who acted in what, how large.
 
-An episode that is not finished is live where it was written to within the last minute, and broken
-off otherwise; one that cannot be opened is damaged, and chronosim episodes verify says how.
+An episode that is not finished has failed where its log says why, is live where it was written to
+within the last minute, and broken off otherwise; one that cannot be opened is damaged, and
+chronosim episodes verify says how.
 
 Examples:
     chronosim episodes ls runs/thousand
@@ -42,7 +43,7 @@ def run(settings: EpisodesLs) -> None:
     """
     dataset = dataset_at(place(settings.path))
     rows, damaged = [], []
-    for path in list_episodes(dataset):
+    for path in list_episodes(dataset, unfinished=True):
         try:
             rows.append(_row(path))
         except InvalidEpisode as error:

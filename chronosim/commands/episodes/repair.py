@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from chronosim.cli.output import episodes_at
 from chronosim.cli.summary import files
-from chronosim.episodes.place import Place
+from chronosim.episodes.place import Place, named
 from chronosim.episodes.repair import repair
 from chronosim.episodes.verify import verify
 from chronosim.errors import InvalidEpisode
@@ -41,7 +41,8 @@ def run(settings: EpisodesRepair) -> int:
         if not kinds:
             continue
         if "unfinished" in kinds and files(path).live and not settings.force:
-            tqdm.write(f"{path.name}: was written to just now, and is left alone without --force")
+            name = named(path).name
+            tqdm.write(f"{name}: was written to just now, and is left alone without --force")
             left += 1
             continue
         try:
@@ -60,7 +61,7 @@ def _mend(path: Place) -> str:
     done = repair(path)
     return "\n  ".join(
         [
-            f"{path.name}: {done.kept} steps kept",
+            f"{named(path).name}: {done.kept} steps kept",
             *done.dropped,
             *(f"{other.name} holds a stretch behind the gap" for other in done.episodes),
         ]

@@ -1,7 +1,8 @@
 """Shows an episode: its steps as a table, and a filmstrip as a picture and in the terminal.
 
-Of a data set it shows all episodes on one sheet, a row each; one that is damaged is left out, and
-named. In a terminal of 24-bit colours the frames are drawn as coloured blocks too.
+Of a data set it shows all episodes on one sheet, a row each, unfinished ones too; one that is
+damaged is left out, and named. In a terminal of 24-bit colours the frames are drawn as coloured
+blocks too.
 
 Examples:
     chronosim episodes show runs/thousand/episodes/0000003
@@ -59,7 +60,7 @@ def run(settings: EpisodesShow) -> None:
     elif path.parent.is_dir() and not path.is_dir():
         raise EpisodeNotFound(f"there is no episode at {path}")
     else:
-        picture = _show_all(list_episodes(dataset_at(path)), settings)
+        picture = _show_all(list_episodes(dataset_at(path), unfinished=True), settings)
     print(faint(f"\n{picture}"))
 
 
@@ -95,6 +96,7 @@ def _heading(reader: EpisodeReader) -> str:
     return (
         f"{known.name}: {known.steps} steps, {known.end}; {made}; "
         f"frames of {height} x {width}{clock}\n"
+        + (f"{reader.failure}\n" if reader.failure else "")
         + faint(
             f"return {known.total:.2f}  {bars(reader.column('reward') if reader.steps else [])}"
         )
