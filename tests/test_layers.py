@@ -26,15 +26,8 @@ LAYERS = (
     ("commands", "studio"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-<<<<<<< HEAD
 # Side by side, and never meeting.
 STRANGERS = {*product(["envs"], ADAPTERS), *product(ADAPTERS, ["envs"])}
-=======
-STRANGERS = {
-    *product(["envs"], ADAPTERS),
-    *product(ADAPTERS, ["envs"]),
-}  # side by side, and never meeting
->>>>>>> 5ebc084 (Give an episode its name when it is finished, and let runs share a folder)
 
 
 def modules() -> Iterator[tuple[str, Path]]:

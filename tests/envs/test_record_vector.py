@@ -76,9 +76,13 @@ def test_what_was_not_begun_or_is_there_already(shift: Any, tmp_path: Path) -> N
     rows = RecordRows(make_vector_env(2, shift), tmp_path)
     with pytest.raises(ResetNeeded, match="no episode is being recorded in row 1"):
         rows.step({1: AHEAD})
-    rows.begin(0, "a", seed=0, about={})
-    with pytest.raises(EpisodeExists):
-        rows.begin(1, "a", seed=0, about={})
+    for row in range(2):
+        rows.begin(row, "a", seed=0, about={})
+    rows.env.rows[0].horizon = 1
+    with pytest.raises(EpisodeExists, match="was finished first"):
+        rows.step({0: AHEAD, 1: AHEAD})
+    with pytest.raises(EpisodeExists, match="already"):
+        rows.begin(0, "a", seed=0, about={})
 
 
 def test_a_refused_step_ends_its_episode(

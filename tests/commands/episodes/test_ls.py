@@ -46,7 +46,7 @@ def test_an_unfinished_episode_is_live_or_broken_off(
     assert main(["episodes", "ls", str(path.parent)]) == 0
     assert rows(capsys)[0][2] == "live"
     old = time.time() - 3600
-    for file in path.rglob("*"):
+    for file in EpisodeReader(path).place.rglob("*"):
         os.utime(file, (old, old))
     assert main(["episodes", "ls", str(path.parent)]) == 0
     assert rows(capsys)[0][2:4] == ["broken", "off"]
