@@ -391,5 +391,5 @@ def test_a_policy_that_is_not_there_is_one_line(
     (tmp_path / "broken.py").write_text("import nothing_such")
     own = ["policy=own", f"policy._target_={target}", "output=out"]
     assert main(["rollout", "model=echo", *own]) == 2
-    line = f"chronosim: policy cannot be made of these settings: {said}"
+    line = f"chronosim: policy cannot be made: {said}"
     assert capsys.readouterr().err.splitlines() == [line]

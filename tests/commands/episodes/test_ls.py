@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chronosim.cli.main import main
+from chronosim.episodes import EpisodeReader
 
 
 def rows(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
