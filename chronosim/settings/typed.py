@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -324,7 +325,8 @@ def describe(hint: Any) -> str:
         bounds = "".join(f" {one}" for one in kinds[1:] if isinstance(one, Range))
         return said or f"{describe(kinds[0])}{bounds}"
     if origin in (Union, types.UnionType):
-        return ", or ".join(dict.fromkeys(describe(one) for one in kinds))
+        said = dict.fromkeys(describe(one) for one in kinds)
+        return (", or " if any(re.search(", | or ", one) for one in said) else " or ").join(said)
     if origin is Literal:
         return str(OneOf(tuple(map(str, kinds))))
     if hint is Part:

@@ -71,8 +71,8 @@ def test_two_choices_are_not_asked_for_alike(
     ("setting", "said"),
     [
         ("prompts=1", "prompts must be a whole number of at least 2"),
-        ("tolerance=some", "tolerance must be a number of 0 or more, not 'some'"),
-        ("growth=-1", "growth must be a number of 0 or more, not -1"),
+        ("tolerance=some", "tolerance must be a number of at least 0, not 'some'"),
+        ("growth=-1", "growth must be a number of at least 0, not -1"),
     ],
 )
 def test_settings_that_cannot_work_leave_nothing(

@@ -12,8 +12,8 @@ from chronosim.cli.main import main
     ("setting", "said"),
     [
         ("folder=s3://bucket/runs", "folder must be one on this machine, not s3://bucket/runs"),
-        ("port=-1", "port must be a whole number of at least 0"),
-        ("port=70000", "a port must lie from 0 to 65535, not 70000"),
+        ("port=-1", "port must be a whole number from 0 to 65535"),
+        ("port=70000", "port must be a whole number from 0 to 65535, not 70000"),
         ("host=no.such.host.invalid", "the studio cannot listen at no.such.host.invalid:0"),
         ("token=", "token= must hold a token of 16 characters or more"),
         ("token='                    '", "token= must hold a token of 16 characters or more"),

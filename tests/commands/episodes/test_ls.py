@@ -37,7 +37,7 @@ def test_they_can_be_sorted_and_left_out(dataset: Path, capsys: pytest.CaptureFi
     assert [line.split()[0] for line in out.splitlines()[1:4]] == ["0000001", "…", "0000003"]
     assert "… 2 more" in out
     assert main(["episodes", "ls", str(dataset), "sort=age"]) == 2
-    assert "sort must be one of name, steps, return, size, not 'age'" in capsys.readouterr().err
+    assert "sort must be name, steps, return or size, not 'age'" in capsys.readouterr().err
 
 
 def test_an_unfinished_episode_is_live_or_broken_off(

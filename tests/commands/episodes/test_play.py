@@ -52,7 +52,7 @@ def test_nothing_is_overwritten_without_force(
     ("setting", "said"),
     [
         ("output=a.avi", "output must end in .mp4 or .gif, not a.avi"),
-        ("speed=0", "speed must be above 0"),
+        ("speed=0", "speed must be a number above 0"),
         ("columns=0", "columns must be a whole number of at least 1"),
         ("most=0", "most must be a whole number of at least 1"),
     ],

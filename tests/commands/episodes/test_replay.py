@@ -104,7 +104,7 @@ def test_an_episode_that_does_not_say_how_it_was_made(
     assert sum("does not say of what settings it was made" in line for line in out) == 4
     assert out[-1] == "0 of 4 episodes came out as they were logged"
     assert main(["episodes", "replay", str(dataset), "tolerance=-1"]) == 2
-    assert "tolerance must be 0 or more" in capsys.readouterr().err
+    assert "tolerance must be a number of at least 0" in capsys.readouterr().err
 
 
 def test_the_logged_settings_are_those_of_the_episode(rolled: Path) -> None:

@@ -188,7 +188,7 @@ def test_contestants_are_read_from_settings() -> None:
         ({"make": "a"}, "needs a policy or a cloning"),
         ({"make": "a", "cloning": {"depth": 3}}, "cannot be cloned so"),
         ({"make": "a", "policy": {"_target_": "nowhere.Nobody"}}, "cannot be made"),
-        ({"make": "a", "policy": {"speed": 3}}, "is no policy but dict"),
+        ({"make": "a", "policy": {"speed": 3}}, "must name its class under _target_"),
     ],
 )
 def test_contestants_that_cannot_be_are_refused(settings: Any, words: str) -> None:

@@ -86,7 +86,7 @@ def test_another_models_attention_stays_its_own(folder: Path) -> None:
         ({"compiled": "gcc"}, "compiled must be true or one of .*inductor.*, not 'gcc'"),
         ({"fused": True, "storage": "float8"}, "fused joins plain weights that stay on the device"),
         ({"compiled": True, "offload": "group"}, "compiled blocks cannot be streamed: drop"),
-        ({"parallel": "ring"}, "parallel must be \"ulysses\" or None, not 'ring'"),
+        ({"parallel": "ring"}, "parallel must be ulysses or null, not 'ring'"),
         ({"parallel": "ulysses"}, "parallel needs several processes: start with torchrun"),
         ({"parallel": "ulysses", "compiled": True}, "parallel (needs|goes with neither)"),
     ],
