@@ -26,8 +26,8 @@ LAYERS = (
     ("commands", "studio"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-# Side by side, and never meeting.
-STRANGERS = {*product(["envs"], ADAPTERS), *product(ADAPTERS, ["envs"])}
+# Side by side, and never meeting; metrics ask models (CLIP, a judge), and no model asks a metric.
+STRANGERS = {*product(["envs"], ADAPTERS), *product(ADAPTERS, ["envs"]), ("models", "metrics")}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -65,6 +65,7 @@ PUBLIC = {
         "middle_of",
         "read_frame",
         "resize_frame",
+        "sharpness",
         "write_frame",
     ],
     "chronosim.testing": [

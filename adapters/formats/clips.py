@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 from jaxtyping import UInt8
 
+from chronosim.episodes.clips import write_h264
 from chronosim.errors import EpisodeWriteError, InvalidEpisode, InvalidFrame
 from chronosim.types import Frame
 
@@ -46,25 +46,25 @@ def encode(
         InvalidFrame: A side is odd, which YUV 4:2:0 cannot hold, or the sizes differ.
         EpisodeWriteError: The encoder or the disk refuses.
     """
-    codec, layout = ("libx264rgb", "rgb24") if lossless else ("libx264", "yuv420p")
+    pixels, crf = ("rgb24", 0) if lossless else ("yuv420p", crf)
     try:
-        with av.open(path, "w") as container:
-            options = {"crf": "0" if lossless else str(crf)}
-            stream: Any = container.add_stream(codec, rate=rate(fps), options=options)
-            stream.pix_fmt = layout
-            stream.codec_context.thread_count = 1  # the same file whatever the machine
-            shape: tuple[int, ...] | None = None
-            for frame in frames:
-                if shape is None:
-                    shape = frame.shape
-                    stream.height, stream.width = _check_even(shape, lossless)
-                if frame.shape != shape:
-                    raise InvalidFrame(f"a video's frames are {shape}, but one is {frame.shape}")
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode())
+        write_h264(path, _checked(frames, lossless), rate(fps), pixels=pixels, crf=str(crf))
     except av.FFmpegError as error:
         raise EpisodeWriteError(f"the video {path.name} could not be written: {error}") from error
+
+
+def _checked(frames: Iterable[Frame], lossless: bool) -> Iterator[Frame]:
+    shape: tuple[int, ...] | None = None
+    for frame in frames:
+        if shape is None and not lossless and (frame.shape[0] % 2 or frame.shape[1] % 2):
+            raise InvalidFrame(
+                f"a video in YUV 4:2:0 needs even sides, not {frame.shape[0]} x {frame.shape[1]}: "
+                "add lossless=true"
+            )
+        if shape not in (None, frame.shape):
+            raise InvalidFrame(f"a video's frames are {shape}, but one is {frame.shape}")
+        shape = frame.shape
+        yield frame
 
 
 def read_clip(path: Path, *, begin: float = 0.0, fps: float | None = None) -> Iterator[Frame]:
@@ -119,12 +119,3 @@ def _kind(path: Path) -> str:
 
 def _pixels(picture: av.VideoFrame) -> UInt8[np.ndarray, "rows columns 3"]:
     return np.ascontiguousarray(picture.to_ndarray(format="rgb24"))
-
-
-def _check_even(shape: tuple[int, ...], lossless: bool) -> tuple[int, int]:
-    height, width = shape[:2]
-    if not lossless and (height % 2 or width % 2):
-        raise InvalidFrame(
-            f"a video in YUV 4:2:0 needs even sides, not {height} x {width}: add lossless=true"
-        )
-    return height, width

@@ -13,6 +13,8 @@ from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode
 from chronosim.types import Frame
 
 __all__ = [
+    "CONTENTS",
+    "EXACT",
     "LAST",
     "EpisodeColumns",
     "FrameSource",
@@ -23,6 +25,16 @@ __all__ = [
     "with_last_row",
     "without_last_row",
 ]
+
+
+EXACT, LAST = "every pixel as it was", "the last observation"
+CONTENTS = frozenset(
+    (
+        "frames", EXACT, LAST, "states", "texts", "rewards", "whether it terminated",
+        "whether it was truncated", "seeds", "latencies", "where it comes from",
+    )
+)  # fmt: skip
+"""All that an episode may have to lose, in the words of a report; a format holds some of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +98,10 @@ class EpisodeColumns:
 
     def contents(self) -> set[str]:
         """Names what there is to lose, in the words of a report."""
-        found = {"frames", "every pixel as it was"}
         columns: dict[str, Any] = {
-            "the last observation": self.closed,
+            "frames": True,
+            EXACT: True,
+            LAST: self.closed,
             "states": self.states.size,
             "texts": any(self.texts),
             "rewards": self.rewards.any(),
@@ -98,7 +111,7 @@ class EpisodeColumns:
             "latencies": np.isfinite(self.latency).any(),
             "where it comes from": self.about,
         }
-        return found | {name for name, value in columns.items() if value}
+        return {name for name, value in columns.items() if value}
 
 
 def make_columns(
@@ -185,7 +198,6 @@ def _check_length(name: str, column: str, length: int, wanted: int) -> None:
         raise InvalidEpisode(f"{name} has {length} {column}, but its actions ask for {wanted}")
 
 
-LAST = "the last observation"
 _CHOICES = ("drop", "keep")
 
 

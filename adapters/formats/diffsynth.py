@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chronosim.errors import InvalidEpisode
 from chronosim.formats.clips import encode
-from chronosim.formats.columns import EpisodeColumns
+from chronosim.formats.columns import EXACT, LAST, EpisodeColumns
 from chronosim.formats.exporting import provenance
 from chronosim.types import Frame
 
@@ -44,8 +44,8 @@ class DiffSynthExporter:
     @property
     def holds(self) -> set[str]:
         """What it has a place for."""
-        held = {"frames", "the last observation", "texts", "where it comes from"}
-        return held | ({"every pixel as it was"} if self.lossless else set())
+        held = {"frames", LAST, "texts", "where it comes from"}
+        return held | ({EXACT} if self.lossless else set())
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.

@@ -18,6 +18,7 @@ from zarr.storage import LocalStore, ZipStore
 
 from chronosim.errors import InvalidAction, InvalidEpisode
 from chronosim.formats.columns import (
+    CONTENTS,
     LAST,
     EpisodeColumns,
     FrameSource,
@@ -34,18 +35,6 @@ from chronosim.types import Frame
 __all__ = ["DiffusionPolicyExporter", "DiffusionPolicyImporter", "open_guarded"]
 
 _CHUNK_BYTES = 2_000_000  # as replay_buffer.py's get_optimal_chunks
-_HOLDS = {
-    "frames",
-    "every pixel as it was",
-    "states",
-    "texts",
-    "rewards",
-    "whether it terminated",
-    "whether it was truncated",
-    "seeds",
-    "latencies",
-    "where it comes from",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +62,9 @@ class DiffusionPolicyExporter:
         check_last(self.last_observation)
 
     @property
-    def holds(self) -> set[str]:
+    def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        return _HOLDS | ({LAST} if self.last_observation == "keep" else set())
+        return CONTENTS - (set() if self.last_observation == "keep" else {LAST})
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder, which is the group itself.

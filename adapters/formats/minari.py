@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from chronosim.errors import EpisodeWriteError, InvalidConfig, InvalidEpisode, MissingDependency
-from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
+from chronosim.formats.columns import CONTENTS, EXACT, EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.hdf5 import open_guarded
 from chronosim.formats.importing import Contents
@@ -70,21 +70,9 @@ class MinariExporter:
             raise InvalidConfig(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
 
     @property
-    def holds(self) -> set[str]:
+    def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        held = {
-            "frames",
-            "the last observation",
-            "states",
-            "texts",
-            "rewards",
-            "whether it terminated",
-            "whether it was truncated",
-            "seeds",
-            "latencies",
-            "where it comes from",
-        }
-        return held | (set() if self.jpeg else {"every pixel as it was"})
+        return CONTENTS - ({EXACT} if self.jpeg else set())
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder; one of them is in memory at a time.

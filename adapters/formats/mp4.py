@@ -12,7 +12,7 @@ import numpy as np
 
 from chronosim.errors import InvalidEpisode
 from chronosim.formats.clips import encode
-from chronosim.formats.columns import EpisodeColumns
+from chronosim.formats.columns import CONTENTS, EXACT, EpisodeColumns
 from chronosim.formats.exporting import provenance
 
 __all__ = ["Mp4Exporter"]
@@ -35,21 +35,9 @@ class Mp4Exporter:
     fps: float = 10.0
 
     @property
-    def holds(self) -> set[str]:
+    def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        held = {
-            "frames",
-            "the last observation",
-            "states",
-            "texts",
-            "rewards",
-            "whether it terminated",
-            "whether it was truncated",
-            "seeds",
-            "latencies",
-            "where it comes from",
-        }
-        return held | ({"every pixel as it was"} if self.lossless else set())
+        return CONTENTS - (set() if self.lossless else {EXACT})
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.

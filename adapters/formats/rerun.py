@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import InvalidConfig, MissingDependency
-from chronosim.formats.columns import EpisodeColumns
+from chronosim.formats.columns import CONTENTS, EXACT, EpisodeColumns
 from chronosim.formats.exporting import provenance
 
 __all__ = ["RerunExporter"]
@@ -44,21 +44,9 @@ class RerunExporter:
             raise InvalidConfig(f"jpeg must be a quality from 1 to 100, not {self.jpeg}")
 
     @property
-    def holds(self) -> set[str]:
+    def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        held = {
-            "frames",
-            "the last observation",
-            "states",
-            "texts",
-            "rewards",
-            "whether it terminated",
-            "whether it was truncated",
-            "seeds",
-            "latencies",
-            "where it comes from",
-        }
-        return held | ({"every pixel as it was"} if self.jpeg is None else set())
+        return CONTENTS - (set() if self.jpeg is None else {EXACT})
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder."""

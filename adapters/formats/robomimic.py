@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode
-from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
+from chronosim.formats.columns import CONTENTS, EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.hdf5 import create_hdf5, h5py, open_guarded
 from chronosim.formats.importing import Contents
@@ -53,21 +53,9 @@ class RobomimicExporter:
                 raise InvalidConfig(f"a name in HDF5 has no slash in it: {name!r}")
 
     @property
-    def holds(self) -> set[str]:
+    def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        return {
-            "frames",
-            "every pixel as it was",
-            "the last observation",
-            "states",
-            "texts",
-            "rewards",
-            "whether it terminated",
-            "whether it was truncated",
-            "seeds",
-            "latencies",
-            "where it comes from",
-        }
+        return CONTENTS
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.

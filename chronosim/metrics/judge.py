@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from jaxtyping import UInt8
 
 from chronosim.errors import InvalidConfig, JudgementFailed
-from chronosim.models.serving.chat import Chat, Refused, frame_part, text_part
+from chronosim.models.serving.chat import Chat, ChatSettings, Refused, frame_part, text_part
 from chronosim.types import Frame
 
 __all__ = ["AXES", "Judge", "Score", "Verdict", "judge_edit"]
@@ -24,37 +24,16 @@ class Judge:
     Args:
         url: The endpoint's base, such as "http://localhost:8000/v1".
         model: The model's name there.
-        key_variable: The environment variable that holds the API key; None: no key is sent. The key
-            is never logged and is no part of the identity.
-        timeout: Seconds to wait for an answer to begin, and then for the whole of it, > 0.
-        retries: How often a request is made again, after a pause of 1, 2, 4 ... seconds, when the
-            service is not reached, is late, or answers 429 or 5xx; each is logged as a warning.
-        options: What else a request says, instead of `max_tokens` 512, `temperature` 0, `seed` 0.
+        **settings: As of `ChatSettings`; a judge makes a failed request again twice by default.
 
     Raises:
         InvalidConfig: A URL that is none or holds a password, a key that is not there or would
             travel in the clear, or a number out of its range.
     """
 
-    def __init__(
-        self,
-        url: str,
-        model: str,
-        *,
-        key_variable: str | None = None,
-        timeout: float = 60.0,
-        retries: int = 2,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._chat = Chat(
-            "judge",
-            url,
-            model,
-            key_variable=key_variable,
-            timeout=timeout,
-            retries=retries,
-            options=options,
-        )
+    def __init__(self, url: str, model: str, **settings: Unpack[ChatSettings]) -> None:
+        settings.setdefault("retries", 2)
+        self._chat = Chat("judge", url, model, **settings)
 
     @property
     def identity(self) -> Mapping[str, Any]:

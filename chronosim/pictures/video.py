@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from chronosim.episodes.clips import write_h264
 from chronosim.episodes.step import Step
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 from chronosim.pictures.chart import Picture
@@ -72,7 +72,8 @@ def write_video(frames: Iterable[Frame], path: str | Path, fps: Fraction | float
     path = Path(path)
     written = path.with_name(f".{path.stem}.partial.mp4")
     try:
-        _encode(frames, written, Fraction(fps).limit_denominator(1000))
+        rate = Fraction(fps).limit_denominator(1000)
+        write_h264(written, _for_players(frames), rate, pixels="yuv420p", crf="18")
         written.replace(path)
     except OSError as error:  # PyAV's errors are OSErrors as well
         raise EpisodeWriteError(f"the video {path} could not be written: {error}") from error
@@ -114,23 +115,16 @@ def write_gif(frames: Iterable[Frame], path: str | Path, fps: Fraction | float) 
         written.unlink(missing_ok=True)
 
 
-def _encode(frames: Iterable[Frame], path: Path, rate: Fraction) -> None:
+def _for_players(frames: Iterable[Frame]) -> Iterator[UInt8[np.ndarray, "rows columns 3"]]:
+    """Frames that every player shows, scaled up and of even sizes."""
     shape: tuple[int, ...] | None = None
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1  # the same file whatever the machine
-        for frame in frames:
-            if shape is None:
-                shape = frame.shape
-                stream.height, stream.width = _even(_enlarge(frame)).shape[:2]
-            if frame.shape != shape:
-                raise InvalidEpisode(f"a video's frames are {shape}, but one is {frame.shape}")
-            picture = av.VideoFrame.from_ndarray(_even(_enlarge(frame)), format="rgb24")
-            container.mux(stream.encode(picture))
-        if shape is None:
-            raise InvalidEpisode("a video needs at least one frame")
-        container.mux(stream.encode())
+    for frame in frames:
+        if shape not in (None, frame.shape):
+            raise InvalidEpisode(f"a video's frames are {shape}, but one is {frame.shape}")
+        shape = frame.shape
+        yield _even(_enlarge(frame))
+    if shape is None:
+        raise InvalidEpisode("a video needs at least one frame")
 
 
 def _enlarge(frame: Frame) -> UInt8[np.ndarray, "rows columns 3"]:

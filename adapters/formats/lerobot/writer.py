@@ -15,7 +15,14 @@ from PIL import Image
 
 from chronosim.errors import InvalidAction, InvalidConfig
 from chronosim.formats.clips import encode
-from chronosim.formats.columns import LAST, EpisodeColumns, check_last, with_last_row
+from chronosim.formats.columns import (
+    CONTENTS,
+    EXACT,
+    LAST,
+    EpisodeColumns,
+    check_last,
+    with_last_row,
+)
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.lerobot.features import (
     Features,
@@ -31,17 +38,6 @@ from chronosim.formats.parquet import indexed_table, pa, pq
 from chronosim.types import Frame
 
 __all__ = ["LeRobotExporter", "LeRobotTables"]
-
-_HOLDS = {
-    "frames",
-    "states",
-    "texts",
-    "rewards",
-    "whether it terminated",
-    "whether it was truncated",
-    "seeds",
-    "where it comes from",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +70,11 @@ class LeRobotExporter:
             raise InvalidConfig(f"LeRobot's names have no slash in them: {self.camera!r}")
 
     @property
-    def holds(self) -> set[str]:
+    def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        held = _HOLDS - ({"texts"} if self.task else set())
-        held |= {LAST} if self.last_observation == "keep" else set()
-        return held | ({"every pixel as it was"} if self.lossless or not self.video else set())
+        lost = {"latencies"} | ({"texts"} if self.task else set())
+        lost |= set() if self.last_observation == "keep" else {LAST}
+        return CONTENTS - lost - ({EXACT} if self.video and not self.lossless else set())
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Unpack
 
 from chronosim.errors import EnhancementFailed, InvalidConfig
-from chronosim.models.serving.chat import Chat, Refused, frame_part, text_part
+from chronosim.models.serving.chat import Chat, ChatSettings, Refused, frame_part, text_part
 from chronosim.types import EditPrompt
 
 __all__ = ["EndpointWriter"]
@@ -19,13 +19,8 @@ class EndpointWriter:
     Args:
         url: The endpoint's base, such as "http://localhost:8000/v1".
         model: The model's name there.
-        key_variable: The environment variable that holds the API key; None: no key is sent. The key
-            is never logged and is no part of the identity.
-        timeout: Seconds to wait for an answer to begin, and then for the whole of it, > 0.
-        retries: How often a request is made again, after a pause of 1, 2, 4 ... seconds, when the
-            service is not reached, is late, or answers 429 or 5xx; each is logged as a warning.
         concurrency: Requests under way at once, >= 1.
-        options: What else a request says, instead of `max_tokens` 512, `temperature` 0, `seed` 0.
+        **settings: As of `ChatSettings`; a failed request is not made again by default.
 
     Raises:
         InvalidConfig: A URL that is none or holds a password, a key that is not there or would
@@ -33,28 +28,12 @@ class EndpointWriter:
     """
 
     def __init__(
-        self,
-        url: str,
-        model: str,
-        *,
-        key_variable: str | None = None,
-        timeout: float = 60.0,
-        retries: int = 0,
-        concurrency: int = 8,
-        options: Mapping[str, Any] | None = None,
+        self, url: str, model: str, *, concurrency: int = 8, **settings: Unpack[ChatSettings]
     ) -> None:
         if concurrency < 1:
             raise InvalidConfig(f"concurrency must be at least 1, not {concurrency}")
         self.concurrency = concurrency
-        self._chat = Chat(
-            "enhancer",
-            url,
-            model,
-            key_variable=key_variable,
-            timeout=timeout,
-            retries=retries,
-            options=options,
-        )
+        self._chat = Chat("enhancer", url, model, **settings)
 
     @property
     def identity(self) -> Mapping[str, Any]:

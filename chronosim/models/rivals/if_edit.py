@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
-from chronosim.metrics.pixels import sharpness
+from chronosim.frames import sharpness
 from chronosim.models.engine.acceleration import TEXT_TOKENS
 from chronosim.models.engine.denoising import build_scheduler
 from chronosim.models.engine.encoding import clean_text

@@ -8,19 +8,37 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from chronosim.errors import InvalidConfig
 from chronosim.frames import encode_png
 from chronosim.models.serving.http import Refused, check_address, is_printable_word, post_json
 from chronosim.types import Frame
 
-__all__ = ["Chat", "Refused", "frame_part", "text_part"]
+__all__ = ["Chat", "ChatSettings", "Refused", "frame_part", "text_part"]
 
 _log = logging.getLogger(__name__)
 # The same words for the same question, as far as the service can promise it; 512 new tokens as
 # nv-tlabs/ChronoEdit, prompt_enhancer.py.
 _OPTIONS: Mapping[str, Any] = {"max_tokens": 512, "temperature": 0, "seed": 0}
+
+
+class ChatSettings(TypedDict, total=False):
+    """How an endpoint is asked.
+
+    Attributes:
+        key_variable: The environment variable that holds the API key; None: no key is sent. The key
+            is never logged and is no part of the identity.
+        timeout: Seconds to wait for an answer to begin, and then for the whole of it, > 0.
+        retries: How often a request is made again, after a pause of 1, 2, 4 ... seconds, when the
+            service is not reached, is late, or answers 429 or 5xx; each is logged as a warning.
+        options: What else a request says, instead of `max_tokens` 512, `temperature` 0, `seed` 0.
+    """
+
+    key_variable: str | None
+    timeout: float
+    retries: int
+    options: Mapping[str, Any] | None
 
 
 class Chat:
@@ -30,12 +48,7 @@ class Chat:
         role: What the endpoint is to us, such as "enhancer": for the log.
         url: The endpoint's base, such as "http://localhost:8000/v1".
         model: The model's name there.
-        key_variable: The environment variable that holds the API key; None: no key is sent. The key
-            is never logged and is no part of the identity.
-        timeout: Seconds to wait for an answer to begin, and then for the whole of it, > 0.
-        retries: How often a request is made again, after a pause of 1, 2, 4 ... seconds, when the
-            service is not reached, is late, or answers 429 or 5xx; each is logged as a warning.
-        options: What else a request says, instead of `max_tokens` 512, `temperature` 0, `seed` 0.
+        **settings: As of `ChatSettings`; by default no key, 60 seconds and no retries.
 
     Raises:
         InvalidConfig: A URL that is none or holds a password, a key that is not there or would
@@ -47,12 +60,12 @@ class Chat:
         role: str,
         url: str,
         model: str,
-        *,
-        key_variable: str | None = None,
-        timeout: float = 60.0,
-        retries: int = 0,
-        options: Mapping[str, Any] | None = None,
+        **settings: Unpack[ChatSettings],
     ) -> None:
+        if unknown := set(settings) - set(ChatSettings.__annotations__):
+            raise TypeError(f"an endpoint has no setting {', '.join(sorted(unknown))}")
+        timeout, retries = settings.get("timeout", 60.0), settings.get("retries", 0)
+        key_variable, options = settings.get("key_variable"), settings.get("options")
         if not (math.isfinite(timeout) and timeout > 0):
             raise InvalidConfig(f"timeout must be a number of seconds above 0, not {timeout}")
         if retries < 0:

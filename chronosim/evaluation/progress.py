@@ -1,0 +1,43 @@
+"""Who is told how far a long computation has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+__all__ = ["Progress", "listening", "tell", "watch"]
+
+Progress = Callable[[str, int, int], object]
+"""Called with what is being done, how many of it are done, and how many there are to be."""
+
+_LISTENER: ContextVar[Progress | None] = ContextVar("listener", default=None)
+_Value = TypeVar("_Value")
+
+
+@contextmanager
+def listening(progress: Progress | None) -> Iterator[None]:
+    """Tells `progress` of what is done within; None: whoever listens already."""
+    if progress is None:
+        yield
+        return
+    token = _LISTENER.set(progress)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def tell(what: str, done: int, total: int) -> None:
+    """Tells whoever listens how far something has come."""
+    if (listener := _LISTENER.get()) is not None:
+        listener(what, done, total)
+
+
+def watch(values: Iterable[_Value], what: str, total: int) -> Iterator[_Value]:
+    """Passes values on, and tells how many of them have been dealt with."""
+    tell(what, 0, total)
+    for done, value in enumerate(values, 1):
+        yield value
+        tell(what, done, total)
