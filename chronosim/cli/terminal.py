@@ -6,14 +6,25 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from chronosim.types import Frame
 
-__all__ = ["bars", "blocks", "faint", "has_all_colours", "has_colours", "size", "table"]
+__all__ = [
+    "bars",
+    "blocks",
+    "faint",
+    "has_all_colours",
+    "has_colours",
+    "progress_bars",
+    "size",
+    "table",
+]
 
 _NUMBER = re.compile(r"[-+]?\d|-$")  # how a cell begins that is set flush right
 _EIGHTHS = "▁▂▃▄▅▆▇█"
@@ -83,6 +94,35 @@ def bars(values: Sequence[float] | np.ndarray, width: int = 60) -> str:
     span = max(float(means.max()) - low, 1e-12)
     heights = ((means - low) / span * (len(_EIGHTHS) - 1)).round().astype(int)
     return "".join(_EIGHTHS[height] for height in heights)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Gives what draws a bar for each thing that is told of: what, how many are done, of how many.
+
+    A bar is closed when all are done, and when another thing is told of.
+    """
+    bar: tqdm[None] | None = None
+
+    def close() -> None:
+        nonlocal bar
+        if bar is not None:
+            bar.close()
+        bar = None
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None or bar.desc != what:
+            close()
+            bar = tqdm(desc=what, total=total, initial=done)
+        bar.update(done - bar.n)
+        if done == total:
+            close()
+
+    try:
+        yield show
+    finally:
+        close()
 
 
 def size(count: float) -> str:

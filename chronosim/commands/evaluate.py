@@ -35,7 +35,7 @@ from chronosim.cli.output import (
     place,
     same_settings,
 )
-from chronosim.cli.terminal import faint
+from chronosim.cli.terminal import faint, progress_bars
 from chronosim.episodes import list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.fidelity import Networks
@@ -67,7 +67,7 @@ def run(config: DictConfig) -> None:
     seed, settings = whole_number(config, "seed", 0), OmegaConf.to_container(config, resolve=True)
     assert isinstance(settings, dict)
     folder = _folder(config)
-    with alone(folder, "evaluate"):
+    with alone(folder, "evaluate"), progress_bars() as progress:
         report = evaluate(
             model,
             source,
@@ -76,6 +76,7 @@ def run(config: DictConfig) -> None:
             judging=judging,
             seed=seed,
             settings={str(name): value for name, value in settings.items()},
+            progress=progress,
         )
     print(f"\n{report.markdown()}\n")
     print(faint(f"{folder / 'report.html'}, results.json, results.md and episodes/ beside it"))

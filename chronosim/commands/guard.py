@@ -21,6 +21,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from chronosim.cli.output import check_free, output_path
+from chronosim.cli.terminal import progress_bars
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.guards import calibrate_guard
 from chronosim.settings.compose import whole_number
@@ -40,12 +41,14 @@ def run(config: DictConfig) -> None:
         raise InvalidConfig(f"a guard is an .npz with a .json beside it: not output={output}")
     for path in (output, output.with_suffix(".json")):
         check_free(path, config.force)
-    found = calibrate_guard(
-        str(config.path),
-        episodes=episodes,
-        through=None if config.through is None else str(config.through),
-        strangers=None if config.strangers is None else str(config.strangers),
-        false_alarms=config.false_alarms,
-    )
+    with progress_bars() as progress:
+        found = calibrate_guard(
+            str(config.path),
+            episodes=episodes,
+            through=None if config.through is None else str(config.through),
+            strangers=None if config.strangers is None else str(config.strangers),
+            false_alarms=config.false_alarms,
+            progress=progress,
+        )
     found.save(output)
     print(f"{found.table.markdown()}\n\nguard   {output}, what it is worth beside it")

@@ -22,6 +22,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from chronosim.cli.output import make_folder, new_folder, output_path, same_settings
+from chronosim.cli.terminal import progress_bars
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.editing import Graders, find_edits, grade_edits
 from chronosim.metrics.clip import load_clip
@@ -41,7 +42,8 @@ def run(config: DictConfig) -> None:
     """
     edits, graders = find_edits(str(config.path)), _graders(config)
     folder = _folder(config)
-    section = grade_edits(edits, graders, folder)
+    with progress_bars() as progress:
+        section = grade_edits(edits, graders, folder, progress=progress)
     print(f"\n{section.tables[0].markdown()}\n\nresults.md and results.json in {folder}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
-from tqdm import tqdm
 
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
 from chronosim.errors import EpisodeNotFound, InvalidConfig
 from chronosim.evaluation.predictions import predict, roll_out, teach
+from chronosim.evaluation.progress import watch
 from chronosim.evaluation.sources import Source
 from chronosim.evaluation.truth import Frames, Moment, Recording, Steps
 from chronosim.models.engine.chronoedit import ChronoEdit
@@ -49,7 +49,7 @@ class Comparison:
         moments = load_moments(path)
         if moments is None:
             drawn = self.source.moments()
-            moments = list(_bar(drawn, "moments of the truth", self.source.windows, "moment"))
+            moments = list(watch(drawn, "moments of the truth", self.source.windows))
             save_moments(path, moments)
         return moments
 
@@ -70,7 +70,7 @@ class Comparison:
         if kept is None:
             moments, began = self.moments, time.perf_counter()
             answers = predict(moments, self.simulator, seed=self.seed)
-            predicted = list(_bar(answers, "predicting", len(moments), "moment"))
+            predicted = list(watch(answers, "predicting", len(moments)))
             kept = predicted, (time.perf_counter() - began) / len(moments)
             save_predictions(path, *kept)
         return kept
@@ -82,7 +82,7 @@ class Comparison:
         recordings = load_recordings(folder, self.source.rollouts)
         if recordings is None:
             drawn = self.source.recordings()
-            recordings = list(_bar(drawn, "episodes of the truth", self.source.rollouts, "episode"))
+            recordings = list(watch(drawn, "episodes of the truth", self.source.rollouts))
             self._log(folder, recordings, None)
         return recordings
 
@@ -97,7 +97,7 @@ class Comparison:
         if imagined is None:
             steps = roll_out(self.recordings, self.quick, seed=self.seed)
             total = len(self.recordings[0].actions)
-            imagined = list(_bar(steps, "rolling out", total, "step"))
+            imagined = list(watch(steps, "rolling out", total))
             self._log(folder, self.recordings, imagined)
         return imagined
 
@@ -109,7 +109,7 @@ class Comparison:
         if kept is None:
             steps = teach(self.recordings, self.quick, seed=self.seed)
             total = len(self.recordings[0].actions)
-            taught = np.stack(list(_bar(steps, "one step at a time", total, "step")))
+            taught = np.stack(list(watch(steps, "one step at a time", total)))
             save_arrays(path, {"frames": taught})
             return list(taught)
         return list(kept["frames"])
@@ -135,10 +135,6 @@ class Comparison:
             seed=self.seed,
             about=about,
         )
-
-
-def _bar(values: Iterable[_Value], what: str, total: int, unit: str) -> Any:
-    return tqdm(values, what, total, unit=unit)
 
 
 def save_moments(path: Path, moments: Sequence[Moment]) -> None:

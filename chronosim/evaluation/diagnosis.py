@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -11,8 +11,9 @@ from jaxtyping import Float64
 
 from chronosim.evaluation.experiments import experiments, round_trips, step_errors
 from chronosim.evaluation.predictions import Autoencoding
+from chronosim.evaluation.progress import watch
 from chronosim.evaluation.report.section import Section, Table, finite
-from chronosim.evaluation.truth import Frames, Recording, Steps
+from chronosim.evaluation.truth import Recording, Steps
 from chronosim.metrics.pixels import finite_psnr, squared_error
 from chronosim.simulator import Simulator
 
@@ -51,7 +52,6 @@ def diagnose(
     taught: Steps,
     *,
     seed: int,
-    progress: Callable[[Iterable[Frames], str], Iterable[Frames]] = lambda steps, name: steps,
 ) -> Section:
     """Runs every experiment that the model and its prompter allow.
 
@@ -61,7 +61,6 @@ def diagnose(
         imagined: The model's frames after each step, fed on its own, as `roll_out` gives them.
         taught: The same, shown the truth before each step, as `teach` gives them.
         seed: Of the noise of both.
-        progress: Wraps the steps of each experiment, told its name.
 
     Returns:
         The squared error taken apart, and a table of changes ordered by effect.
@@ -75,8 +74,8 @@ def diagnose(
     }
     model = simulator.model
     if isinstance(model, Autoencoding):
-        trips = progress(round_trips(recordings, model), "autoencoder alone")
-        errors["autoencoder"] = step_errors(recordings, list(trips))
+        trips = list(watch(round_trips(recordings, model), "autoencoder alone", len(imagined)))
+        errors["autoencoder"] = step_errors(recordings, trips)
     effects = {
         "error fed back": _effect(
             "shown the true frame before each step: no error is fed back",
@@ -84,8 +83,8 @@ def diagnose(
         )
     }  # fmt: skip
     for experiment in experiments(recordings, simulator, seed=seed):
-        steps = list(progress(experiment.run(), experiment.name))
-        changed = step_errors(recordings, steps)
+        steps = watch(experiment.run(), f"experiment: {experiment.name}", len(imagined))
+        changed = step_errors(recordings, list(steps))
         effects[experiment.name] = _effect(
             experiment.changed, changed, errors[experiment.against], experiment.against
         )

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from tqdm import tqdm
 
 from chronosim.bench.timing import list_versions
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
+from chronosim.evaluation.progress import Progress, listening, watch
 from chronosim.evaluation.report.section import Section, Table
 from chronosim.frames import read_frame, resize_frame
 from chronosim.metrics.clip import Clip
@@ -73,7 +73,11 @@ class Graders:
 
 
 def grade_edits(
-    edits: str | Path | Sequence[Edit], graders: Graders | None = None, folder: Path | None = None
+    edits: str | Path | Sequence[Edit],
+    graders: Graders | None = None,
+    folder: Path | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Section:
     """Grades edits, and sums the grades up.
 
@@ -83,6 +87,7 @@ def grade_edits(
         folder: Gets results.json, results.md and grades.jsonl, in which each edit's grades stand as
             they come: the same call goes on, and what has changed by then is graded anew. None:
             nothing is kept.
+        progress: Called with what is being done, how many of it are done, and of how many.
 
     Returns:
         The means and each edit's grades, as tables and as values.
@@ -96,23 +101,28 @@ def grade_edits(
     graders = graders or Graders()
     known = {} if folder is None else _load(folder)
     by, grades = json.dumps(graders.settings, sort_keys=True), []
-    for edit in tqdm(found, "judging", unit="edit"):
-        asked = hashlib.sha256(f"{edit.fingerprint} {by}".encode()).hexdigest()
-        if asked not in known:
-            known[asked] = grade(edit, graders)
-            if folder is not None:
+    with listening(progress):
+        for edit in watch(found, "judging", len(found)):
+            asked = hashlib.sha256(f"{edit.fingerprint} {by}".encode()).hexdigest()
+            if asked not in known:
+                known[asked] = grade(edit, graders)
                 line = {"edit": asked, "name": edit.name, "grades": known[asked]}
-                with (folder / _GRADES).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-        grades.append(known[asked])
+                if folder is not None:
+                    with (folder / _GRADES).open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(line) + "\n")
+            grades.append(known[asked])
     section = editing_section(found, grades, graders)
     if folder is not None:
-        results = {**section.values, "versions": list_versions()}
-        text = json.dumps(results, indent=2, allow_nan=False)
-        (folder / "results.json").write_text(text + "\n", encoding="utf-8")
-        text = "\n\n".join(table.markdown() for table in section.tables)
-        (folder / "results.md").write_text(f"{text}\n", encoding="utf-8")
+        _save(folder, section)
     return section
+
+
+def _save(folder: Path, section: Section) -> None:
+    results = {**section.values, "versions": list_versions()}
+    text = json.dumps(results, indent=2, allow_nan=False)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    text = "\n\n".join(table.markdown() for table in section.tables)
+    (folder / "results.md").write_text(f"{text}\n", encoding="utf-8")
 
 
 def _load(folder: Path) -> dict[str, Mapping[str, Any]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Figure
@@ -21,6 +20,7 @@ from chronosim.evaluation.probe import (
     probes_for,
     recover,
 )
+from chronosim.evaluation.progress import watch
 from chronosim.evaluation.report.plots import new_figure, to_png
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
 from chronosim.evaluation.retrieval import (
@@ -438,7 +438,7 @@ def _predict(
 ) -> list[Frame]:
     frames = []
     steps = enumerate(zip(observations, actions, strict=True))
-    for index, (observation, action) in tqdm(steps, what, len(actions), unit="step"):
+    for index, (observation, action) in watch(steps, what, len(actions)):
         after, _ = simulator.step(observation, action, seed=seed + index)
         frames.append(after.frame)
     return frames
@@ -457,9 +457,7 @@ def _recover_recorded(
     names: Sequence[str],
 ) -> Recovery:
     before, after, actions = pairs_of(recordings)
-    with tqdm(desc="learning the probe", unit="epoch") as progress:
-        space = simulator.prompter.action_space
-        probe = learn_probe(before, after, actions, space=space, progress=progress.update)
+    probe = learn_probe(before, after, actions, space=simulator.prompter.action_space)
     return recover(
         probe,
         np.stack([observation.frame for observation, _, _ in judged]),

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFilter
-from tqdm import tqdm
 
 from chronosim.envs.guard import DriftGuard
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import wilson_interval
 from chronosim.evaluation.predictions import Autoencoding, see_through
+from chronosim.evaluation.progress import Progress, listening, watch
 from chronosim.evaluation.report.section import Table
 from chronosim.models.loading.load import load
 from chronosim.types import Frame
@@ -29,7 +29,7 @@ _FEWEST = 4  # episodes: half to learn from, a quarter for the limit, a quarter 
 _STRANGERS = 20  # episodes of another world
 _EVERY = 8  # of the frames, the one that is looked at as it is and through a model
 
-Frames = UInt8[np.ndarray, "time height width 3"]
+Frames = UInt8[np.ndarray, "_ _ _ 3"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +90,7 @@ def calibrate_guard(
     through: str | Autoencoding | None = None,
     strangers: str | Path | None = None,
     false_alarms: float = 0.01,
+    progress: Progress | None = None,
 ) -> Calibration:
     """Makes a drift guard of a data set's true episodes.
 
@@ -102,6 +103,7 @@ def calibrate_guard(
         through: A model, or its name: what its autoencoder makes of true frames is true as well.
         strangers: Folder of episodes of another world, whose frames should be called lost.
         false_alarms: In how large a share of the episodes a true frame may be called lost, 0 to 1.
+        progress: Called with what is being done, how many of it are done, and of how many.
 
     Raises:
         EpisodeNotFound: There is no data set.
@@ -114,31 +116,32 @@ def calibrate_guard(
     name = through if isinstance(through, str) else type(model).__name__
     if model is not None and not isinstance(model, Autoencoding):
         raise InvalidConfig(f"{name} has no autoencoder to see frames through: leave through= out")
-    films = _read(dataset, episodes)
-    quarter, wanted = len(films) // 4, math.ceil(1 / share)
-    if quarter < wanted:
-        raise InvalidConfig(
-            f"{len(films)} episodes are too few: a quarter of them sets the limit, and false "
-            f"alarms in {share:.1%} of those can be shown from {4 * wanted} episodes on; "
-            "give more, or allow more with false_alarms="
+    with listening(progress):
+        learnt, held_out, judged = _split(_read(dataset, episodes), share)
+        about = (
+            f"true frames of {dataset}: {len(learnt)} episodes to learn from, {len(held_out)} for "
+            f"the limit ({share:.1%} of them)"
         )
-    learnt, held_out, judged = (
-        films[: -2 * quarter],
-        films[-2 * quarter : -quarter],
-        films[-quarter:],
-    )
-    about = (
-        f"true frames of {dataset}: {len(learnt)} episodes to learn from, {len(held_out)} for "
-        f"the limit ({share:.1%} of them)"
-    )
-    if model is not None:
-        learnt, held_out = _with_shown(model, learnt), _with_shown(model, held_out)
-        about += f", as they are and through {name}'s autoencoder"
-    guard = DriftGuard.fit(learnt, held_out, false_alarms=share, about=about)
-    foreign = [] if strangers is None else _read(strangers, _STRANGERS)
+        if model is not None:
+            learnt, held_out = _with_shown(model, learnt), _with_shown(model, held_out)
+            about += f", as they are and through {name}'s autoencoder"
+        guard = DriftGuard.fit(learnt, held_out, false_alarms=share, about=about)
+        foreign = [] if strangers is None else _read(strangers, _STRANGERS)
     lost = [frame for film in foreign for frame in film if frame.shape[:2] == guard.size]
     alarms = (count_cut(guard, judged), *count_alarms(guard, judged, lost))
     return Calibration(guard, alarms, len(judged))
+
+
+def _split(films: list[Frames], false_alarms: float) -> tuple[list[Frames], ...]:
+    """Those to learn from, those that set the limit, and those that it is judged on."""
+    quarter, wanted = len(films) // 4, math.ceil(1 / false_alarms)
+    if quarter < wanted:
+        raise InvalidConfig(
+            f"{len(films)} episodes are too few: a quarter of them sets the limit, and false "
+            f"alarms in {false_alarms:.1%} of those can be shown from {4 * wanted} episodes on; "
+            "give more, or allow more with false_alarms="
+        )
+    return films[: -2 * quarter], films[-2 * quarter : -quarter], films[-quarter:]
 
 
 def _read(path: str | Path, most: int) -> list[Frames]:
@@ -150,14 +153,14 @@ def _read(path: str | Path, most: int) -> list[Frames]:
     spread = np.linspace(0, len(episodes) - 1, min(most, len(episodes))).round().astype(int)
     return [
         np.asarray(episodes[index].frames[:])
-        for index in tqdm(spread, f"reading {path}", unit="episode")
+        for index in watch(spread, f"reading {path}", len(spread))
     ]
 
 
 def _with_shown(model: Autoencoding, films: Sequence[Frames]) -> list[Frames]:
     """Some frames of each episode, and as many that the model's autoencoder makes of them."""
     found = []
-    for film in tqdm(films, "autoencoding", unit="episode"):
+    for film in watch(films, "autoencoding", len(films)):
         pairs = zip(film[:-1:_EVERY], film[1::_EVERY], strict=False)
         found.append(
             np.stack(

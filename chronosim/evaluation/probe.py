@@ -10,10 +10,10 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Figure
+from chronosim.evaluation.progress import teller, watch
 from chronosim.evaluation.retrieval import Answers
 from chronosim.evaluation.truth import Moment, Recording, Reference, draw_recordings, outcomes_only
 from chronosim.policies.regression import FrameRegressor, fit, forecast
@@ -80,7 +80,6 @@ def learn_probe(
     width: int = 24,
     epochs: int = 16,
     seed: int = 0,
-    progress: Callable[[], object] | None = None,
 ) -> Probe:
     """Learns a probe from true frames; some 1,000 pairs take about half a minute on a CPU.
 
@@ -92,7 +91,6 @@ def learn_probe(
         width: Channels of the network's first layer.
         epochs: Passes over the pairs.
         seed: Of the first weights and the order of the pairs.
-        progress: Called after each pass.
 
     Raises:
         InvalidConfig: There is no probe for such actions.
@@ -117,7 +115,7 @@ def learn_probe(
         epochs=epochs,
         seed=seed,
         loss=F.cross_entropy if choices else F.mse_loss,
-        progress=progress,
+        progress=teller("learning the probe", epochs),
     )
     return Probe(network, space, mean, spread, len(before))
 
@@ -176,7 +174,7 @@ def probe_moments(
         first_seed=first_seed,
         workers=workers,
     )
-    pairs = pairs_of(list(tqdm(drawn, "recording for the probe", episodes, unit="episode")))
+    pairs = pairs_of(list(watch(drawn, "recording for the probe", episodes)))
     found = {"whole frames": _recover(moments, answers, pairs, reference, names, lambda f: f)}
     if (region := reference.left_out) is not None:
         found[f"no {region.name}"] = _recover(moments, answers, pairs, reference, names, region.cut)
@@ -201,8 +199,7 @@ def _recover(
 ) -> Recovery:
     before, after, actions = pairs
     space = reference.prompter.action_space
-    with tqdm(desc="learning the probe", unit="epoch") as progress:
-        probe = learn_probe(cut(before), cut(after), actions, space=space, progress=progress.update)
+    probe = learn_probe(cut(before), cut(after), actions, space=space)
     number = answers.own.shape[1]
     seen = np.stack([moment.observation.frame for moment in moments])
     return recover(

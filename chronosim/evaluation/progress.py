@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import count
 from typing import TypeVar
 
-__all__ = ["Progress", "listening", "tell", "watch"]
+__all__ = ["Progress", "listening", "tell", "teller", "watch"]
 
 Progress = Callable[[str, int, int], object]
 """Called with what is being done, how many of it are done, and how many there are to be."""
@@ -41,3 +42,9 @@ def watch(values: Iterable[_Value], what: str, total: int) -> Iterator[_Value]:
     for done, value in enumerate(values, 1):
         yield value
         tell(what, done, total)
+
+
+def teller(what: str, total: int) -> Callable[[], object]:
+    """Gives what is to be called after each of `total` things."""
+    numbers = count(1)
+    return lambda: tell(what, next(numbers), total)

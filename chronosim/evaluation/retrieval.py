@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Figure, Share, ratio, resample, wilson_interval
+from chronosim.evaluation.progress import watch
 from chronosim.evaluation.truth import Moment, Policy
 from chronosim.simulator import Simulator
 
@@ -180,7 +180,7 @@ def answer_all(
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     firsts = range(0, len(moments), _CHUNK)
-    for first in tqdm(firsts, "answering every action", unit=f"{_CHUNK} moments"):
+    for first in watch(firsts, "answering every action", len(firsts)):
         path, chunk = folder / f"{first:06d}.npy", moments[first : first + _CHUNK]
         if not path.is_file():
             outcomes = _answer(chunk, simulator, idle, seed + first)

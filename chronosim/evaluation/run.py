@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from chronosim.bench.timing import describe_machine, list_versions
 from chronosim.errors import InvalidConfig
@@ -22,6 +21,7 @@ from chronosim.evaluation.fidelity import Networks, horizon_section
 from chronosim.evaluation.following import following, following_recorded
 from chronosim.evaluation.outcomes import outcomes_section
 from chronosim.evaluation.predictions import Autoencoding, copy_frame, reconstruct, see_through
+from chronosim.evaluation.progress import Progress, listening, watch
 from chronosim.evaluation.ranking import Contest, Ranking, rank
 from chronosim.evaluation.ranking.moved import move_ranking, moved_section
 from chronosim.evaluation.report.plots import check_plots
@@ -73,6 +73,7 @@ def evaluate(
     judging: Judging | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] = MappingProxyType({}),
+    progress: Progress | None = None,
 ) -> Report:
     """Measures how far a world model can be believed.
 
@@ -87,6 +88,7 @@ def evaluate(
         judging: What else the world is judged by; None: nothing.
         seed: Of the model's noise; moment i has seed + i.
         settings: What the report tells as its settings, as JSON values.
+        progress: Called with what is being done, how many of it are done, and of how many.
 
     Returns:
         The report, as it is in the folder.
@@ -107,9 +109,10 @@ def evaluate(
     evidence = Comparison(folder, Simulator(model, source.prompter), source, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     _check_same(folder, evidence)
-    for name in names:
-        if load_section(_finished(folder), name) is None:
-            save_section(_finished(folder), make_section(name, evidence, judging))
+    with listening(progress):
+        for name in names:
+            if load_section(_finished(folder), name) is None:
+                save_section(_finished(folder), make_section(name, evidence, judging))
     report = _report(evidence, settings)
     report.save(folder)
     return report
@@ -235,7 +238,7 @@ def _shown(evidence: Comparison) -> list[Frames]:
                 for seen in (recording.observations for recording in recordings)
             ]
         )
-        for time in tqdm(times, "the truth autoencoded", unit="step")
+        for time in watch(times, "the truth autoencoded", len(times))
     ]
 
 
@@ -295,19 +298,12 @@ def _moved(evidence: Comparison, judging: Judging) -> Section:
 def _diagnosis(evidence: Comparison, judging: Judging) -> Section:
     """What limits the model, by experiment."""
     count = min(_DIAGNOSED, len(evidence.recordings))
-    steps = len(evidence.recordings[0].actions)
-
-    def progress(frames: Iterable[Any], name: str) -> Iterable[Any]:
-        bar: Iterable[Any] = tqdm(frames, f"experiment: {name}", steps, unit="step")
-        return bar
-
     return diagnose(
         evidence.recordings[:count],
         evidence.quick,
         [frames[:count] for frames in evidence.imagined],
         [frames[:count] for frames in evidence.taught],
         seed=evidence.seed,
-        progress=progress,
     )
 
 

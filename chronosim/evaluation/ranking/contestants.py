@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
-from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
+from chronosim.evaluation.progress import teller, watch
 from chronosim.evaluation.truth import (
     Policy,
     Recording,
@@ -180,7 +180,7 @@ def learn(
         drawn = draw_recordings(
             episodes, reference=reference, steps=steps, first_seed=first_seed, workers=workers
         )
-        recordings = list(tqdm(drawn, "recording for clones", episodes, unit="episode"))
+        recordings = list(watch(drawn, "recording for clones", episodes))
         for one in waiting:
             _learn(one, recordings, reference, paths[one.name])
     return [
@@ -195,18 +195,17 @@ def _learn(
     assert one.cloning is not None
     settings, chosen = one.cloning, recordings[: one.cloning.episodes]
     seen = [observation for recording in chosen for observation in recording.observations[:-1]]
-    with tqdm(total=settings.epochs, desc=f"cloning {one.name}", unit="epoch") as progress:
-        clone(
-            path,
-            np.stack([observation.frame for observation in seen]),
-            np.stack([observation.state for observation in seen]),
-            np.stack([np.asarray(action, np.float32) for action in _shown(one, chosen)]),
-            space=reference.prompter.action_space,
-            width=settings.width,
-            epochs=settings.epochs,
-            seed=settings.seed,
-            progress=progress.update,
-        )
+    clone(
+        path,
+        np.stack([observation.frame for observation in seen]),
+        np.stack([observation.state for observation in seen]),
+        np.stack([np.asarray(action, np.float32) for action in _shown(one, chosen)]),
+        space=reference.prompter.action_space,
+        width=settings.width,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        progress=teller(f"cloning {one.name}", settings.epochs),
+    )
 
 
 def _shown(one: Contestant, recordings: Sequence[Recording]) -> list[Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from chronosim.evaluation.experiments import OTHER_NOISE, tell_less
 from chronosim.evaluation.predictions import Autoencoding, see_through
+from chronosim.evaluation.progress import watch
 from chronosim.evaluation.ranking.agreement import Interval, means, mmrv, pearson, percentiles
 from chronosim.evaluation.ranking.contestants import Contestant, Start
 from chronosim.evaluation.ranking.tournament import (
@@ -167,7 +167,7 @@ def _scores(
     """Scores of all contestants, those that are kept and those that were yet to be played."""
     ledger = contest.ledger(f"experiments/{name.replace(' ', '-')}", len(where))
     rows: list[Any] = []
-    for one in tqdm(contestants, f"ranking: {name}", unit="policy"):
+    for one in watch(contestants, f"ranking: {name}", len(contestants)):
         played = ledger.read(one.name)
         if played is None:
             *_, played = play(one, where)

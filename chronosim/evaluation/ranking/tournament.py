@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
+from chronosim.evaluation.progress import teller, watch
 from chronosim.evaluation.ranking.contestants import (
     Contestant,
     Start,
@@ -152,7 +152,7 @@ class Contest:
             first_seed=self.first_seed,
             workers=self.workers,
         )
-        return list(tqdm(drawn, "drawing starts", number, unit="start"))
+        return list(watch(drawn, "drawing starts", number))
 
     def ledger(self, side: str, starts: int | None = None) -> Ledger:
         """Where results are kept: of "reference", "model", or another side of fewer starts."""
@@ -195,10 +195,9 @@ def hold(contest: Contest, simulator: Simulator, *, seed: int) -> Scoreboard:
     unseen = [one for one in contestants if imagined.read(one.name) is None]
     where = contest.draw() if missing or unseen else []
     _play_all(missing, where, game, real, contest.workers)
-    steps = len(unseen) * game.horizon
-    with tqdm(total=steps, unit="step", desc="imagining", disable=not unseen) as progress:
-        for one in unseen:
-            _imagine(one, where, game, simulator, imagined, seed, progress)
+    for one in watch(unseen, "imagining", len(unseen)):
+        *_, played = imagine(game, one.policy, where, simulator, seed=seed)
+        imagined.write(one.name, played)
     return Scoreboard(
         contestants=tuple(contestants),
         reference=_table(contestants, real, lambda episode: episode.score),
@@ -214,52 +213,28 @@ def _play_all(
     ledger: Ledger,
     workers: int,
 ) -> None:
-    total = len(contestants) * len(starts)
-    with tqdm(total=total, unit="episode", desc="playing", disable=not total) as progress:
-        if workers == 1 or not total:
-            for one in contestants:
-                played = []
-                for start in starts:
-                    played.append(play(game, one.policy, start))
-                    progress.update()
-                ledger.write(one.name, played)
-            return
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, initializer=_alone) as pool:
-            waiting = {
-                one.name: [pool.submit(play, game, one.policy, start) for start in starts]
-                for one in contestants
-            }
-            try:
-                for name, futures in waiting.items():
-                    played = []
-                    for future in futures:
-                        played.append(future.result())
-                        progress.update()
-                    ledger.write(name, played)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    played = teller("playing", len(contestants) * len(starts))
+    if workers == 1:
+        for one in contestants:
+            ledger.write(one.name, [_told(play(game, one.policy, s), played) for s in starts])
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_alone) as pool:
+        waiting = {
+            one.name: [pool.submit(play, game, one.policy, start) for start in starts]
+            for one in contestants
+        }
+        try:
+            for name, futures in waiting.items():
+                ledger.write(name, [_told(future.result(), played) for future in futures])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _imagine(
-    one: Contestant,
-    starts: Sequence[Start],
-    game: Game,
-    simulator: Simulator,
-    ledger: Ledger,
-    seed: int,
-    progress: tqdm[None],
-) -> None:
-    progress.set_postfix_str(one.name, refresh=False)
-    played: list[Played] = []
-    depth = 0
-    for depth, played in enumerate(  # noqa: B007
-        imagine(game, one.policy, starts, simulator, seed=seed), start=1
-    ):
-        progress.update()
-    progress.update(game.horizon - depth)
-    ledger.write(one.name, played)
+def _told(played: Played, tell: Callable[[], object]) -> Played:
+    tell()
+    return played
 
 
 def _table(
