@@ -14,7 +14,7 @@ ADAPTERS = ("formats", "policies", "prompters", "simulators")
 
 # From the ground up; a layer may import itself and those below it.
 LAYERS = (
-    ("errors",),
+    ("errors", "progress"),
     ("types",),
     ("protocols", "frames"),
     ("settings",),

@@ -16,6 +16,7 @@ from chronosim.types import Frame
 
 __all__ = ["KINDS", "count_frames", "encode", "rate", "read_clip"]
 
+_AnySize = UInt8[np.ndarray, "_ _ 3"]
 KINDS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 """Endings of the video files that can be read, and what FFmpeg calls their kind.
 
@@ -53,7 +54,7 @@ def encode(
         raise EpisodeWriteError(f"the video {path.name} could not be written: {error}") from error
 
 
-def _checked(frames: Iterable[Frame], lossless: bool) -> Iterator[Frame]:
+def _checked(frames: Iterable[_AnySize], lossless: bool) -> Iterator[_AnySize]:
     shape: tuple[int, ...] | None = None
     for frame in frames:
         if shape is None and not lossless and (frame.shape[0] % 2 or frame.shape[1] % 2):

@@ -14,26 +14,25 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
 
 from chronosim.cli.output import make_folder, output_path, same_settings
-from chronosim.errors import InvalidConfig
+from chronosim.cli.terminal import progress_bars
 from chronosim.models.loading.load import load
 from chronosim.settings.compose import whole_number
-from chronosim.training.recipe import Recipe, train_pipeline
-from chronosim.training.trainer import Schedule
+from chronosim.training.recipe import Recipe, nano_recipe, train_pipeline
 
 __all__ = ["run"]
 
 # From one run on a folder to the next; what the later stages build on must stay as it is:
 _MAY_DIFFER = ("output", "threads", "world.steps")
-# Of `FlowObjective`:
-_FLOW = ["reasoning", "reasoning_from", "drop", "shift", "pure", "disturb", "stress", "point"]
 
 
 def run(config: DictConfig) -> None:
@@ -49,8 +48,24 @@ def run(config: DictConfig) -> None:
     recipe = _recipe(config)
     _check_folder(config, folder)
     make_folder(config, folder)
-    pipeline = train_pipeline(recipe, _paths(config.dataset), folder)
+    with progress_bars() as progress, _figures_shown():
+        pipeline = train_pipeline(recipe, _paths(config.dataset), folder, progress=progress)
     print(f"\nThe model is in {pipeline}: chronosim rollout model.name={pipeline}")
+
+
+@contextmanager
+def _figures_shown() -> Iterator[None]:
+    """Shows the figures that a training logs, above its bar."""
+    handler, logger = logging.StreamHandler(), logging.getLogger("chronosim.training")
+    handler.emit = lambda record: tqdm.write(record.getMessage())  # type: ignore[method-assign]
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _check_folder(config: DictConfig, folder: Path) -> None:
@@ -60,17 +75,12 @@ def _check_folder(config: DictConfig, folder: Path) -> None:
 
 
 def _recipe(config: DictConfig) -> Recipe:
-    values = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(values, dict)
-    stages = ("stills", "clips", "carry", "world")
-    world = values["world"]
-    return Recipe(
-        networks=values["networks"],
-        **{stage: _schedule(stage, values[stage]) for stage in stages},
-        batch={stage: _batch(stage, values[stage]["batch"]) for stage in stages},
-        held_out=whole_number(config, "held_out", 1),
-        flow={name: world[name] for name in _FLOW},
-        start=None if config.start is None else load(str(config.start), device="cpu").components,
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    start = None if config.start is None else load(str(config.start), device="cpu").components
+    return nano_recipe(
+        {str(name): value for name, value in settings.items()},
+        start=start,
         known=_paths(config.known),
     )
 
@@ -78,20 +88,3 @@ def _recipe(config: DictConfig) -> Recipe:
 def _paths(given: str | Sequence[str]) -> list[Path]:
     """One folder, or a list of them."""
     return [Path(one) for one in ([given] if isinstance(given, str) else given)]
-
-
-def _batch(stage: str, size: Any) -> int:
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise InvalidConfig(f"{stage}.batch must be a whole number of at least 1, not {size!r}")
-    return size
-
-
-def _schedule(stage: str, values: dict[str, Any]) -> Schedule:
-    try:
-        return Schedule(
-            steps=int(values["steps"]),
-            learning_rate=float(values["learning_rate"]),
-            evaluate_every=max(1, min(250, int(values["steps"]) // 4)),
-        )
-    except (TypeError, ValueError) as error:
-        raise InvalidConfig(f"{stage} cannot be trained so: {error}") from error

@@ -33,7 +33,7 @@ def encode_clip(frames: UInt8[np.ndarray, "time height width 3"]) -> bytes:
 
 def write_h264(
     file: Path | BytesIO,
-    frames: Iterable[UInt8[np.ndarray, "rows columns 3"]],
+    frames: Iterable[UInt8[np.ndarray, "_ _ 3"]],
     rate: Fraction | int,
     *,
     pixels: str,

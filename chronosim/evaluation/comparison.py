@@ -16,10 +16,10 @@ import numpy as np
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
 from chronosim.errors import EpisodeNotFound, InvalidConfig
 from chronosim.evaluation.predictions import predict, roll_out, teach
-from chronosim.evaluation.progress import watch
 from chronosim.evaluation.sources import Source
 from chronosim.evaluation.truth import Frames, Moment, Recording, Steps
 from chronosim.models.engine.chronoedit import ChronoEdit
+from chronosim.progress import watch
 from chronosim.protocols import Prompter
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Observation, Prediction, Trajectory

@@ -11,10 +11,10 @@ from jaxtyping import Float64
 
 from chronosim.evaluation.experiments import experiments, round_trips, step_errors
 from chronosim.evaluation.predictions import Autoencoding
-from chronosim.evaluation.progress import watch
 from chronosim.evaluation.report.section import Section, Table, finite
 from chronosim.evaluation.truth import Recording, Steps
 from chronosim.metrics.pixels import finite_psnr, squared_error
+from chronosim.progress import watch
 from chronosim.simulator import Simulator
 
 __all__ = ["Coverage", "cover", "diagnose"]

@@ -18,7 +18,6 @@ from jaxtyping import UInt8
 
 from chronosim.bench.timing import list_versions
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
-from chronosim.evaluation.progress import Progress, listening, watch
 from chronosim.evaluation.report.section import Section, Table
 from chronosim.frames import read_frame, resize_frame
 from chronosim.metrics.clip import Clip
@@ -26,6 +25,7 @@ from chronosim.metrics.judge import AXES, Judge, judge_edit
 from chronosim.metrics.perceptual import Perceptual
 from chronosim.metrics.pixels import psnr, sharpness, squared_error
 from chronosim.metrics.structure import structural_similarity
+from chronosim.progress import Progress, listening, watch
 from chronosim.types import Frame
 
 __all__ = ["Edit", "Graders", "editing_section", "find_edits", "grade", "grade_edits"]

@@ -20,7 +20,6 @@ from chronosim.evaluation.probe import (
     probes_for,
     recover,
 )
-from chronosim.evaluation.progress import watch
 from chronosim.evaluation.report.plots import new_figure, to_png
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
 from chronosim.evaluation.retrieval import (
@@ -33,6 +32,7 @@ from chronosim.evaluation.retrieval import (
     retrieve,
 )
 from chronosim.evaluation.truth import Moment, Policy, Recording, Reference, other_actions
+from chronosim.progress import watch
 from chronosim.protocols import Prompter
 from chronosim.simulator import Simulator
 from chronosim.types import Frame, Observation

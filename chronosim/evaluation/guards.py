@@ -18,9 +18,9 @@ from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import wilson_interval
 from chronosim.evaluation.predictions import Autoencoding, see_through
-from chronosim.evaluation.progress import Progress, listening, watch
 from chronosim.evaluation.report.section import Table
 from chronosim.models.loading.load import load
+from chronosim.progress import Progress, listening, watch
 from chronosim.types import Frame
 
 __all__ = ["BREAKS", "Alarms", "Calibration", "calibrate_guard", "count_alarms", "count_cut"]

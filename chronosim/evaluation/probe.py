@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Figure
-from chronosim.evaluation.progress import teller, watch
 from chronosim.evaluation.retrieval import Answers
 from chronosim.evaluation.truth import Moment, Recording, Reference, draw_recordings, outcomes_only
 from chronosim.policies.regression import FrameRegressor, fit, forecast
+from chronosim.progress import teller, watch
 
 __all__ = ["Probe", "Recovery", "learn_probe", "pairs_of", "probe_moments", "probes_for", "recover"]
 

@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Figure, Share, ratio, resample, wilson_interval
-from chronosim.evaluation.progress import watch
 from chronosim.evaluation.truth import Moment, Policy
+from chronosim.progress import watch
 from chronosim.simulator import Simulator
 
 __all__ = [

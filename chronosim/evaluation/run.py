@@ -21,7 +21,6 @@ from chronosim.evaluation.fidelity import Networks, horizon_section
 from chronosim.evaluation.following import following, following_recorded
 from chronosim.evaluation.outcomes import outcomes_section
 from chronosim.evaluation.predictions import Autoencoding, copy_frame, reconstruct, see_through
-from chronosim.evaluation.progress import Progress, listening, watch
 from chronosim.evaluation.ranking import Contest, Ranking, rank
 from chronosim.evaluation.ranking.moved import move_ranking, moved_section
 from chronosim.evaluation.report.plots import check_plots
@@ -29,6 +28,7 @@ from chronosim.evaluation.report.report import Report, load_section, save_sectio
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.sources import Simulated, Source
 from chronosim.evaluation.truth import Frames, Policy
+from chronosim.progress import Progress, listening, watch
 from chronosim.protocols import WorldModel
 from chronosim.simulator import Simulator
 

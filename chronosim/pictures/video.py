@@ -21,6 +21,7 @@ from chronosim.types import Frame, Observation
 __all__ = ["Track", "episode_frames", "frame_rate", "montage", "write_gif", "write_video"]
 
 _SMALLEST = 384  # pixels of the shorter side: a frame of 96 pixels is no pleasure to watch
+_AnySize = UInt8[np.ndarray, "_ _ 3"]
 _FASTEST_GIF = 50  # frames a second
 
 
@@ -115,7 +116,7 @@ def write_gif(frames: Iterable[Frame], path: str | Path, fps: Fraction | float) 
         written.unlink(missing_ok=True)
 
 
-def _for_players(frames: Iterable[Frame]) -> Iterator[UInt8[np.ndarray, "rows columns 3"]]:
+def _for_players(frames: Iterable[_AnySize]) -> Iterator[_AnySize]:
     """Frames that every player shows, scaled up and of even sizes."""
     shape: tuple[int, ...] | None = None
     for frame in frames:

@@ -1,4 +1,5 @@
 from .recipe import Recipe as Recipe
+from .recipe import nano_recipe as nano_recipe
 from .recipe import train_pipeline as train_pipeline
 from .trainer import Objective as Objective
 from .trainer import Schedule as Schedule

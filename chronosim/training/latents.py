@@ -12,9 +12,9 @@ from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, patchify
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import T5TokenizerFast
 
+from chronosim.progress import watch
 from chronosim.training.pointing import named_places
 from chronosim.training.windows import Windows
 
@@ -181,7 +181,7 @@ def encode_windows(vae: AutoencoderKLWan, windows: Windows) -> LatentWindows:
     behind = blank_features(vae, windows.start.shape[1:], slots)
     starts, clips, blanks = [], [], []
     parts = np.array_split(np.arange(len(windows)), max(1, len(windows) // _BATCH))
-    for rows in tqdm(parts, unit="batch", desc="encoding"):
+    for rows in watch(parts, "encoding", len(parts)):
         start, trajectory = windows.start[rows][:, None], windows.trajectory[rows]
         way = _encode(vae, np.concatenate([start, trajectory[:, :-1]], axis=1))
         starts.append(way[:, :, 0])

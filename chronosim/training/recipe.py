@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from transformers import CLIPVisionConfig, T5TokenizerFast
@@ -24,6 +26,8 @@ from transformers import CLIPVisionConfig, T5TokenizerFast
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig, InvalidEpisode
 from chronosim.models.engine.components import Components
+from chronosim.progress import Progress, listening
+from chronosim.settings.compose import CONF
 from chronosim.training.autoencoder import another, new_autoencoder, train_autoencoder
 from chronosim.training.flow import FlowObjective
 from chronosim.training.latents import LatentWindows, TrainingSet, encode_windows
@@ -32,7 +36,7 @@ from chronosim.training.trainer import Schedule, train
 from chronosim.training.windows import TrainingData, Windows, load_windows
 from chronosim.training.words import extend_embeddings, extend_tokenizer, new_tokenizer
 
-__all__ = ["Recipe", "train_pipeline"]
+__all__ = ["Recipe", "nano_recipe", "train_pipeline"]
 
 _Networks = Mapping[str, Mapping[str, Any]]
 
@@ -68,13 +72,74 @@ class Recipe:
     known: Sequence[Path] = ()
 
 
-def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Path:
+# Of `FlowObjective`:
+_FLOW = ("reasoning", "reasoning_from", "drop", "shift", "pure", "disturb", "stress", "point")
+_STAGES = ("stills", "clips", "carry", "world")
+
+
+def nano_recipe(
+    settings: Mapping[str, Any] | None = None,
+    *,
+    start: Components | None = None,
+    known: Sequence[Path] = (),
+) -> Recipe:
+    """Makes the recipe that nano was trained by, changed where it is said.
+
+    Args:
+        settings: What is to be different, as in scenarios/conf/train.yaml: `{"world": {"steps":
+            100}}`; None: nothing.
+        start: As of `Recipe`.
+        known: As of `Recipe`.
+
+    Raises:
+        InvalidConfig: A setting that is none, or that cannot be.
+    """
+    base = OmegaConf.create((CONF / "train.yaml").read_text(encoding="utf-8"))
+    OmegaConf.set_struct(base, True)
+    try:
+        merged = OmegaConf.to_container(OmegaConf.merge(base, settings or {}), resolve=True)
+    except OmegaConfBaseException as error:
+        raise InvalidConfig(f"a training has no such setting: {error}") from error
+    assert isinstance(merged, dict)
+    values: dict[Any, Any] = merged
+    return Recipe(
+        networks=values["networks"],
+        **{stage: _schedule(stage, values[stage]) for stage in _STAGES},
+        batch={stage: _whole(f"{stage}.batch", values[stage]["batch"]) for stage in _STAGES},
+        held_out=_whole("held_out", values["held_out"]),
+        flow={name: values["world"][name] for name in _FLOW},
+        start=start,
+        known=known,
+    )
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidConfig(f"{name} must be a whole number of at least 1, not {value!r}")
+    return value
+
+
+def _schedule(stage: str, values: Mapping[str, Any]) -> Schedule:
+    try:
+        return Schedule(
+            steps=int(values["steps"]),
+            learning_rate=float(values["learning_rate"]),
+            evaluate_every=max(1, min(250, int(values["steps"]) // 4)),
+        )
+    except (TypeError, ValueError) as error:
+        raise InvalidConfig(f"{stage} cannot be trained so: {error}") from error
+
+
+def train_pipeline(
+    recipe: Recipe, datasets: Sequence[Path], folder: Path, *, progress: Progress | None = None
+) -> Path:
     """Trains a world model from recorded episodes, or goes on where it was broken off.
 
     Args:
         recipe: How.
         datasets: Folders of episodes, as `chronosim record` leaves them; one for each world.
         folder: Gets a folder for each stage, and `pipeline`.
+        progress: Called with what is being done, how many of it are done, and of how many.
 
     Returns:
         The pipeline folder, which `chronosim.models.load` reads.
@@ -88,11 +153,12 @@ def train_pipeline(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Pa
     _keep_lengths(recipe, datasets, folder)
     data = _load(recipe, datasets, folder / "windows")
     torch.manual_seed(recipe.world.seed)
-    vae = _autoencoder(recipe, data, folder)
-    # How much the stages before have drawn depends on where they were broken off:
-    torch.manual_seed(recipe.world.seed)
-    world, tokenizer = _world(recipe, data)
-    _train_world(recipe, vae, world, tokenizer, data, folder)
+    with listening(progress):
+        vae = _autoencoder(recipe, data, folder)
+        # How much the stages before have drawn depends on where they were broken off:
+        torch.manual_seed(recipe.world.seed)
+        world, tokenizer = _world(recipe, data)
+        _train_world(recipe, vae, world, tokenizer, data, folder)
     save_pipeline(folder / "pipeline", world, vae, tokenizer)
     return folder / "pipeline"
 

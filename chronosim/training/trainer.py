@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -13,11 +14,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from chronosim.errors import InvalidConfig
+from chronosim.progress import Progress, listening, tell
 
 __all__ = ["Objective", "Schedule", "train"]
+
+_logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -29,7 +32,7 @@ class Objective(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """The parameters to train."""
+        """What is trained: those of its parameters that require gradients."""
         ...
 
     def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
@@ -80,16 +83,20 @@ class Schedule:
         return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def train(objective: Objective, schedule: Schedule, folder: Path) -> nn.Module:
+def train(
+    objective: Objective, schedule: Schedule, folder: Path, *, progress: Progress | None = None
+) -> nn.Module:
     """Trains, or goes on from the checkpoint in `folder`.
 
     Every batch is drawn from (seed, step), so a resumed training takes the same steps as one that
-    was never broken off.
+    was never broken off. Frozen parameters are neither copied nor saved: a LoRA on a large model
+    leaves a small checkpoint. Figures are logged as they are measured.
 
     Args:
         objective: What to train.
         schedule: How long and how fast.
         folder: Gets `checkpoint.pt`, `log.csv` and `curve.png`.
+        progress: Called with the folder's name, the steps taken, and how many there are to be.
 
     Returns:
         The objective's module, holding the averaged weights.
@@ -101,20 +108,21 @@ def train(objective: Objective, schedule: Schedule, folder: Path) -> nn.Module:
     module = objective.module
     state = _State(module, schedule, folder / "checkpoint.pt")
     started = time.monotonic()
-    bar = tqdm(total=schedule.steps, initial=state.step, unit="step", dynamic_ncols=True)
     running = []
-    while state.step < schedule.steps:
-        running.append(state.advance(objective))
-        bar.update()
-        if state.step % schedule.evaluate_every == 0 or state.step == schedule.steps:
-            with state.averaged():
-                figures = objective.evaluate()
-            row = {"step": state.step, "loss": float(np.mean(running)), **figures}
-            running = []
-            _log(folder / "log.csv", row | {"seconds": round(time.monotonic() - started)})
-            bar.write("  ".join(f"{name} {value:.5g}" for name, value in row.items()))
-            state.save()
-    bar.close()
+    with listening(progress):
+        tell(folder.name, state.step, schedule.steps)
+        while state.step < schedule.steps:
+            running.append(state.advance(objective))
+            tell(folder.name, state.step, schedule.steps)
+            if state.step % schedule.evaluate_every == 0 or state.step == schedule.steps:
+                with state.averaged():
+                    figures = objective.evaluate()
+                row = {"step": state.step, "loss": float(np.mean(running)), **figures}
+                running = []
+                _log(folder / "log.csv", row | {"seconds": round(time.monotonic() - started)})
+                said = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
+                _logger.info("%s: %s", folder.name, said)
+                state.save()
     _draw(folder)
     state.keep_average()
     return module
@@ -130,7 +138,7 @@ class _State:
         self.optimizer = torch.optim.AdamW(
             parameters, lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
-        self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self.average = {name: v.detach().clone() for name, v in _trained(module).items()}
         if path.is_file():
             self._load()
 
@@ -154,7 +162,7 @@ class _State:
         return _Swapped(self.module, self.average)
 
     def keep_average(self) -> None:
-        self.module.load_state_dict(self.average)
+        _put(self.module, self.average)
 
     def save(self) -> None:
         """Replaces the checkpoint in one move, so that a kill leaves the old one whole."""
@@ -162,7 +170,7 @@ class _State:
         torch.save(
             {
                 "step": self.step,
-                "module": self.module.state_dict(),
+                "module": _trained(self.module),
                 "average": self.average,
                 "optimizer": self.optimizer.state_dict(),
             },
@@ -178,19 +186,33 @@ class _State:
                 f"{self.path.parent} was trained for {self.step} steps already: it cannot be one "
                 f"of steps={self.schedule.steps}"
             )
-        self.module.load_state_dict(saved["module"])
-        self.average = saved["average"]
+        _put(self.module, saved["module"])
+        self.average = {name: saved["average"][name] for name in self.average}
         self.optimizer.load_state_dict(saved["optimizer"])
 
     @torch.no_grad()
     def _update_average(self) -> None:
         # Early on the average would mostly remember the random start: warm it up.
         decay = min(self.schedule.ema, self.step / (self.step + 10))
-        for name, value in self.module.state_dict().items():
+        for name, value in _trained(self.module).items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - decay)
             else:
                 self.average[name].copy_(value)
+
+
+def _trained(module: nn.Module) -> dict[str, Tensor]:
+    """All weights but the frozen ones."""
+    frozen = {name for name, value in module.named_parameters() if not value.requires_grad}
+    return {name: v for name, v in module.state_dict().items() if name not in frozen}
+
+
+def _put(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Puts weights back that `_trained` gave; checkpoints of earlier builds hold the frozen too."""
+    missing, unexpected = module.load_state_dict(weights, strict=False)
+    lost = {*unexpected, *(set(missing) & set(_trained(module)))}
+    if lost:
+        raise InvalidConfig(f"the checkpoint is of another module: {', '.join(sorted(lost))}")
 
 
 class _Swapped:
@@ -198,12 +220,12 @@ class _Swapped:
         self.module, self.weights = module, weights
 
     def __enter__(self) -> None:
-        self.own = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
-        self.module.load_state_dict(self.weights)
+        self.own = {name: v.detach().clone() for name, v in _trained(self.module).items()}
+        _put(self.module, self.weights)
         self.module.eval()
 
     def __exit__(self, *_: object) -> None:
-        self.module.load_state_dict(self.own)
+        _put(self.module, self.own)
         self.module.train()
 
 

@@ -12,7 +12,7 @@ from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
 from chronosim.models.loading.load import load
 from chronosim.training import flow, recipe
 from chronosim.training.latents import encode_windows, to_tensor
-from chronosim.training.recipe import Recipe, train_pipeline
+from chronosim.training.recipe import Recipe, nano_recipe, train_pipeline
 from chronosim.training.trainer import Schedule
 from chronosim.types import EditPrompt
 
@@ -31,6 +31,17 @@ def toy_recipe(networks: dict[str, Any], **changes: Any) -> Recipe:
         "flow": {"reasoning": 0.5, "reasoning_from": 0.0, "drop": 0.2, "shift": 3.0},
     }
     return Recipe(**settings | changes)
+
+
+def test_nanos_recipe_is_changed_where_it_is_said() -> None:
+    nano, mine = nano_recipe(), nano_recipe({"world": {"steps": 8}, "held_out": 2})
+    assert (mine.world.steps, mine.world.evaluate_every, mine.held_out) == (8, 2, 2)
+    assert mine.world.learning_rate == nano.world.learning_rate
+    assert (mine.stills, mine.networks, mine.flow) == (nano.stills, nano.networks, nano.flow)
+    with pytest.raises(InvalidConfig, match="no such setting"):
+        nano_recipe({"worlds": {"steps": 8}})
+    with pytest.raises(InvalidConfig, match=r"clips\.batch must be a whole number"):
+        nano_recipe({"clips": {"batch": 0}})
 
 
 @pytest.fixture

@@ -49,6 +49,49 @@ def test_a_training_that_was_killed_ends_bit_for_bit_like_one_that_was_not(tmp_p
         assert torch.equal(value, resumed[name])
 
 
+class Adapted(Line):
+    """A frozen layer, and a small one that learns on top of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = nn.Sequential(nn.Linear(1, 64).requires_grad_(False), nn.Linear(64, 1))
+        self.layer = self.both  # type: ignore[assignment]
+
+    def evaluate(self) -> Mapping[str, float]:
+        return {"loss": 0.0}
+
+
+def test_what_is_frozen_is_neither_changed_nor_saved(tmp_path: Path) -> None:
+    before = Adapted().both.state_dict()
+    told: list[tuple[str, int, int]] = []
+    after = train(
+        Adapted(), SCHEDULE, tmp_path / "lora", progress=lambda *how_far: told.append(how_far)
+    ).state_dict()
+    assert torch.equal(after["0.weight"], before["0.weight"])
+    assert not torch.equal(after["1.weight"], before["1.weight"])
+    kept = torch.load(tmp_path / "lora" / "checkpoint.pt", weights_only=True)
+    for part in ("module", "average"):
+        assert set(kept[part]) == {"1.weight", "1.bias"}
+    assert told == [("lora", step, 8) for step in range(9)]
+    again = train(Adapted(), SCHEDULE, tmp_path / "lora").state_dict()
+    assert all(torch.equal(after[name], again[name]) for name in after)
+
+
+def test_a_checkpoint_of_all_weights_is_gone_on_with(tmp_path: Path) -> None:
+    """As earlier builds wrote it, frozen ones and all."""
+    whole = train(Adapted(), SCHEDULE, tmp_path).state_dict()
+    path = tmp_path / "checkpoint.pt"
+    kept = torch.load(path, weights_only=True)
+    frozen = {name: value for name, value in whole.items() if name.startswith("0.")}
+    torch.save(kept | {part: kept[part] | frozen for part in ("module", "average")}, path)
+    again = train(Adapted(), SCHEDULE, tmp_path).state_dict()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    del kept["module"]["1.bias"]
+    torch.save(kept, path)
+    with pytest.raises(InvalidConfig, match=r"is of another module: 1\.bias"):
+        train(Adapted(), SCHEDULE, tmp_path)
+
+
 def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
     first = train(Line(), SCHEDULE, tmp_path).state_dict()
     again = train(Line(killed_at=0), SCHEDULE, tmp_path).state_dict()

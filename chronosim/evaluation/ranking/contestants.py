@@ -12,7 +12,6 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.progress import teller, watch
 from chronosim.evaluation.truth import (
     Policy,
     Recording,
@@ -22,6 +21,7 @@ from chronosim.evaluation.truth import (
     record,
 )
 from chronosim.policies.cloned import Cloned, clone
+from chronosim.progress import teller, watch
 from chronosim.settings.parts import make
 from chronosim.settings.typed import plain
 from chronosim.types import Observation

@@ -11,7 +11,6 @@ from jaxtyping import Float
 
 from chronosim.evaluation.experiments import OTHER_NOISE, tell_less
 from chronosim.evaluation.predictions import Autoencoding, see_through
-from chronosim.evaluation.progress import watch
 from chronosim.evaluation.ranking.agreement import Interval, means, mmrv, pearson, percentiles
 from chronosim.evaluation.ranking.contestants import Contestant, Start
 from chronosim.evaluation.ranking.tournament import (
@@ -24,6 +23,7 @@ from chronosim.evaluation.ranking.tournament import (
     witness,
 )
 from chronosim.evaluation.report.section import Section, Table, finite
+from chronosim.progress import watch
 from chronosim.simulator import Simulator
 from chronosim.types import Prediction
 

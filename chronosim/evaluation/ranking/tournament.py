@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.progress import teller, watch
 from chronosim.evaluation.ranking.contestants import (
     Contestant,
     Start,
@@ -24,6 +23,7 @@ from chronosim.evaluation.ranking.contestants import (
     learn,
 )
 from chronosim.evaluation.truth import Policy, Reference, outcomes_only
+from chronosim.progress import teller, watch
 from chronosim.protocols import Prompter, Scenario
 from chronosim.simulator import Simulator, noise_seed
 from chronosim.simulators.reference import ReferenceSimulator
