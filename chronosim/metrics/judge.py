@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Unpack
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from chronosim.errors import InvalidConfig, JudgementFailed
 from chronosim.models.serving.chat import Chat, ChatSettings, Refused, frame_part, text_part
+from chronosim.settings.typed import Fields
 from chronosim.types import Frame
 
 __all__ = ["AXES", "Judge", "Score", "Verdict", "judge_edit"]
@@ -24,16 +25,17 @@ class Judge:
     Args:
         url: The endpoint's base, such as "http://localhost:8000/v1".
         model: The model's name there.
-        **settings: As of `ChatSettings`; a judge makes a failed request again twice by default.
+        **settings: Fields of `ChatSettings`; `retries` is 2 by default.
 
     Raises:
         InvalidConfig: A URL that is none or holds a password, a key that is not there or would
             travel in the clear, or a number out of its range.
     """
 
-    def __init__(self, url: str, model: str, **settings: Unpack[ChatSettings]) -> None:
-        settings.setdefault("retries", 2)
-        self._chat = Chat("judge", url, model, **settings)
+    def __init__(
+        self, url: str, model: str, **settings: Annotated[Any, Fields((ChatSettings,))]
+    ) -> None:
+        self._chat = Chat("judge", url, model, **{"retries": 2, **settings})
 
     @property
     def identity(self) -> Mapping[str, Any]:

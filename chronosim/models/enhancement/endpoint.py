@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Unpack
+from typing import Annotated, Any
 
 from chronosim.errors import EnhancementFailed, InvalidConfig
 from chronosim.models.serving.chat import Chat, ChatSettings, Refused, frame_part, text_part
+from chronosim.settings.typed import Fields
 from chronosim.types import EditPrompt
 
 __all__ = ["EndpointWriter"]
@@ -20,7 +21,7 @@ class EndpointWriter:
         url: The endpoint's base, such as "http://localhost:8000/v1".
         model: The model's name there.
         concurrency: Requests under way at once, >= 1.
-        **settings: As of `ChatSettings`; a failed request is not made again by default.
+        **settings: Fields of `ChatSettings`.
 
     Raises:
         InvalidConfig: A URL that is none or holds a password, a key that is not there or would
@@ -28,7 +29,12 @@ class EndpointWriter:
     """
 
     def __init__(
-        self, url: str, model: str, *, concurrency: int = 8, **settings: Unpack[ChatSettings]
+        self,
+        url: str,
+        model: str,
+        *,
+        concurrency: int = 8,
+        **settings: Annotated[Any, Fields((ChatSettings,))],
     ) -> None:
         if concurrency < 1:
             raise InvalidConfig(f"concurrency must be at least 1, not {concurrency}")

@@ -8,11 +8,13 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from chronosim.errors import InvalidConfig
 from chronosim.frames import encode_png
 from chronosim.models.serving.http import Refused, check_address, is_printable_word, post_json
+from chronosim.settings.typed import Fields
 from chronosim.types import Frame
 
 __all__ = ["Chat", "ChatSettings", "Refused", "frame_part", "text_part"]
@@ -23,7 +25,8 @@ _log = logging.getLogger(__name__)
 _OPTIONS: Mapping[str, Any] = {"max_tokens": 512, "temperature": 0, "seed": 0}
 
 
-class ChatSettings(TypedDict, total=False):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatSettings:
     """How an endpoint is asked.
 
     Attributes:
@@ -35,10 +38,16 @@ class ChatSettings(TypedDict, total=False):
         options: What else a request says, instead of `max_tokens` 512, `temperature` 0, `seed` 0.
     """
 
-    key_variable: str | None
-    timeout: float
-    retries: int
-    options: Mapping[str, Any] | None
+    key_variable: str | None = None
+    timeout: float = 60.0
+    retries: int = 0
+    options: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.timeout) and self.timeout > 0):
+            raise InvalidConfig(f"timeout must be a number of seconds above 0, not {self.timeout}")
+        if self.retries < 0:
+            raise InvalidConfig(f"retries must be at least 0, not {self.retries}")
 
 
 class Chat:
@@ -48,7 +57,7 @@ class Chat:
         role: What the endpoint is to us, such as "enhancer": for the log.
         url: The endpoint's base, such as "http://localhost:8000/v1".
         model: The model's name there.
-        **settings: As of `ChatSettings`; by default no key, 60 seconds and no retries.
+        **settings: Fields of `ChatSettings`.
 
     Raises:
         InvalidConfig: A URL that is none or holds a password, a key that is not there or would
@@ -60,25 +69,17 @@ class Chat:
         role: str,
         url: str,
         model: str,
-        **settings: Unpack[ChatSettings],
+        **settings: Annotated[Any, Fields((ChatSettings,))],
     ) -> None:
-        if unknown := set(settings) - set(ChatSettings.__annotations__):
-            raise TypeError(f"an endpoint has no setting {', '.join(sorted(unknown))}")
-        timeout, retries = settings.get("timeout", 60.0), settings.get("retries", 0)
-        key_variable, options = settings.get("key_variable"), settings.get("options")
-        if not (math.isfinite(timeout) and timeout > 0):
-            raise InvalidConfig(f"timeout must be a number of seconds above 0, not {timeout}")
-        if retries < 0:
-            raise InvalidConfig(f"retries must be at least 0, not {retries}")
-        check_address(url, "an endpoint", "key", key_variable, "no key")
+        asked = ChatSettings(**{name: v for name, v in settings.items() if v is not None})
+        check_address(url, "an endpoint", "key", asked.key_variable, "no key")
         self.url = url.rstrip("/")
         self.model = model
-        self.timeout = timeout
-        self.retries = retries
-        self.options = dict(_OPTIONS if options is None else options)
+        self.timeout, self.retries = asked.timeout, asked.retries
+        self.options = dict(_OPTIONS if asked.options is None else asked.options)
         self._role = role
-        self._key_variable = key_variable
-        _read_key(key_variable)  # better now than after an hour
+        self._key_variable = asked.key_variable
+        _read_key(self._key_variable)  # better now than after an hour
 
     @property
     def identity(self) -> Mapping[str, Any]:
