@@ -18,36 +18,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from chronosim.cli.output import check_free, output_path
 from chronosim.cli.terminal import progress_bars
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.guards import calibrate_guard
-from chronosim.settings.compose import whole_number
+from chronosim.settings.commands import Guard
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Guard) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A data set that is none or too small, or a setting that cannot work.
     """
-    episodes = whole_number(config, "episodes", 4)
-    output = Path("guard.npz") if config.output is None else output_path(config)
+    output = Path("guard.npz") if settings.output is None else output_path(settings.composed)
     if output.suffix != ".npz":
         raise InvalidConfig(f"a guard is an .npz with a .json beside it: not output={output}")
     for path in (output, output.with_suffix(".json")):
-        check_free(path, config.force)
+        check_free(path, settings.force)
     with progress_bars() as progress:
         found = calibrate_guard(
-            str(config.path),
-            episodes=episodes,
-            through=None if config.through is None else str(config.through),
-            strangers=None if config.strangers is None else str(config.strangers),
-            false_alarms=config.false_alarms,
+            settings.path,
+            episodes=settings.episodes,
+            through=settings.through,
+            strangers=settings.strangers,
+            false_alarms=settings.false_alarms,
             progress=progress,
         )
     found.save(output)

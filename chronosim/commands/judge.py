@@ -17,7 +17,6 @@ Examples:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -28,39 +27,44 @@ from chronosim.evaluation.editing import Graders, find_edits, grade_edits
 from chronosim.metrics.clip import load_clip
 from chronosim.metrics.judge import Judge
 from chronosim.metrics.perceptual import load_alexnet
-from chronosim.settings.compose import whole_number
+from chronosim.settings.commands import Judge as Settings
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Settings) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: Edits that are not whole, weights that are not to be had, or a judge that
             gives no marks.
     """
-    edits, graders = find_edits(str(config.path)), _graders(config)
-    folder = _folder(config)
+    edits, graders = find_edits(settings.path), _graders(settings)
+    folder = _folder(settings.composed)
     with progress_bars() as progress:
         section = grade_edits(edits, graders, folder, progress=progress)
     print(f"\n{section.tables[0].markdown()}\n\nresults.md and results.json in {folder}")
 
 
-def _graders(config: DictConfig) -> Graders:
+def _graders(settings: Settings) -> Graders:
     """What was named."""
-    device: Any = config.device
+    asked, device = settings.judge, settings.device
     clip = lpips = judge = None
-    if config.judge.url is not None:
-        if config.judge.model is None:
+    if asked.url is not None:
+        if asked.model is None:
             raise InvalidConfig("a judge at judge.url needs judge.model: the model's name there")
-        settings = {str(name): value for name, value in config.judge.items()}
-        options = {"max_tokens": 512, "temperature": 0, "seed": whole_number(config, "seed", 0)}
-        judge = Judge(**settings, options=options)
-    if config.lpips is not None:
-        lpips = load_alexnet(str(config.lpips), device=device or "cpu")
-    if config.clip is not None:
-        clip = load_clip(str(config.clip), device=device)
+        judge = Judge(
+            asked.url,
+            asked.model,
+            key_variable=asked.key_variable,
+            timeout=asked.timeout,
+            retries=asked.retries,
+            options={"max_tokens": 512, "temperature": 0, "seed": settings.seed},
+        )
+    if settings.lpips is not None:
+        lpips = load_alexnet(settings.lpips, device=device or "cpu")
+    if settings.clip is not None:
+        clip = load_clip(settings.clip, device=device)
     return Graders(clip=clip, lpips=lpips, judge=judge)
 
 

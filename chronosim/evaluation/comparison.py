@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,8 +25,6 @@ from chronosim.simulator import Simulator, noise_seed
 from chronosim.types import Observation, Prediction, Trajectory
 
 __all__ = ["Comparison"]
-
-_Value = TypeVar("_Value")
 
 
 class Comparison:
@@ -46,11 +44,11 @@ class Comparison:
     def moments(self) -> list[Moment]:
         """States with the action taken there, others, and what truly came of them."""
         path = self.folder / "moments.npz"
-        moments = load_moments(path)
+        moments = _load_moments(path)
         if moments is None:
             drawn = self.source.moments()
             moments = list(watch(drawn, "moments of the truth", self.source.windows))
-            save_moments(path, moments)
+            _save_moments(path, moments)
         return moments
 
     @property
@@ -66,24 +64,26 @@ class Comparison:
     @cached_property
     def _predictions(self) -> tuple[list[Trajectory], float]:
         path = self.folder / "predicted.npz"
-        kept = load_predictions(path)
-        if kept is None:
-            moments, began = self.moments, time.perf_counter()
-            answers = predict(moments, self.simulator, seed=self.seed)
-            predicted = list(watch(answers, "predicting", len(moments)))
-            kept = predicted, (time.perf_counter() - began) / len(moments)
-            save_predictions(path, *kept)
-        return kept
+        kept = _load_arrays(path)
+        if kept is not None:
+            return list(kept["trajectories"]), float(kept["seconds"])
+        moments, began = self.moments, time.perf_counter()
+        answers = predict(moments, self.simulator, seed=self.seed)
+        predicted = list(watch(answers, "predicting", len(moments)))
+        seconds = (time.perf_counter() - began) / len(moments)
+        _save_arrays(path, trajectories=np.stack(predicted), seconds=np.array(seconds))
+        return predicted, seconds
 
     @cached_property
     def recordings(self) -> list[Recording]:
         """True episodes; also in Zarr, in episodes/true."""
         folder = self.folder / "episodes" / "true"
-        recordings = load_recordings(folder, self.source.rollouts)
-        if recordings is None:
-            drawn = self.source.recordings()
-            recordings = list(watch(drawn, "episodes of the truth", self.source.rollouts))
-            self._log(folder, recordings, None)
+        readers = _finished(folder, self.source.rollouts)
+        if readers is not None:
+            return [_recording(reader) for reader in readers]
+        drawn = self.source.recordings()
+        recordings = list(watch(drawn, "episodes of the truth", self.source.rollouts))
+        self._log(folder, recordings, None)
         return recordings
 
     @cached_property
@@ -93,25 +93,24 @@ class Comparison:
         Also in Zarr, in episodes/imagined.
         """
         folder = self.folder / "episodes" / "imagined"
-        imagined = load_imagined(folder, len(self.recordings))
-        if imagined is None:
-            steps = roll_out(self.recordings, self.quick, seed=self.seed)
-            total = len(self.recordings[0].actions)
-            imagined = list(watch(steps, "rolling out", total))
-            self._log(folder, self.recordings, imagined)
+        readers = _finished(folder, len(self.recordings))
+        if readers is not None:
+            return list(np.stack([reader.frames[1:] for reader in readers], axis=1))
+        steps = roll_out(self.recordings, self.quick, seed=self.seed)
+        imagined = list(watch(steps, "rolling out", len(self.recordings[0].actions)))
+        self._log(folder, self.recordings, imagined)
         return imagined
 
     @cached_property
     def taught(self) -> list[Frames]:
         """After each step, the model's frame of each episode, shown the true one before it."""
         path = self.folder / "taught.npz"
-        kept = load_arrays(path)
+        kept = _load_arrays(path)
         if kept is None:
             steps = teach(self.recordings, self.quick, seed=self.seed)
             total = len(self.recordings[0].actions)
-            taught = np.stack(list(watch(steps, "one step at a time", total)))
-            save_arrays(path, {"frames": taught})
-            return list(taught)
+            kept = {"frames": np.stack(list(watch(steps, "one step at a time", total)))}
+            _save_arrays(path, **kept)
         return list(kept["frames"])
 
     @cached_property
@@ -127,59 +126,47 @@ class Comparison:
         about = dict(self.source.about)
         if imagined is not None:
             about |= {"model": dict(self.simulator.model.identity)}
-        save_episodes(
-            folder,
-            recordings,
-            imagined,
-            prompter=self.simulator.prompter,
-            seed=self.seed,
-            about=about,
-        )
+        prompter = self.simulator.prompter
+        _save_episodes(folder, recordings, imagined, prompter=prompter, seed=self.seed, about=about)
 
 
-def save_moments(path: Path, moments: Sequence[Moment]) -> None:
+def _save_moments(path: Path, moments: Sequence[Moment]) -> None:
     """Keeps moments in one file; they are of one kind, and their actions JSON values or arrays."""
     actions = [[np.asarray(action).tolist() for action in moment.actions] for moment in moments]
-    save_arrays(
+    seen = [moment.observation for moment in moments]
+    _save_arrays(
         path,
-        {
-            "seeds": np.array([moment.seed for moment in moments]),
-            "steps": np.array([moment.observation.step for moment in moments]),
-            "frames": np.stack([moment.observation.frame for moment in moments]),
-            "states": np.stack([moment.observation.state for moment in moments]),
-            "trajectories": np.stack([moment.trajectory for moment in moments]),
-            "others": np.stack([moment.others for moment in moments]),
-            "actions": np.array(json.dumps(actions)),
-            "dtype": np.array(np.asarray(moments[0].actions[0]).dtype.str),
-        },
+        seeds=np.array([moment.seed for moment in moments]),
+        steps=np.array([observation.step for observation in seen]),
+        frames=np.stack([observation.frame for observation in seen]),
+        states=np.stack([observation.state for observation in seen]),
+        trajectories=np.stack([moment.trajectory for moment in moments]),
+        others=np.stack([moment.others for moment in moments]),
+        actions=np.array(json.dumps(actions)),
+        dtype=np.array(np.asarray(moments[0].actions[0]).dtype.str),
     )
 
 
-def load_moments(path: Path) -> list[Moment] | None:
-    """Gives the moments that were kept; None where there are none.
-
-    Raises:
-        InvalidConfig: The file cannot be read.
-    """
-    kept = load_arrays(path)
+def _load_moments(path: Path) -> list[Moment] | None:
+    kept = _load_arrays(path)
     if kept is None:
         return None
     dtype, actions = np.dtype(str(kept["dtype"])), json.loads(str(kept["actions"]))
+    rows = zip(*(kept[name] for name in ("seeds", "frames", "states", "steps")), strict=True)
     return [
         Moment(
-            seed=int(kept["seeds"][index]),
-            observation=Observation(
-                kept["frames"][index], kept["states"][index], int(kept["steps"][index])
-            ),
-            actions=tuple(_action(action, dtype) for action in actions[index]),
-            trajectory=kept["trajectories"][index],
-            others=kept["others"][index],
+            int(seed),
+            Observation(frame, state, int(step)),
+            # An action as it was: an array, or a plain number or word.
+            tuple(np.array(a, dtype) if isinstance(a, list) else a for a in actions[index]),
+            kept["trajectories"][index],
+            kept["others"][index],
         )
-        for index in range(len(actions))
+        for index, (seed, frame, state, step) in enumerate(rows)
     ]
 
 
-def save_episodes(
+def _save_episodes(
     folder: Path,
     recordings: Sequence[Recording],
     imagined: Steps | None,
@@ -188,16 +175,7 @@ def save_episodes(
     seed: int,
     about: Mapping[str, Any],
 ) -> None:
-    """Logs episodes in Zarr: what truly happened, or what the model made of it.
-
-    Args:
-        folder: The data set; made if missing. Finished episodes in it are left alone.
-        recordings: What truly happened.
-        imagined: After each step the model's frame of each episode; None: the truth is logged.
-        prompter: Worded the actions.
-        seed: Of the model's noise, as `roll_out` was given.
-        about: What else the log shall say; `synthetic` is said here.
-    """
+    """Logs episodes in Zarr, finished ones left alone: the truth, or what the model made of it."""
     for index, recording in enumerate(recordings):
         path = folder / f"{recording.seed:07d}"
         if path.exists():
@@ -207,10 +185,9 @@ def save_episodes(
         with EpisodeWriter(path, observations[0], known, rivals=True) as writer:
             before = observations[0]
             for depth, action in enumerate(recording.actions):
-                frame = (
-                    observations[depth + 1].frame if imagined is None else imagined[depth][index]
-                )
-                after = Observation(frame, observations[depth + 1].state, depth + 1)
+                true = observations[depth + 1]
+                frame = true.frame if imagined is None else imagined[depth][index]
+                after = Observation(frame, true.state, depth + 1)
                 noise = recording.seed if imagined is None else noise_seed(seed + index, depth)
                 last = depth + 1 == len(recording.actions)
                 text = prompter(before, action)[0]
@@ -219,75 +196,26 @@ def save_episodes(
                 before = after
 
 
-def load_recordings(folder: Path, number: int) -> list[Recording] | None:
-    """Gives the true episodes that were kept; None where not all of them are there.
-
-    Raises:
-        InvalidEpisode: One is damaged.
-    """
-    readers = _readers(folder, number)
-    return None if readers is None else [_recording(reader) for reader in readers]
-
-
-def load_imagined(folder: Path, number: int) -> list[Frames] | None:
-    """Gives the rollouts that were kept: after each step, a frame of each episode.
-
-    Raises:
-        InvalidEpisode: One is damaged.
-    """
-    readers = _readers(folder, number)
-    if readers is None:
-        return None
-    frames = np.stack([reader.frames[1:] for reader in readers], axis=1)
-    return list(frames)
-
-
-def save_predictions(path: Path, predicted: Sequence[Trajectory], seconds: float) -> None:
-    """Keeps a model's trajectories, all of one length, and how long one took."""
-    save_arrays(path, {"trajectories": np.stack(predicted), "seconds": np.array(seconds)})
-
-
-def load_predictions(path: Path) -> tuple[list[Trajectory], float] | None:
-    """Gives the trajectories that were kept, and how long one took; None where there are none.
-
-    Raises:
-        InvalidConfig: The file cannot be read.
-    """
-    kept = load_arrays(path)
-    return None if kept is None else (list(kept["trajectories"]), float(kept["seconds"]))
-
-
-def _readers(folder: Path, number: int) -> list[EpisodeReader] | None:
+def _finished(folder: Path, number: int) -> list[EpisodeReader] | None:
     """The finished episodes by their seeds; None where there are fewer than `number`."""
     try:
-        readers = [
-            reader for reader in map(EpisodeReader, list_episodes(folder)) if reader.finished
-        ]
+        found = [each for each in map(EpisodeReader, list_episodes(folder)) if each.finished]
     except EpisodeNotFound:
         return None
-    if len(readers) < number:
-        return None
-    return sorted(readers, key=lambda reader: int(reader.about["seed"]))
+    return None if len(found) < number else sorted(found, key=lambda each: each.about["seed"])
 
 
 def _recording(reader: EpisodeReader) -> Recording:
-    frames, states, actions = reader.frames, reader.states, reader.column("action")
+    actions = reader.column("action")
+    seen = enumerate(zip(reader.frames, reader.states, strict=True))
     return Recording(
         seed=int(reader.about["seed"]),
         actions=tuple(str(a) if actions.dtype.kind == "T" else a for a in actions),
-        observations=tuple(
-            Observation(frame, state, step)
-            for step, (frame, state) in enumerate(zip(frames, states, strict=True))
-        ),
+        observations=tuple(Observation(frame, state, step) for step, (frame, state) in seen),
     )
 
 
-def _action(value: Any, dtype: np.dtype[Any]) -> Any:
-    """An action as it was: an array, or a plain number or word."""
-    return np.array(value, dtype) if isinstance(value, list) else value
-
-
-def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+def _save_arrays(path: Path, **arrays: Any) -> None:
     """Keeps arrays by name; the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}")
@@ -296,12 +224,8 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     draft.replace(path)
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray] | None:
-    """Gives the arrays that were kept; None where there are none. Nothing is unpickled.
-
-    Raises:
-        InvalidConfig: The file cannot be read.
-    """
+def _load_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays that were kept; None where there are none. Nothing is unpickled."""
     if not path.is_file():
         return None
     try:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from chronosim.evaluation.experiments import experiments, round_trips, step_errors
+from chronosim.evaluation.intervals import Share
 from chronosim.evaluation.predictions import Autoencoding
 from chronosim.evaluation.report.section import Section, Table, finite
 from chronosim.evaluation.truth import Recording, Steps
@@ -32,15 +33,6 @@ class _Effect:
     against: str
     psnr: float
     gain: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part of the squared error of free-running rollouts, as a share with its 95% interval."""
-
-    share: float
     low: float
     high: float
 
@@ -92,7 +84,7 @@ def diagnose(
     return _section(_take_apart(errors), effects, coverage, errors["free-running"].shape)
 
 
-def _take_apart(errors: Mapping[str, Errors]) -> dict[str, _Part]:
+def _take_apart(errors: Mapping[str, Errors]) -> dict[str, Share]:
     """Shares of the free-running squared error, the largest first; they add up to one."""
     free, taught = _resampled(errors["free-running"]), _resampled(errors["teacher-forced"])
     parts = {"error fed back": free - taught}
@@ -106,7 +98,7 @@ def _take_apart(errors: Mapping[str, Errors]) -> dict[str, _Part]:
     for name, part in parts.items():
         shares = part / np.maximum(free, 1e-12)
         low, high = np.percentile(shares[1:], (2.5, 97.5))
-        found[name] = _Part(float(shares[0]), float(low), float(high))
+        found[name] = Share(float(shares[0]), float(low), float(high))
     return dict(sorted(found.items(), key=lambda item: -item[1].share))
 
 
@@ -118,7 +110,7 @@ def _effect(changed: str, errors: Errors, unchanged: Errors, against: str) -> _E
 
 
 def _section(
-    parts: Mapping[str, _Part],
+    parts: Mapping[str, Share],
     effects: Mapping[str, _Effect],
     coverage: Coverage | None,
     shape: tuple[int, ...],
@@ -126,7 +118,7 @@ def _section(
     (worst, most), *_ = parts.items()
     fed_back = effects["error fed back"]
     verdict = (
-        f"What limits it most is the {worst}: {_percent(most)} of the squared error of rollouts. "
+        f"What limits it most is the {worst}: {most} of the squared error of rollouts. "
         f"Shown the truth before each step it gains {fed_back.gain:.1f} dB "
         f"({fed_back.low:.1f} to {fed_back.high:.1f})."
     )
@@ -135,7 +127,7 @@ def _section(
     rollouts = f"{shape[1]} episodes of {shape[0]} steps, 95% intervals over episodes."
     shares = Table(
         ("part", "share of the squared error (95%)"),
-        tuple((name, _percent(part)) for name, part in parts.items()),
+        tuple((name, str(part)) for name, part in parts.items()),
         f"The squared error of free-running rollouts taken apart: {rollouts}",
     )
     rows = [
@@ -177,10 +169,6 @@ def _section(
         tables=(shares, changes),
         values=finite(values),
     )
-
-
-def _percent(part: _Part) -> str:
-    return f"{part.share:.0%} ({part.low:.0%} to {part.high:.0%})"
 
 
 def _resampled(errors: Errors) -> Float64[np.ndarray, " draws"]:

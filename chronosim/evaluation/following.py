@@ -11,14 +11,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.intervals import Figure
 from chronosim.evaluation.probe import (
     Recovery,
-    learn_probe,
+    learn_and_recover,
     pairs_of,
     probe_moments,
     probes_for,
-    recover,
 )
 from chronosim.evaluation.report.plots import new_figure, to_png
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
@@ -37,16 +35,10 @@ from chronosim.protocols import Prompter
 from chronosim.simulator import Simulator
 from chronosim.types import Frame, Observation
 
-__all__ = [
-    "controls_table",
-    "draw_probe",
-    "draw_retrieval",
-    "following",
-    "following_recorded",
-    "probe_table",
-    "retrieval_table",
-    "warn",
-]
+__all__ = ["following", "following_recorded"]
+
+_TITLE = "Following the action"
+_JUDGED = 150  # recorded transitions at most
 
 Frames = UInt8[np.ndarray, "..."]
 
@@ -146,43 +138,42 @@ def _section(
     without: str,
 ) -> Section:
     every, guessing = retrieval.every, retrieval.guessing
-    verdict = (
-        f"A prediction lies nearest to the true outcome of its own action in {every.value:.0%} of "
-        f"cases (95%: {every.low:.0%} to {every.high:.0%}); guessing gives {guessing:.0%}. Told "
-        f"another action it errs {controls.swapped.value:.1f} times as much."
-    )
     strict = where + without
-    tables = [retrieval_table(retrieval, where=strict), controls_table(controls, where=strict)]
     pictures = [
         Picture(
             draw_retrieval(retrieval),
             "Left: which truth each prediction is nearest to, the actions in the order of their "
             "first number. Right: how often it is its own, against how far the nearest other truth "
             "lies.",
-        )
+        ),
+        *(_probe_picture(recovery, looked) for looked, recovery in recovered.items()),
     ]
-    for looked, recovery in recovered.items():
-        tables.append(probe_table(recovery, where=f"{where}; {looked}"))
-        pictures.append(_probe_picture(recovery, looked))
     return Section(
         name="following",
-        title="Following the action",
-        verdict=verdict,
-        warnings=warn(controls, retrieval, recovered),
-        tables=tuple(tables),
-        pictures=tuple(pictures),
-        values=finite(
-            {
-                "retrieval": asdict(retrieval),
-                "controls": asdict(controls),
-                "probe": {looked: asdict(recovery) for looked, recovery in recovered.items()},
-            }
+        title=_TITLE,
+        verdict=(
+            f"A prediction lies nearest to the true outcome of its own action in {every.value:.0%} "
+            f"of cases (95%: {every.low:.0%} to {every.high:.0%}); guessing gives {guessing:.0%}. "
+            f"Told another action it errs {controls.swapped.value:.1f} times as much."
         ),
+        warnings=warn(controls, retrieval, recovered),
+        tables=(
+            retrieval_table(retrieval, where=strict),
+            controls_table(controls, where=strict),
+            *(probe_table(each, where=f"{where}; {looked}") for looked, each in recovered.items()),
+        ),
+        pictures=tuple(pictures),
+        values={"retrieval": finite(asdict(retrieval)), **_values(controls, recovered)},
         gauge=Gauge(
             "follows the action", every.value, every.low, every.high, guessing, "guessing",
             0.0, 1.0, "%",
         ),
     )  # fmt: skip
+
+
+def _values(controls: Controls, recovered: Mapping[str, Recovery]) -> dict[str, Any]:
+    probes = {looked: finite(asdict(recovery)) for looked, recovery in recovered.items()}
+    return {"controls": finite(asdict(controls)), "probe": probes}
 
 
 def _probe_picture(recovery: Recovery, looked: str) -> Picture:
@@ -197,16 +188,13 @@ def retrieval_table(retrieval: Retrieval, *, where: str) -> Table:
     """How often predictions find their own truth, over all and by the margin."""
     taken, every = retrieval.taken, retrieval.every
     rows = [
-        ("all actions", _percent(every.value, every.low, every.high)),
-        ("the taken action", _percent(taken.share, taken.low, taken.high)),
+        ("all actions", every.percent),
+        ("the taken action", str(taken)),
         ("guessing", f"{retrieval.guessing:.0%}"),
         ("different truths found at a moment", f"{retrieval.distinct:.0%}"),
     ]
     rows += [
-        (
-            f"nearest other truth {step.margin:.0f} grey levels away",
-            _percent(step.share.share, step.share.low, step.share.high),
-        )
+        (f"nearest other truth {step.margin:.0f} grey levels away", str(step.share))
         for step in retrieval.curve
     ]
     return Table(
@@ -221,10 +209,10 @@ def controls_table(controls: Controls, *, where: str) -> Table:
     """Errors under wrong actions over those under the right one."""
     rows = [
         ("its own action", f"1 ({controls.own**0.5:.1f} grey levels RMS)"),
-        ("another action", _times(controls.swapped)),
+        ("another action", str(controls.swapped)),
     ]
     if controls.idle is not None:
-        rows.append(("doing nothing", _times(controls.idle)))
+        rows.append(("doing nothing", str(controls.idle)))
     return Table(
         ("told", "squared error, times that under its own action (95%)"),
         tuple(rows),
@@ -235,7 +223,7 @@ def controls_table(controls: Controls, *, where: str) -> Table:
 def probe_table(recovery: Recovery, *, where: str) -> Table:
     """What a probe tells of each number of the action."""
     rows = tuple(
-        (name, f"{true:.2f}", f"{p.value:.2f} ({p.low:.2f} to {p.high:.2f})")
+        (name, f"{true:.2f}", str(p))
         for name, true, p in zip(recovery.names, recovery.ceiling, recovery.predicted, strict=True)
     )
     blind = "" if recovery.tells else " Here it tells too little of true frames to judge by."
@@ -246,14 +234,6 @@ def probe_table(recovery: Recovery, *, where: str) -> Table:
         "episodes, to tell the action between them. What it cannot tell from true frames no model "
         f"can show.{blind}",
     )
-
-
-def _percent(share: float, low: float, high: float) -> str:
-    return f"{share:.0%} ({low:.0%} to {high:.0%})"
-
-
-def _times(figure: Figure) -> str:
-    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
 
 
 def draw_retrieval(retrieval: Retrieval) -> bytes:
@@ -313,9 +293,6 @@ def draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence[
     return to_png(figure)
 
 
-_JUDGED = 150  # transitions at most
-
-
 def following_recorded(
     recordings: Sequence[Recording],
     *,
@@ -351,7 +328,9 @@ def following_recorded(
         raise InvalidConfig("following the action is judged from 2 held-out steps on, not 1")
     judged, others = _with_others(judged, simulator.prompter)
     if len(judged) < 2:
-        return _nothing_else_was_done(held)
+        why = f"all judged steps ({held} episodes) have the same words"
+        verdict = f"Cannot be told: {why}, so there is no other action to compare with."
+        return Section("following", _TITLE, verdict)
     observations, actions, truths = (list(column) for column in zip(*judged, strict=True))
     own = _predict(simulator, observations, actions, seed, "its own action")
     swapped = _predict(simulator, observations, others, seed, "another action")
@@ -361,28 +340,25 @@ def following_recorded(
         still = _errors(_predict(simulator, observations, nothing, seed, "doing nothing"), truths)
     controls = control(_errors(own, truths), _errors(swapped, truths), still)
     recovered: dict[str, Recovery] = {}
-    if probes_for(simulator.prompter.action_space):
-        found = _recover_recorded(recordings[:-held], simulator, judged, own, names)
-        recovered["whole frames"] = found
+    if probes_for(space := simulator.prompter.action_space):
+        pairs = pairs_of(recordings[:-held])
+        shown = [np.stack([seen.frame for seen in observations]), np.stack(truths), np.stack(own)]
+        groups = range(len(judged))
+        recovered["whole frames"] = learn_and_recover(pairs, shown, actions, space, groups, names)
     where = f"{len(judged)} recorded steps of {held} episodes"
     tables = [controls_table(controls, where=where)]
     tables += [probe_table(found, where=where) for found in recovered.values()]
     times = controls.swapped
     return Section(
         name="following",
-        title="Following the action",
+        title=_TITLE,
         verdict=(
             f"Told another action it errs {times.value:.2f} times as much as told the right one "
             f"(95%: {times.low:.2f} to {times.high:.2f}; 1: the action makes no difference)."
         ),
         warnings=warn(controls, None, recovered),
         tables=tuple(tables),
-        values=finite(
-            {
-                "controls": asdict(controls),
-                "probe": {looked: asdict(found) for looked, found in recovered.items()},
-            }
-        ),
+        values=_values(controls, recovered),
         gauge=Gauge(
             "error under another action", times.value, times.low, times.high, 1.0,
             "no difference", 0.5, max(3.0, min(times.high, 10.0)),
@@ -403,17 +379,6 @@ def _with_others(
             kept.append(transition)
             others.append(other)
     return kept, others
-
-
-def _nothing_else_was_done(episodes: int) -> Section:
-    return Section(
-        name="following",
-        title="Following the action",
-        verdict=(
-            f"Cannot be told: all judged steps ({episodes} episodes) have the same words, so there "
-            "is no other action to compare with."
-        ),
-    )
 
 
 def _transitions(recordings: Sequence[Recording]) -> list[tuple[Observation, Any, Frame]]:
@@ -447,23 +412,3 @@ def _predict(
 def _errors(frames: Sequence[Frame], truths: Sequence[Frame]) -> Float[np.ndarray, "items 1"]:
     pairs = zip(frames, truths, strict=True)
     return np.array([[((a.astype(np.float32) - b) ** 2).mean()] for a, b in pairs], np.float64)
-
-
-def _recover_recorded(
-    recordings: Sequence[Recording],
-    simulator: Simulator,
-    judged: Sequence[tuple[Observation, Any, Frame]],
-    predicted: Sequence[Frame],
-    names: Sequence[str],
-) -> Recovery:
-    before, after, actions = pairs_of(recordings)
-    probe = learn_probe(before, after, actions, space=simulator.prompter.action_space)
-    return recover(
-        probe,
-        np.stack([observation.frame for observation, _, _ in judged]),
-        np.stack([truth for _, _, truth in judged]),
-        np.stack(predicted),
-        [action for _, action, _ in judged],
-        groups=range(len(judged)),
-        names=names,
-    )

@@ -109,23 +109,22 @@ def calibrate_guard(
         EpisodeNotFound: There is no data set.
         InvalidConfig: It has too few episodes, the share is none, or the model has no autoencoder.
     """
-    share: Any = false_alarms
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise InvalidConfig(f"false_alarms must lie between 0 and 1, not {share!r}")
+    if not 0 < false_alarms < 1:
+        raise InvalidConfig(f"false_alarms must lie between 0 and 1, not {false_alarms}")
     model = load(through) if isinstance(through, str) else through
     name = through if isinstance(through, str) else type(model).__name__
     if model is not None and not isinstance(model, Autoencoding):
         raise InvalidConfig(f"{name} has no autoencoder to see frames through: leave through= out")
     with listening(progress):
-        learnt, held_out, judged = _split(_read(dataset, episodes), share)
+        learnt, held_out, judged = _split(_read(dataset, episodes), false_alarms)
         about = (
             f"true frames of {dataset}: {len(learnt)} episodes to learn from, {len(held_out)} for "
-            f"the limit ({share:.1%} of them)"
+            f"the limit ({false_alarms:.1%} of them)"
         )
         if model is not None:
             learnt, held_out = _with_shown(model, learnt), _with_shown(model, held_out)
             about += f", as they are and through {name}'s autoencoder"
-        guard = DriftGuard.fit(learnt, held_out, false_alarms=share, about=about)
+        guard = DriftGuard.fit(learnt, held_out, false_alarms=false_alarms, about=about)
         foreign = [] if strangers is None else _read(strangers, _STRANGERS)
     lost = [frame for film in foreign for frame in film if frame.shape[:2] == guard.size]
     alarms = (count_cut(guard, judged), *count_alarms(guard, judged, lost))

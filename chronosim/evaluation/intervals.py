@@ -1,4 +1,4 @@
-"""Figures over the steps of rollouts, each with the interval that resampling the episodes gives."""
+"""Figures with 95% intervals, by resampling what was judged; of shares, Wilson's."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-__all__ = ["Curve", "Figure", "Share", "ratio", "resample", "resample_steps", "wilson_interval"]
+__all__ = ["Curve", "Interval", "Share", "ratio", "resample", "resample_steps", "wilson_interval"]
 
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure and its 95% interval.
+class Interval:
+    """A figure and how sure it is.
 
     Attributes:
-        value: The figure.
-        low: Lower end.
+        value: The figure; NaN where it is undefined.
+        low: Lower end of its 95% interval.
         high: Upper end.
     """
 
@@ -29,17 +29,31 @@ class Figure:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """The figure and its interval, two digits each."""
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
-def resample(values: Float[np.ndarray, " items"], seed: int = 0) -> Figure:
+    @property
+    def signed(self) -> str:
+        """The same of a difference, with its sign."""
+        return f"{self.value:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+
+    @property
+    def percent(self) -> str:
+        """The same of a share of 1."""
+        return f"{self.value:.0%} ({self.low:.0%} to {self.high:.0%})"
+
+
+def resample(values: Float[np.ndarray, " items"], seed: int = 0) -> Interval:
     """Gives the mean of values and its bootstrap interval."""
     means = values[_draws(len(values), seed)].mean(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))
-    return Figure(float(values.mean()), float(low), float(high))
+    return Interval(float(values.mean()), float(low), float(high))
 
 
 def ratio(
     above: Float[np.ndarray, " items"], below: Float[np.ndarray, " items"], seed: int = 0
-) -> Figure:
+) -> Interval:
     """Gives the ratio of two sums over the same items, and its bootstrap interval.
 
     Where below sums up to 0 it is infinite, or 1 where above does so too.
@@ -48,7 +62,7 @@ def ratio(
     ratios = _divided(above[draws].sum(axis=1), below[draws].sum(axis=1))
     low, high = np.percentile(ratios, (2.5, 97.5), method="nearest")
     value = _divided(above.sum(keepdims=True), below.sum(keepdims=True))[0]
-    return Figure(float(value), float(low), float(high))
+    return Interval(float(value), float(low), float(high))
 
 
 def _draws(items: int, seed: int) -> np.ndarray:
@@ -73,6 +87,15 @@ class Share:
     share: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, hits: int, trials: int) -> Share:
+        """So many of so many."""
+        return cls(hits / trials, *wilson_interval(hits, trials))
+
+    def __str__(self) -> str:
+        """The share and its interval."""
+        return f"{self.share:.0%} ({self.low:.0%} to {self.high:.0%})"
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from chronosim.evaluation.intervals import Share, wilson_interval
+from chronosim.evaluation.intervals import Share
 from chronosim.evaluation.report.plots import moments_picture
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
 from chronosim.evaluation.sources import Setting
@@ -104,7 +104,7 @@ def _outcomes(
 
 def _row(name: str, closeness: Closeness, setting: Setting) -> tuple[str, ...]:
     row = (name, _decibels(closeness.psnr), _decibels(closeness.psnr_moving))
-    return (*row, _share(closeness.following)) if setting.others else row
+    return (*row, str(closeness.following)) if setting.others else row
 
 
 def _between_table(scores: Mapping[str, Scores]) -> Table | None:
@@ -156,10 +156,6 @@ def _bootstrap(
     low, high = np.percentile(psnrs["model"], (2.5, 97.5), method="nearest")
     gain_low, gain_high = np.percentile(gains, (2.5, 97.5), method="nearest")
     return float(low), float(high), float(gain_low), float(gain_high)
-
-
-def _share(share: Share) -> str:
-    return f"{share.share:.0%} ({share.low:.0%} to {share.high:.0%})"
 
 
 def _decibels(value: float) -> str:
@@ -242,7 +238,7 @@ def _closeness(
     return Closeness(
         psnr=psnr(float(errors[:, 0].mean())),
         psnr_moving=psnr(float(errors[moving, 0].mean())),
-        following=Share(float(followed.mean()), *wilson_interval(int(followed.sum()), len(errors))),
+        following=Share.of(int(followed.sum()), len(errors)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,22 @@ from jaxtyping import Float, Float32, UInt8
 from torch.nn import functional as F
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.intervals import Figure
+from chronosim.evaluation.intervals import Interval
 from chronosim.evaluation.retrieval import Answers
 from chronosim.evaluation.truth import Moment, Recording, Reference, draw_recordings, outcomes_only
 from chronosim.policies.regression import FrameRegressor, fit, forecast
 from chronosim.progress import teller, watch
 
-__all__ = ["Probe", "Recovery", "learn_probe", "pairs_of", "probe_moments", "probes_for", "recover"]
+__all__ = [
+    "Probe",
+    "Recovery",
+    "learn_and_recover",
+    "learn_probe",
+    "pairs_of",
+    "probe_moments",
+    "probes_for",
+    "recover",
+]
 
 Frames = UInt8[np.ndarray, "n height width 3"]
 
@@ -174,10 +183,25 @@ def probe_moments(
         first_seed=first_seed,
         workers=workers,
     )
-    pairs = pairs_of(list(watch(drawn, "recording for the probe", episodes)))
-    found = {"whole frames": _recover(moments, answers, pairs, reference, names, lambda f: f)}
+    before, after, done = pairs_of(list(watch(drawn, "recording for the probe", episodes)))
+    number, space = answers.own.shape[1], reference.prompter.action_space
+    shown = [
+        np.repeat(np.stack([moment.observation.frame for moment in moments]), number, axis=0),
+        np.concatenate([moment.outcomes for moment in moments]),
+        np.concatenate(list(answers.own)),
+    ]
+    actions = [action for moment in moments for action in moment.actions]
+    groups = [index for index in range(len(moments)) for _ in range(number)]
+    found = {
+        "whole frames": learn_and_recover(
+            (before, after, done), shown, actions, space, groups, names
+        )
+    }
     if (region := reference.left_out) is not None:
-        found[f"no {region.name}"] = _recover(moments, answers, pairs, reference, names, region.cut)
+        pairs, cut = (region.cut(before), region.cut(after), done), map(region.cut, shown)
+        found[f"no {region.name}"] = learn_and_recover(
+            pairs, list(cut), actions, space, groups, names
+        )
     return found
 
 
@@ -189,28 +213,27 @@ def pairs_of(recordings: Sequence[Recording]) -> tuple[np.ndarray, np.ndarray, l
     return np.stack(before), np.stack(after), actions
 
 
-def _recover(
-    moments: Sequence[Moment],
-    answers: Answers,
+def learn_and_recover(
     pairs: tuple[np.ndarray, np.ndarray, list[Any]],
-    reference: Reference,
+    shown: Sequence[Frames],
+    actions: Sequence[Any],
+    space: gym.Space[Any],
+    groups: Sequence[int],
     names: Sequence[str],
-    cut: Callable[[np.ndarray], np.ndarray],
 ) -> Recovery:
-    before, after, actions = pairs
-    space = reference.prompter.action_space
-    probe = learn_probe(cut(before), cut(after), actions, space=space)
-    number = answers.own.shape[1]
-    seen = np.stack([moment.observation.frame for moment in moments])
-    return recover(
-        probe,
-        cut(np.repeat(seen, number, axis=0)),
-        cut(np.concatenate([moment.outcomes for moment in moments])),
-        cut(np.concatenate(list(answers.own))),
-        [action for moment in moments for action in moment.actions],
-        groups=[index for index in range(len(moments)) for _ in range(number)],
-        names=names,
-    )
+    """Learns from pairs of true frames, and tells actions from those before, the true, predicted.
+
+    Args:
+        pairs: True frames before and after, and the actions between, as `pairs_of` gives them.
+        shown: Frames before each action, what truly came of it, and what was predicted.
+        actions: Those actions.
+        space: The actions that there are.
+        groups: As of `recover`.
+        names: As of `recover`.
+    """
+    probe = learn_probe(*pairs, space=space)
+    before, true, predicted = shown
+    return recover(probe, before, true, predicted, actions, groups=groups, names=names)
 
 
 _RESAMPLES = 500
@@ -233,7 +256,7 @@ class Recovery:
     kind: str
     names: tuple[str, ...]
     ceiling: tuple[float, ...]
-    predicted: tuple[Figure, ...]
+    predicted: tuple[Interval, ...]
     pairs: int
     chance: float = 0.0
 
@@ -293,7 +316,7 @@ def recover(
         kind="accuracy" if choices else "R²",
         names=known,
         ceiling=tuple(map(float, ceiling)),
-        predicted=tuple(Figure(*map(float, f)) for f in zip(found, lows, highs, strict=True)),
+        predicted=tuple(Interval(*map(float, f)) for f in zip(found, lows, highs, strict=True)),
         pairs=probe.pairs,
         chance=_commonest(actions) if choices else 0.0,
     )

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation.intervals import Figure, Share, ratio, resample, wilson_interval
+from chronosim.evaluation.intervals import Interval, Share, ratio, resample
 from chronosim.evaluation.truth import Moment, Policy
 from chronosim.progress import watch
 from chronosim.simulator import Simulator
@@ -60,7 +60,7 @@ class Retrieval:
     """
 
     taken: Share
-    every: Figure
+    every: Interval
     guessing: float
     distinct: float
     confusion: Float[np.ndarray, "actions actions"]
@@ -105,7 +105,7 @@ def retrieve(
     first = int(hits[:, 0].sum())
     found = [len(set(row)) for row in nearest.tolist()]
     return Retrieval(
-        taken=Share(first / moments, *wilson_interval(first, moments)),
+        taken=Share.of(first, moments),
         every=resample(hits.mean(axis=1)),
         guessing=1 / number,
         distinct=float(np.mean(found)) / number,
@@ -139,7 +139,7 @@ def _curve(hits: np.ndarray, apart: np.ndarray) -> tuple[RetrievalPoint, ...]:
     steps = []
     for chosen in np.array_split(np.argsort(margins, kind="stable"), min(_BINS, len(found))):
         hit = int(found[chosen].sum())
-        share = Share(hit / len(chosen), *wilson_interval(hit, len(chosen)))
+        share = Share.of(hit, len(chosen))
         steps.append(RetrievalPoint(float(margins[chosen].mean()), share))
     return tuple(steps)
 
@@ -236,8 +236,8 @@ class Controls:
     """
 
     own: float
-    swapped: Figure
-    idle: Figure | None = None
+    swapped: Interval
+    idle: Interval | None = None
 
 
 def control(

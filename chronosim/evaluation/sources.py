@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -52,49 +52,6 @@ class Setting:
         if self.first_seed is None:
             return self.source
         return f"{self.source} (seeds from {self.first_seed:,} on)"
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Gives what truly happens, the same every time."""
-
-    @property
-    def windows(self) -> int:
-        """How many moments it gives."""
-        ...
-
-    @property
-    def rollouts(self) -> int:
-        """How many episodes it gives."""
-        ...
-
-    @property
-    def setting(self) -> Setting:
-        """What is given, for tables."""
-        ...
-
-    @property
-    def prompter(self) -> Prompter:
-        """Words the actions that it gives."""
-        ...
-
-    @property
-    def tested(self) -> str:
-        """What a model is tested on, in a sentence or two."""
-        ...
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """What the log of an episode says of it."""
-        ...
-
-    def moments(self) -> Iterator[Moment]:
-        """Draws moments."""
-        ...
-
-    def recordings(self) -> Iterator[Recording]:
-        """Gives episodes, all of one length."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +124,7 @@ class Simulated:
         }
 
     def moments(self) -> Iterator[Moment]:
-        """Draws moments from fresh episodes.
-
-        Raises:
-            InvalidConfig: 100 episodes in a row have no such moment.
-        """
+        """Draws moments from fresh episodes; see `draw_moments`."""
         return draw_moments(
             self.windows,
             reference=self.reference,
@@ -182,11 +135,7 @@ class Simulated:
         )
 
     def recordings(self) -> Iterator[Recording]:
-        """Records fresh episodes.
-
-        Raises:
-            InvalidConfig: 100 episodes in a row end too early.
-        """
+        """Records fresh episodes; see `draw_recordings`."""
         return draw_recordings(
             self.rollouts,
             reference=self.reference,
@@ -304,6 +253,9 @@ class Recorded:
                 ),
             )
 
+
+Source = Simulated | Recorded
+"""Gives what truly happens, the same every time."""
 
 _LEAST = {
     "windows": 2,  # one half of them moves

@@ -28,6 +28,9 @@ __all__ = [
     "EpisodesShow",
     "EpisodesStats",
     "EpisodesVerify",
+    "Guard",
+    "Judge",
+    "JudgeEndpoint",
     "Predict",
     "ScenariosCheck",
     "ScenariosLs",
@@ -197,6 +200,43 @@ class EpisodesVerify(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guard(Settings):
+    """Of `chronosim guard`."""
+
+    path: Path
+    episodes: Annotated[int, Range(4)]
+    through: Words | None
+    strangers: Path | None
+    false_alarms: Annotated[float, Range(0, 1, above=True)]
+    output: Path | None
+    force: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeEndpoint:
+    """Of `judge` in `chronosim judge`: who looks at edits."""
+
+    url: Words | None
+    model: Words | None
+    key_variable: Words | None
+    timeout: Above
+    retries: Whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge(Settings):
+    """Of `chronosim judge`."""
+
+    path: Path
+    clip: Words | None
+    lpips: Path | None
+    device: Words | None
+    judge: JudgeEndpoint
+    seed: Seed
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predict(Settings):
     """Of `chronosim predict`."""
 
@@ -288,6 +328,8 @@ COMMANDS = MappingProxyType(
         "episodes show": EpisodesShow,
         "episodes stats": EpisodesStats,
         "episodes verify": EpisodesVerify,
+        "guard": Guard,
+        "judge": Judge,
         "predict": Predict,
         "scenarios check": ScenariosCheck,
         "scenarios ls": ScenariosLs,

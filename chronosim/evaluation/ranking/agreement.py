@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from chronosim.errors import InvalidConfig
+from chronosim.evaluation.intervals import Interval
 
 __all__ = [
     "Agreement",
     "Chance",
-    "Interval",
     "NoiseFloor",
     "agree",
     "fisher_interval",
@@ -28,30 +28,6 @@ __all__ = [
 
 Scores = Float[np.ndarray, "*sets policies"]
 Values = Float[np.ndarray, "*sets"]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure and how sure it is.
-
-    Attributes:
-        value: The figure; NaN where it is undefined.
-        low: Lower end of its 95% interval.
-        high: Upper end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """The figure and its interval, two digits each."""
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
-
-    @property
-    def signed(self) -> str:
-        """The same of a difference, with its sign."""
-        return f"{self.value:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
 
 
 def means(scores: Float[np.ndarray, "*sets starts"]) -> Values:

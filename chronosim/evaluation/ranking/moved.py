@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from chronosim.evaluation.experiments import OTHER_NOISE, tell_less
+from chronosim.evaluation.intervals import Interval
 from chronosim.evaluation.predictions import Autoencoding, see_through
-from chronosim.evaluation.ranking.agreement import Interval, means, mmrv, pearson, percentiles
+from chronosim.evaluation.ranking.agreement import means, mmrv, pearson, percentiles
 from chronosim.evaluation.ranking.contestants import Contestant, Start
 from chronosim.evaluation.ranking.tournament import (
     Contest,
