@@ -22,23 +22,7 @@ from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt, Observation, Prediction
 
-__all__ = [
-    "Answers",
-    "Check",
-    "Conformance",
-    "check_batch",
-    "check_conformance",
-    "check_contract",
-    "check_determinism",
-    "check_latency",
-    "check_memory",
-    "check_movement",
-    "check_seeds",
-    "check_trajectory",
-    "check_words",
-    "draw_prompts",
-    "memory_growth",
-]
+__all__ = ["Check", "Conformance", "check_conformance", "draw_prompts", "memory_growth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +101,17 @@ def check_conformance(
     """
     answers = Answers(model, prompts)
     suite: list[tuple[str, Callable[[], Check]]] = [
-        ("contract", lambda: check_contract(model, prompts, tolerance)),
-        ("determinism", lambda: check_determinism(answers)),
-        ("batch invariance", lambda: check_batch(answers, tolerance)),
-        ("seeds", lambda: check_seeds(answers)),
-        ("movement", lambda: check_movement(answers)),
-        ("words", lambda: check_words(answers)),
-        ("trajectory", lambda: check_trajectory(answers)),
-        ("latency", lambda: check_latency(answers)),
+        ("contract", lambda: _contract(model, prompts, tolerance)),
+        ("determinism", lambda: _determinism(answers)),
+        ("batch invariance", lambda: _batch(answers, tolerance)),
+        ("seeds", lambda: _seeds(answers)),
+        ("movement", lambda: _movement(answers)),
+        ("words", lambda: _words(answers)),
+        ("trajectory", lambda: _trajectory(answers)),
+        ("latency", lambda: _latency(answers)),
     ]
     if steps:
-        suite.append(("memory", lambda: check_memory(model, prompts, steps, growth)))
+        suite.append(("memory", lambda: _memory(model, prompts, steps, growth)))
     found: list[Check] = []
     for name, check in suite:
         progress(name)
@@ -230,25 +214,22 @@ class Answers:
         return float(np.mean([squared_error(a.frame, b.frame) ** 0.5 for a, b in pairs]))
 
 
-def check_contract(model: WorldModel, prompts: Sequence[EditPrompt], tolerance: float) -> Check:
-    """Runs `check_world_model`."""
-    meaning = "Everything that chronosim.testing.check_world_model asks for holds."
+def _contract(model: WorldModel, prompts: Sequence[EditPrompt], tolerance: float) -> Check:
     try:
         check_world_model(model, prompts, tolerance=tolerance)
     except AssertionError as error:
         return Check("contract", False, "broken", f"{str(error).capitalize()} does not hold.")
+    meaning = "Everything that chronosim.testing.check_world_model asks for holds."
     return Check("contract", True, f"{len(prompts)} prompts", meaning)
 
 
-def check_determinism(answers: Answers) -> Check:
-    """Asks the same again."""
+def _determinism(answers: Answers) -> Check:
     worst = _apart(answers.together, answers.model.predict(answers.prompts))
     meaning = "The same prompts and seeds twice: grey levels by which a pixel differs, 0 is right."
     return Check("determinism", worst == 0, f"{worst:g}", meaning)
 
 
-def check_batch(answers: Answers, tolerance: float) -> Check:
-    """Asks for each prompt alone."""
+def _batch(answers: Answers, tolerance: float) -> Check:
     worst = _apart(answers.together, answers.alone[0])
     meaning = (
         f"Each prompt alone and in a call of {len(answers.prompts)}: grey levels by which a pixel "
@@ -257,46 +238,39 @@ def check_batch(answers: Answers, tolerance: float) -> Check:
     return Check("batch invariance", worst <= tolerance, f"{worst:g}", meaning)
 
 
-def check_seeds(answers: Answers) -> Check:
-    """Asks with other seeds."""
-    differ = answers.moved_by(
-        [replace(prompt, seed=(prompt.seed + 1_000_003) % 2**63) for prompt in answers.prompts]
-    )
+def _seeds(answers: Answers) -> Check:
+    others = [replace(each, seed=(each.seed + 1_000_003) % 2**63) for each in answers.prompts]
+    differ = answers.moved_by(others)
     if differ == 0:
         return Check("seeds", True, "0", "No seed changes an outcome: the model is deterministic.")
     meaning = "Another seed is another noise: grey levels (RMS) by which outcomes then differ."
     return Check("seeds", True, f"{differ:.3g}", meaning)
 
 
-def check_movement(answers: Answers) -> Check:
-    """Looks whether anything moves."""
+def _movement(answers: Answers) -> Check:
     pairs = zip(answers.prompts, answers.together, strict=True)
     moved = float(np.mean([squared_error(p.frame, a.frame) ** 0.5 for p, a in pairs]))
     meaning = "Grey levels (RMS) by which an outcome differs from the frame seen"
-    if moved < _STILL:
-        return Check("movement", False, f"{moved:.3g}", f"{meaning}: the picture stands still.")
-    return Check("movement", True, f"{moved:.3g}", f"{meaning}; more than {_STILL:g} is right.")
+    return _enough("movement", moved, meaning, "the picture stands still")
 
 
-def check_words(answers: Answers) -> Check:
-    """Swaps the prompts' words."""
+def _words(answers: Answers) -> Check:
     prompts = answers.prompts
-    swapped = [
-        replace(prompt, text=other.text)
-        for prompt, other in zip(prompts, [*prompts[1:], *prompts[:1]], strict=True)
-    ]
-    differ = answers.moved_by(swapped)
+    turned = zip(prompts, [*prompts[1:], *prompts[:1]], strict=True)
+    differ = answers.moved_by([replace(prompt, text=other.text) for prompt, other in turned])
     meaning = (
         "Grey levels (RMS) by which outcomes differ when the prompts' words are swapped, all else "
         "being the same"
     )
-    if differ < _STILL:
-        return Check("words", False, f"{differ:.3g}", f"{meaning}: actions are ignored.")
-    return Check("words", True, f"{differ:.3g}", f"{meaning}; more than {_STILL:g} is right.")
+    return _enough("words", differ, meaning, "actions are ignored")
 
 
-def check_trajectory(answers: Answers) -> Check:
-    """Looks whether trajectories are the ways to their outcomes."""
+def _enough(name: str, differ: float, meaning: str, fault: str) -> Check:
+    end = f": {fault}." if differ < _STILL else f"; more than {_STILL:g} is right."
+    return Check(name, differ >= _STILL, f"{differ:.3g}", meaning + end)
+
+
+def _trajectory(answers: Answers) -> Check:
     known = zip(answers.prompts, answers.together, strict=True)
     moves = [(p.frame, a.trajectory) for p, a in known if squared_error(p.frame, a.frame) > 1]
     long = [(frame, way) for frame, way in moves if len(way) > 1]
@@ -309,21 +283,15 @@ def check_trajectory(answers: Answers) -> Check:
         return Check("trajectory", None, "1 frame" if moves else "still", meaning)
     honest = [squared_error(frame, way[0]) < squared_error(frame, way[-1]) for frame, way in long]
     share = float(np.mean(honest))
-    if share <= 0.5:
-        meaning = (
-            "How often a trajectory begins nearer to the frame seen than it ends: the trajectory "
-            "runs backwards."
-        )
-        return Check("trajectory", False, f"{share:.0%}", meaning)
-    meaning = (
-        "How often a trajectory begins nearer to the frame seen than it ends, as the way to an "
-        "outcome does; more than half is right."
+    meaning = "How often a trajectory begins nearer to the frame seen than it ends" + (
+        ": the trajectory runs backwards."
+        if share <= 0.5
+        else ", as the way to an outcome does; more than half is right."
     )
-    return Check("trajectory", True, f"{share:.0%}", meaning)
+    return Check("trajectory", share > 0.5, f"{share:.0%}", meaning)
 
 
-def check_latency(answers: Answers) -> Check:
-    """Times each prompt alone."""
+def _latency(answers: Answers) -> Check:
     seconds = answers.alone[1]
     middle, late = np.percentile(seconds, (50, 95))
     meaning = (
@@ -333,10 +301,7 @@ def check_latency(answers: Answers) -> Check:
     return Check("latency", None, f"{middle:.3g} / {late:.3g} s", meaning)
 
 
-def check_memory(
-    model: WorldModel, prompts: Sequence[EditPrompt], steps: int, most: float
-) -> Check:
-    """Feeds the model with its own frames, and looks at the memory."""
+def _memory(model: WorldModel, prompts: Sequence[EditPrompt], steps: int, most: float) -> Check:
     grown = memory_growth(model, prompts[0], steps)
     meaning = (
         f"MB by which this process grows over {steps} steps, each fed with the last one's frame; "
