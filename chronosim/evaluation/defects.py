@@ -20,12 +20,12 @@ from chronosim.simulator import Simulator
 from chronosim.types import Frame, Trajectory
 
 __all__ = [
+    "LEAVING",
     "Finding",
     "defects_section",
     "find_defects",
     "find_leaving",
     "find_wear",
-    "leaving_table",
     "shares_lost",
     "sharpness_curve",
 ]
@@ -58,6 +58,10 @@ class Finding:
         """Whether the number is beyond the limit."""
         return self.measured > self.limit if self.above else self.measured < self.limit
 
+    def values(self) -> dict[str, Any]:
+        """Gives it as JSON values."""
+        return asdict(self) | {"found": self.found}
+
 
 def defects_section(findings: Sequence[Finding]) -> Section:
     """Says which of the defects that were looked for were found."""
@@ -77,7 +81,6 @@ def defects_section(findings: Sequence[Finding]) -> Section:
         )
         for finding in findings
     )
-    known = {each.name: asdict(each) | {"found": each.found} for each in findings}
     header = ("defect", "found", "measured", "begins", "what was measured")
     return Section(
         name="defects",
@@ -85,7 +88,7 @@ def defects_section(findings: Sequence[Finding]) -> Section:
         verdict=verdict,
         warnings=found,
         tables=(Table(header, rows, ""),),
-        values={"findings": known},
+        values={"findings": {finding.name: finding.values() for finding in findings}},
     )
 
 
@@ -335,13 +338,10 @@ def find_leaving(shares: Sequence[float]) -> Finding:
     )
 
 
-def leaving_table(shares: Sequence[float], steps: Sequence[int]) -> Table:
-    """Gives the shares at some steps."""
-    caption = (
-        "Rollouts that have left the world by then, by a drift guard that was calibrated on true "
-        "frames, as they are and as the model's autoencoder (if it has one) gives them back: it "
-        f"calls one lost in {_FALSE_ALARMS:.0%} of the true episodes. It looks at colours and "
-        "roughness, not at what is in the frame."
-    )
-    row = ("lost", *(f"{shares[step - 1]:.0%}" for step in steps))
-    return Table(("step", *map(str, steps)), (row,), caption)
+LEAVING = (
+    "Rollouts that have left the world by then, by a drift guard that was calibrated on true "
+    "frames, as they are and as the model's autoencoder (if it has one) gives them back: it calls "
+    f"one lost in {_FALSE_ALARMS:.0%} of the true episodes. It looks at colours and roughness, not "
+    "at what is in the frame."
+)
+"""What a table of `shares_lost` says."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 
 from chronosim.evaluation.defects import (
+    LEAVING,
     find_leaving,
     find_wear,
-    leaving_table,
     shares_lost,
     sharpness_curve,
 )
@@ -36,10 +37,16 @@ __all__ = [
     "horizon_section",
     "score_rollouts",
     "sets_table",
+    "steps_table",
 ]
 
 _SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)  # steps that a table has room for
 _PICTURED = 8  # frames of a filmstrip
+_MEAN = "PSNR, dB: mean frame of the other episodes"
+_SHARP = (
+    "Sharpness (variance of the Laplacian) of predicted frames over that of the true ones: below 1 "
+    "they are blurred, above 1 they are grainy."
+)
 _MODEL, _FIRST, _BEFORE = "model", "copy-last-frame (the first)", "copy-last-frame"
 
 
@@ -80,10 +87,14 @@ def horizon_section(
         verdict=_verdict(free["psnr"], led["psnr"], drift.steps_above_first, len(recordings)),
         warnings=tuple(finding.name for finding in findings if finding.found),
         tables=(
-            _with_mean_frame(_table(measures, free, captions[0]), drift.mean_frame),
-            _table(measures, led, captions[1]),
-            _sharpness_table(sharp),
-            *([leaving_table(lost, _shown(len(lost)))] if lost else []),
+            steps_table(
+                # What one would reach who knows the world, but not the episode.
+                [*_rows(measures, free), (_MEAN, drift.mean_frame, ".1f")],
+                captions[0],
+            ),
+            steps_table(_rows(measures, led), captions[1]),
+            steps_table([(name, curve.values, ".2f") for name, curve in sharp.items()], _SHARP),
+            *([steps_table([("lost", lost, ".0%")], LEAVING)] if lost else []),
             *sets_table(sets),
         ),
         pictures=(
@@ -103,7 +114,7 @@ def horizon_section(
                 "sharpness": {name: asdict(curve) for name, curve in sharp.items()},
                 "lost": lost,
                 "sets": sets,
-                "findings": {each.name: asdict(each) | {"found": each.found} for each in findings},
+                "findings": {each.name: each.values() for each in findings},
             }
         ),
         gauge=_gauge(free["psnr"], _gain(measures[0], imagined, true)),
@@ -172,41 +183,22 @@ def _gauge(free: Mapping[str, Curve], gain: Curve) -> Gauge:
     )
 
 
-def _table(
-    measures: Sequence[Measure], curves: Mapping[str, Mapping[str, Curve]], caption: str
-) -> Table:
-    some = next(iter(curves.values()))[_MODEL]
-    steps = _shown(len(some.values))
-    rows = tuple(
-        (f"{measure.title}: {name}", *(f"{curve.values[s - 1]:.{measure.digits}f}" for s in steps))
+def _rows(
+    measures: Sequence[Measure], curves: Mapping[str, Mapping[str, Curve]]
+) -> list[tuple[str, Sequence[float], str]]:
+    return [
+        (f"{measure.title}: {name}", curve.values, f".{measure.digits}f")
         for measure in measures
         for name, curve in curves[measure.key].items()
-    )
-    return Table(("step", *map(str, steps)), rows, caption)
+    ]
 
 
-def _with_mean_frame(table: Table, mean: Sequence[float]) -> Table:
-    """The table with what one would reach who knows the world, but not the episode."""
-    shown = (f"{mean[step - 1]:.1f}" for step in _shown(len(mean)))
-    row = ("PSNR, dB: mean frame of the other episodes", *shown)
-    return replace(table, rows=(*table.rows, row))
-
-
-def _sharpness_table(sharp: Mapping[str, Curve]) -> Table:
-    steps = _shown(len(sharp["free-running"].values))
-    rows = tuple(
-        (name, *(f"{curve.values[s - 1]:.2f}" for s in steps)) for name, curve in sharp.items()
-    )
-    caption = (
-        "Sharpness (variance of the Laplacian) of predicted frames over that of the true ones: "
-        "below 1 they are blurred, above 1 they are grainy."
-    )
-    return Table(("step", *map(str, steps)), rows, caption)
-
-
-def _shown(steps: int) -> list[int]:
-    """The steps that a table has room for, the last one among them."""
-    return [*(step for step in _SHOWN if step < steps), steps]
+def steps_table(rows: Sequence[tuple[str, Sequence[float], str]], caption: str) -> Table:
+    """Lays out rows of a name, a value after each step, and its format, where there is room."""
+    number = len(rows[0][1])
+    steps = [*(step for step in _SHOWN if step < number), number]
+    cells = ((name, *(format(values[s - 1], style) for s in steps)) for name, values, style in rows)
+    return Table(("step", *map(str, steps)), tuple(cells), caption)
 
 
 def _curves(
@@ -331,17 +323,16 @@ def compare_sets(networks: Networks, imagined: Steps, true: Steps) -> dict[str, 
     """
     found: dict[str, Any] = {}
     clips, real = np.stack(imagined, 1), np.stack(true, 1)
+    sizes: dict[str, Any] = {"clips": len(clips), "frames": clips.shape[1]}
     if (fid := networks.fid) is not None:
-        distances = _distances(
-            lambda a, b: fid.of_frames(list(np.concatenate(a)), list(np.concatenate(b))),
-            clips,
-            real,
-        )
-        frames = len(clips) * clips.shape[1]
-        found["fid"] = {**distances, "network": fid.name, "frames": frames}
+        frames = {"frames": len(clips) * clips.shape[1]}
+        found["fid"] = {
+            **_distances(lambda a, b: fid.of_frames([*chain(*a)], [*chain(*b)]), clips, real),
+            "network": fid.name,
+            **frames,
+        }
     if (fvd := networks.fvd) is not None:
         distances = _distances(lambda a, b: fvd.of_clips(list(a), list(b)), clips, real)
-        sizes = {"clips": len(clips), "frames": clips.shape[1]}
         found["fvd"] = {**distances, "network": fvd.name, **sizes}
     return found
 
@@ -349,24 +340,23 @@ def compare_sets(networks: Networks, imagined: Steps, true: Steps) -> dict[str, 
 def _distances(
     measure: Callable[[Clips, Clips], float], clips: Clips, real: Clips
 ) -> dict[str, float | None]:
+    whole = measure(clips, real)
     if len(clips) < 4:
-        return {"model": measure(clips, real), "half": None, "truth": None}
+        return {"model": whole, "half": None, "truth": None}
     halves = (measure(clips[::2], real[1::2]), measure(clips[1::2], real[::2]))
-    return {
-        "model": measure(clips, real),
-        "half": float(np.mean(halves)),
-        "truth": measure(real[::2], real[1::2]),
-    }
+    truth = measure(real[::2], real[1::2])
+    return {"model": whole, "half": float(np.mean(halves)), "truth": truth}
 
 
 def sets_table(sets: Mapping[str, Any]) -> tuple[Table, ...]:
     """Gives what was compared as a table; none if nothing was."""
     if not sets:
         return ()
+    ways = ("model", "half", "truth")
     rows = tuple(
         (
             name.upper(),
-            *(_distance_cell(each[way]) for way in ("model", "half", "truth")),
+            *("-" if each[way] is None else f"{each[way]:.1f}" for way in ways),
             each["network"],
         )
         for name, each in sets.items()
@@ -379,10 +369,6 @@ def sets_table(sets: Mapping[str, Any]) -> tuple[Table, ...]:
     )
     header = ("distance", "model", "model, halves", "truth from truth, halves", "network")
     return (Table(header, rows, caption),)
-
-
-def _distance_cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ def _section(
     strict = where + without
     pictures = [
         Picture(
-            draw_retrieval(retrieval),
+            _draw_retrieval(retrieval),
             "Left: which truth each prediction is nearest to, the actions in the order of their "
             "first number. Right: how often it is its own, against how far the nearest other truth "
             "lies.",
@@ -158,9 +158,9 @@ def _section(
         ),
         warnings=warn(controls, retrieval, recovered),
         tables=(
-            retrieval_table(retrieval, where=strict),
-            controls_table(controls, where=strict),
-            *(probe_table(each, where=f"{where}; {looked}") for looked, each in recovered.items()),
+            _retrieval_table(retrieval, where=strict),
+            _controls_table(controls, where=strict),
+            *(_probe_table(each, where=f"{where}; {looked}") for looked, each in recovered.items()),
         ),
         pictures=tuple(pictures),
         values={"retrieval": finite(asdict(retrieval)), **_values(controls, recovered)},
@@ -178,13 +178,13 @@ def _values(controls: Controls, recovered: Mapping[str, Recovery]) -> dict[str, 
 
 def _probe_picture(recovery: Recovery, looked: str) -> Picture:
     return Picture(
-        draw_probe(recovery.names, recovery.ceiling, [p.value for p in recovery.predicted]),
+        _draw_probe(recovery.names, recovery.ceiling, [p.value for p in recovery.predicted]),
         f"How much of the action ({recovery.kind}) a network that learned from true frames tells "
         f"from true frames it never saw, and from predicted ones ({looked}).",
     )
 
 
-def retrieval_table(retrieval: Retrieval, *, where: str) -> Table:
+def _retrieval_table(retrieval: Retrieval, *, where: str) -> Table:
     """How often predictions find their own truth, over all and by the margin."""
     taken, every = retrieval.taken, retrieval.every
     rows = [
@@ -205,7 +205,7 @@ def retrieval_table(retrieval: Retrieval, *, where: str) -> Table:
     )
 
 
-def controls_table(controls: Controls, *, where: str) -> Table:
+def _controls_table(controls: Controls, *, where: str) -> Table:
     """Errors under wrong actions over those under the right one."""
     rows = [
         ("its own action", f"1 ({controls.own**0.5:.1f} grey levels RMS)"),
@@ -220,7 +220,7 @@ def controls_table(controls: Controls, *, where: str) -> Table:
     )
 
 
-def probe_table(recovery: Recovery, *, where: str) -> Table:
+def _probe_table(recovery: Recovery, *, where: str) -> Table:
     """What a probe tells of each number of the action."""
     rows = tuple(
         (name, f"{true:.2f}", str(p))
@@ -236,12 +236,8 @@ def probe_table(recovery: Recovery, *, where: str) -> Table:
     )
 
 
-def draw_retrieval(retrieval: Retrieval) -> bytes:
-    """Draws the confusion of actions beside the share found against the margin: a PNG file.
-
-    Raises:
-        MissingDependency: matplotlib is not installed.
-    """
+def _draw_retrieval(retrieval: Retrieval) -> bytes:
+    """The confusion of actions, beside the share found against the margin: a PNG file."""
     figure = new_figure(9.5, 4.2)
     left, right = figure.subplots(1, 2)
     number = len(retrieval.confusion)
@@ -275,12 +271,8 @@ def draw_retrieval(retrieval: Retrieval) -> bytes:
     return to_png(figure)
 
 
-def draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence[float]) -> bytes:
-    """Draws how much of each number of the action is told from true and predicted frames: a PNG.
-
-    Raises:
-        MissingDependency: matplotlib is not installed.
-    """
+def _draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence[float]) -> bytes:
+    """How much of each number of the action is told from true and predicted frames: a PNG."""
     figure = new_figure(1.6 + 1.4 * len(names), 3.4)
     axes = figure.subplots()
     places = range(len(names))
@@ -346,8 +338,8 @@ def following_recorded(
         groups = range(len(judged))
         recovered["whole frames"] = learn_and_recover(pairs, shown, actions, space, groups, names)
     where = f"{len(judged)} recorded steps of {held} episodes"
-    tables = [controls_table(controls, where=where)]
-    tables += [probe_table(found, where=where) for found in recovered.values()]
+    tables = [_controls_table(controls, where=where)]
+    tables += [_probe_table(found, where=where) for found in recovered.values()]
     times = controls.swapped
     return Section(
         name="following",

@@ -23,7 +23,7 @@ from chronosim.models.loading.load import load
 from chronosim.progress import Progress, listening, watch
 from chronosim.types import Frame
 
-__all__ = ["BREAKS", "Alarms", "Calibration", "calibrate_guard", "count_alarms", "count_cut"]
+__all__ = ["BREAKS", "Alarms", "Calibration", "calibrate_guard", "count_alarms"]
 
 _FEWEST = 4  # episodes: half to learn from, a quarter for the limit, a quarter to be judged on
 _STRANGERS = 20  # episodes of another world
@@ -127,7 +127,7 @@ def calibrate_guard(
         guard = DriftGuard.fit(learnt, held_out, false_alarms=false_alarms, about=about)
         foreign = [] if strangers is None else _read(strangers, _STRANGERS)
     lost = [frame for film in foreign for frame in film if frame.shape[:2] == guard.size]
-    alarms = (count_cut(guard, judged), *count_alarms(guard, judged, lost))
+    alarms = (_count_cut(guard, judged), *count_alarms(guard, judged, lost))
     return Calibration(guard, alarms, len(judged))
 
 
@@ -221,13 +221,8 @@ def count_alarms(
     return [*found, *([_count(guard, "another world", strangers)] if len(strangers) else [])]
 
 
-def count_cut(guard: DriftGuard, episodes: Sequence[Frames]) -> Alarms:
-    """Counts the true episodes that a guard would cut: those with an alarm on any frame.
-
-    Args:
-        guard: What is judged; its limit was set by such episodes.
-        episodes: True frames that it was not calibrated on.
-    """
+def _count_cut(guard: DriftGuard, episodes: Sequence[Frames]) -> Alarms:
+    """Counts the true episodes that a guard would cut: those with an alarm on any frame."""
     cut = sum(any(guard(frame) is not None for frame in episode) for episode in episodes)
     return Alarms("true episodes, cut somewhere", cut, len(episodes))
 

@@ -13,15 +13,7 @@ from chronosim.evaluation.report.plots import new_figure, to_png
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
 from chronosim.simulator import Simulator
 
-__all__ = [
-    "Claim",
-    "agreement_table",
-    "draw_scores",
-    "judge",
-    "policies_table",
-    "rank",
-    "ranking_section",
-]
+__all__ = ["Claim", "judge", "rank", "ranking_section"]
 
 _FEW = 5  # policies better than random, below which they are not looked at alone
 _FLATTERED = 0.15  # score by which the model may think better of the worst policies
@@ -74,12 +66,12 @@ def ranking_section(board: Scoreboard, *, source: str, horizon: int, first_seed:
         verdict=str(claim),
         warnings=_warnings(board, claim),
         tables=(
-            agreement_table(every, better, own, ruler=ruler, source=source, where=where),
-            policies_table(board, source=source, where=where),
+            _agreement_table(every, better, own, ruler=ruler, source=source, where=where),
+            _policies_table(board, source=source, where=where),
         ),
         pictures=(
             Picture(
-                draw_scores(board, source=source),
+                _draw_scores(board, source),
                 f"Each policy's mean score over {every.starts} starts in {source} and in the world "
                 "model, with 95% intervals; on the dashed line both say the same.",
             ),
@@ -277,7 +269,7 @@ def _reservations(every: Agreement, better: Agreement | None, names: tuple[str, 
     return found
 
 
-def agreement_table(
+def _agreement_table(
     every: Agreement,
     better: Agreement | None,
     own: Agreement,
@@ -286,27 +278,16 @@ def agreement_table(
     source: str,
     where: str,
 ) -> Table:
-    """Sets the figures side by side: all policies, those better than random, the own reward.
+    """All policies, those better than random (None: too few), the simulator's own reward.
 
-    Args:
-        every: Over all policies, by the scenario's score on both sides.
-        better: Over those better than random; None: too few.
-        own: Over all policies, by the reference simulator's own reward on its side.
-        ruler: Pearson of that reward and the scenario's score, both in the reference simulator.
-        source: Name of the reference simulator.
-        where: What was played, in words.
+    `ruler` is the Pearson of that reward and the scenario's score, both in the simulator.
     """
-    columns = {"all": every}
-    if better is not None:
-        columns["better than random"] = better
+    columns = {"all": every} | ({} if better is None else {"better than random": better})
     columns[f"all, by {source}'s own reward"] = own
-    rows = [[name] for name in _figures(every)]
-    for agreement in columns.values():
-        for row, cell in zip(rows, _figures(agreement).values(), strict=True):
-            row.append(cell)
+    cells = [_figures(agreement) for agreement in columns.values()]
     return Table(
         ("agreement", *columns),
-        tuple(map(tuple, rows)),
+        tuple((name, *(column[name] for column in cells)) for name in cells[0]),
         f"{where}. In brackets 95% intervals over resampled policies and starts. MMRV: what is "
         "lost at worst by believing the model's order, in units of the score (own rewards scaled "
         "to 0 to 1 over the policies), 0 is best. Scores and own rewards of the simulator itself "
@@ -314,38 +295,30 @@ def agreement_table(
     )
 
 
-def policies_table(board: Scoreboard, *, source: str, where: str) -> Table:
-    """Lists the policies, the best in the reference first.
-
-    Args:
-        board: All scores.
-        source: Name of the reference simulator.
-        where: What was played, in words.
-    """
+def _policies_table(board: Scoreboard, *, source: str, where: str) -> Table:
+    """The policies, the best in the reference first."""
     real, ours = board.reference.mean(axis=1), board.model.mean(axis=1)
     places = np.argsort(np.argsort(-ours, kind="stable"), kind="stable") + 1
-    rows = []
-    for rank, row in enumerate(np.argsort(-real, kind="stable"), start=1):
-        one = board.contestants[row]
-        rows.append(
-            (
-                f"{rank}",
-                one.name,
-                one.make,
-                _spread(board.reference[row]),
-                f"{board.own[row].mean():.1f}",
-                _spread(board.model[row]),
-                f"{places[row]}",
-                f"{ours[row] - real[row]:+.2f}",
-            )
+    rows = tuple(
+        (
+            f"{rank}",
+            board.contestants[row].name,
+            board.contestants[row].make,
+            _spread(board.reference[row]),
+            f"{board.own[row].mean():.1f}",
+            _spread(board.model[row]),
+            f"{places[row]}",
+            f"{ours[row] - real[row]:+.2f}",
         )
+        for rank, row in enumerate(np.argsort(-real, kind="stable"), start=1)
+    )
     header = (
         "rank", "policy", "make", f"score in {source}", "its own reward", "score in the model",
         "rank there", "difference",
     )  # fmt: skip
     return Table(
         header,
-        tuple(rows),
+        rows,
         "Score: mean of the scenario's reward over the steps, read off the frames on both sides, "
         f"± a standard error over starts. {where}.",
     )
@@ -384,19 +357,8 @@ def _spread(scores: np.ndarray) -> str:
 _MARKS = "osD^vP*X<>h"
 
 
-def draw_scores(board: Scoreboard, *, source: str) -> bytes:
-    """Draws the world model's scores against the reference's, a mark for each make.
-
-    Args:
-        board: All scores.
-        source: Name of the reference simulator.
-
-    Returns:
-        A PNG file.
-
-    Raises:
-        MissingDependency: matplotlib is not installed.
-    """
+def _draw_scores(board: Scoreboard, source: str) -> bytes:
+    """Draws the world model's scores against the reference's, a mark for each make: a PNG file."""
     figure = new_figure(8, 6)
     axes = figure.add_subplot()
     half = 1.96 / math.sqrt(board.reference.shape[1])

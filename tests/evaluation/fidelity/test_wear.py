@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.evaluation.defects import find_leaving, leaving_table, shares_lost
+from chronosim.evaluation.defects import LEAVING, find_leaving, shares_lost
+from chronosim.evaluation.fidelity import steps_table
 
 EPISODES, STEPS = 20, 20
 
@@ -40,7 +41,7 @@ def test_it_is_told_when_they_leave(true: list[Any]) -> None:
     assert shares[-1] == 1, "what was lost stays lost"
     assert list(shares) == sorted(shares)
     assert find_leaving(shares).found
-    table = leaving_table(shares, [1, STEPS])
+    table = steps_table([("lost", shares, ".0%")], LEAVING)
     assert table.rows[0][-1] == "100%"
 
 
