@@ -21,6 +21,8 @@ from chronosim.settings.typed import Part, Range, Seed, Size, describe, paramete
 NEEDED = {
     "episodes export": ["a", "output=b"],
     "episodes import": ["a", "output=b"],
+    "guard": ["a"],
+    "judge": ["a"],
     **{
         command: ["a"]
         for command in COMMANDS
