@@ -14,7 +14,7 @@ import gymnasium as gym
 from chronosim import errors
 from chronosim.envs.forks import fork
 from chronosim.episodes import EpisodeReader, EpisodeWriter
-from chronosim.protocols import Prompter, Scenario, WorldModel
+from chronosim.protocols import Policy, Prompter, Scenario, WorldModel
 from chronosim.simulator import Simulator
 from chronosim.types import EditPrompt, Observation, Prediction
 
@@ -23,6 +23,7 @@ __all__ = [
     "EpisodeReader",
     "EpisodeWriter",
     "Observation",
+    "Policy",
     "Prediction",
     "Prompter",
     "Scenario",

@@ -1,6 +1,7 @@
-"""The three seams: how the world moves, how an action is worded, what counts.
+"""The four seams: how the world moves, how an action is worded, what counts, who acts.
 
-A new model is one `WorldModel`, a new robot one `Prompter`, a new benchmark one `Scenario`.
+A new model is one `WorldModel`, a new robot one `Prompter`, a new benchmark one `Scenario`, a new
+policy one `Policy`.
 `chronosim.testing` holds the contract of each as a runnable check.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from chronosim.types import EditPrompt, Frame, Observation, Prediction, State
 
-__all__ = ["Prompter", "Scenario", "WorldModel"]
+__all__ = ["Policy", "Prompter", "Scenario", "WorldModel"]
 
 
 @runtime_checkable
@@ -97,4 +98,38 @@ class Scenario(Protocol):
         self, before: Observation, action: Any, prediction: Prediction, after: Observation
     ) -> tuple[float, bool]:
         """Judges one step: (reward, terminated)."""
+        ...
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Who acts: made once for a run, and asked for many rows at a time.
+
+    A row has one episode after the other, and rows come and go: each gets what it would get alone.
+    """
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Who acts: at least `name`; JSON values only (for the log)."""
+        ...
+
+    def begin(self, seeds: Mapping[int, int], *, instruction: str = "") -> None:
+        """Begins an episode in some rows; what was remembered of these is forgotten.
+
+        Args:
+            seeds: By row, the seed of all that is drawn in its episode.
+            instruction: What the scenario asks of the agent, in words; empty where it asks nothing.
+        """
+        ...
+
+    def act(self, observations: Sequence[Observation], rows: Sequence[int]) -> Sequence[Any]:
+        """Chooses for some rows that were begun.
+
+        Args:
+            observations: What is seen in each row.
+            rows: Which they are.
+
+        Returns:
+            For each row an action, or a `Chunk` of those to take before it is asked again.
+        """
         ...

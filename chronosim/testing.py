@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,17 @@ import numpy as np
 
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidPrompt
-from chronosim.protocols import Prompter, Scenario, WorldModel
-from chronosim.types import EditPrompt, Frame, Observation, Prediction
+from chronosim.protocols import Policy, Prompter, Scenario, WorldModel
+from chronosim.types import Chunk, EditPrompt, Frame, Observation, Prediction
 
-__all__ = ["EchoModel", "ReplayModel", "check_prompter", "check_scenario", "check_world_model"]
+__all__ = [
+    "EchoModel",
+    "ReplayModel",
+    "check_policy",
+    "check_prompter",
+    "check_scenario",
+    "check_world_model",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +201,92 @@ def check_scenario(scenario: Scenario, prompter: Prompter, *, samples: int = 5) 
         _demand(before.state in prompter.state_space, "initial values suit the prompter")
         _check_score(scenario, prompter, before)
     _demand(len(sizes) == 1, "all first frames are of one size")
+
+
+def check_policy(
+    policy: Policy,
+    prompter: Prompter,
+    observations: Sequence[Observation],
+    *,
+    rows: int = 8,
+    tolerance: float = 0.0,
+) -> None:
+    """Checks a policy's contract.
+
+    Args:
+        policy: The policy; plain callables and classes are made into one by
+            `chronosim.policies.as_policy`.
+        prompter: Whose actions it chooses.
+        observations: Two or more of what it is meant to see.
+        rows: How many rows to ask it for at once.
+        tolerance: By how much a number of an action may differ between a row alone and in a batch.
+
+    Raises:
+        AssertionError: Names the clause that the policy breaks.
+    """
+    _demand(isinstance(policy, Policy), "it has `identity`, `begin` and `act`")
+    identity = dict(policy.identity)
+    _demand(isinstance(identity.get("name"), str), "`identity` has a name")
+    json.dumps(identity)
+    kept = [(one.frame.copy(), one.state.copy()) for one in observations]
+    seeds = {row: 100 + row for row in range(rows)}
+    together = _chosen(policy, seeds, observations)
+    for action in (action for turns in together.values() for turn in turns for action in turn):
+        _demand(action in prompter.action_space, f"{action!r} lies in the action space")
+    same = all(
+        np.array_equal(one.frame, frame) and np.array_equal(one.state, state)
+        for one, (frame, state) in zip(observations, kept, strict=True)
+    )
+    _demand(same, "observations are left as they are")
+    _demand(dict(policy.identity) == identity, "`identity` stays as it is")
+    again = _chosen(policy, seeds, observations)
+    _demand(_alike(together, again, 0.0), "the same seeds give the same actions")
+    backwards = _chosen(policy, dict(reversed(seeds.items())), observations)
+    _demand(_alike(together, backwards, tolerance), "answers keep the order of the rows")
+    for row, seed in seeds.items():
+        alone = _chosen(policy, {row: seed}, observations)
+        _demand(_alike({row: together[row]}, alone, tolerance), "a row alone acts as in a batch")
+    mixed = _chosen(policy, seeds, observations, anew=0)
+    expected = {**together, 0: together[0][:1]}
+    _demand(_alike(expected, mixed, tolerance), "a row that begins anew leaves the others alone")
+
+
+def _chosen(
+    policy: Policy,
+    seeds: Mapping[int, int],
+    observations: Sequence[Observation],
+    *,
+    anew: int | None = None,
+) -> dict[int, list[list[Any]]]:
+    """What each row does in two turns; row `anew` begins a second time between them."""
+    chosen: dict[int, list[list[Any]]] = {row: [] for row in seeds}
+    policy.begin(seeds, instruction="go on")
+    for turn in range(2):
+        if turn and anew is not None:
+            policy.begin({anew: seeds[anew]}, instruction="go on")
+            chosen[anew] = []
+        rows = list(seeds)
+        seen = [observations[(row + len(chosen[row])) % len(observations)] for row in rows]
+        answers = policy.act(seen, rows)
+        _demand(len(answers) == len(rows), "each row gets one answer")
+        for row, answer in zip(rows, answers, strict=True):
+            chosen[row].append([*answer.actions] if isinstance(answer, Chunk) else [answer])
+    return chosen
+
+
+def _alike(
+    ours: Mapping[int, list[list[Any]]], theirs: Mapping[int, list[list[Any]]], tolerance: float
+) -> bool:
+    """Whether the same rows did the same."""
+    return all(_same_turns(ours[row], theirs[row], tolerance) for row in ours)
+
+
+def _same_turns(turns: list[list[Any]], others: list[list[Any]], tolerance: float) -> bool:
+    ours, theirs = (list(chain.from_iterable(one)) for one in (turns, others))
+    return len(ours) == len(theirs) and all(
+        one == other if isinstance(one, str) else np.allclose(one, other, rtol=0, atol=tolerance)
+        for one, other in zip(ours, theirs, strict=True)
+    )
 
 
 def _check_score(scenario: Scenario, prompter: Prompter, before: Observation) -> None:

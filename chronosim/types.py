@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from chronosim.errors import InvalidFrame
+from chronosim.errors import InvalidAction, InvalidFrame
 
-__all__ = ["EditPrompt", "Frame", "Observation", "Prediction", "State", "Trajectory"]
+__all__ = ["Chunk", "EditPrompt", "Frame", "Observation", "Prediction", "State", "Trajectory"]
 
 Frame = UInt8[np.ndarray, "height width 3"]
 """One RGB picture; rows from the top, columns from the left, values 0 to 255."""
@@ -113,3 +114,22 @@ class Prediction:
     def frame(self) -> Frame:
         """The outcome: the last frame of the trajectory, uint8 (height, width, 3)."""
         return self.trajectory[-1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """What a policy does next, for more than one step.
+
+    Attributes:
+        actions: One or more, taken one after the other before the policy is asked again; an array
+            of (steps, ...) will do.
+
+    Raises:
+        InvalidAction: There is none.
+    """
+
+    actions: Sequence[Any] | np.ndarray
+
+    def __post_init__(self) -> None:
+        if isinstance(self.actions, str) or not len(self.actions):
+            raise InvalidAction(f"a chunk is a list of actions, at least one, not {self.actions!r}")

@@ -19,6 +19,7 @@ PUBLIC = {
         "EpisodeReader",
         "EpisodeWriter",
         "Observation",
+        "Policy",
         "Prediction",
         "Prompter",
         "Scenario",
@@ -71,6 +72,7 @@ PUBLIC = {
     "chronosim.testing": [
         "EchoModel",
         "ReplayModel",
+        "check_policy",
         "check_prompter",
         "check_scenario",
         "check_world_model",

@@ -1,3 +1,9 @@
+from .acting import PerEpisode as PerEpisode
+from .acting import RowByRow as RowByRow
+from .acting import Unchunked as Unchunked
+from .acting import act_alone as act_alone
+from .acting import as_policy as as_policy
+from .acting import policy_name as policy_name
 from .alternatives import AnyDrive as AnyDrive
 from .alternatives import AnyPush as AnyPush
 from .basic import Constant as Constant

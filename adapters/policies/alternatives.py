@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float32
 
+from chronosim.policies.acting import RowByRow
 from chronosim.scenarios.board import PUSHER_RADIUS
 from chronosim.types import Observation
 
@@ -21,7 +22,7 @@ _Place = Float32[np.ndarray, "2"]
 
 
 @dataclass(slots=True)
-class AnyDrive:
+class AnyDrive(RowByRow):
     """Steers a car about as far as its wheels turn (0.4), gives moderate gas, sometimes brakes.
 
     Attributes:
@@ -43,7 +44,7 @@ class AnyDrive:
 
 
 @dataclass(slots=True)
-class AnyPush:
+class AnyPush(RowByRow):
     """Sends PushT's pusher to a place: mostly a near one, at times anywhere on the board.
 
     Attributes:

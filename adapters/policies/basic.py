@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from chronosim.errors import InvalidConfig
+from chronosim.policies.acting import RowByRow
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
@@ -18,7 +20,7 @@ __all__ = ["Constant", "Planned", "Random"]
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(RowByRow):
     """Gives one action, whatever it sees.
 
     Attributes:
@@ -33,7 +35,7 @@ class Constant:
 
 
 @dataclass(slots=True)
-class Random:
+class Random(RowByRow):
     """Draws every action alike from the prompter's action space, whatever it sees.
 
     Attributes:
@@ -46,7 +48,7 @@ class Random:
     _space: gym.Space[Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._space = self.prompter.action_space
+        self._space = deepcopy(self.prompter.action_space)  # a prompter may keep one for all
         self._space.seed(self.seed)
 
     def __call__(self, observation: Observation) -> Any:
@@ -55,7 +57,7 @@ class Random:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(RowByRow):
     """Takes the actions of a plan, one a step, whatever it sees; the last one again and again.
 
     Attributes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from chronosim.policies.acting import RowByRow
 from chronosim.scenarios.road import CAR, road_mask
 from chronosim.types import Observation
 
@@ -17,7 +18,7 @@ _Action = Float32[np.ndarray, "3"]
 
 
 @dataclass(frozen=True, slots=True)
-class LaneFollower:
+class LaneFollower(RowByRow):
     """Steers towards the middle of the road ahead and keeps a speed.
 
     Attributes:
@@ -56,7 +57,7 @@ class LaneFollower:
 
 
 @dataclass(slots=True)
-class DriverMix:
+class DriverMix(RowByRow):
     """Drives as many different people would: one temper an episode, and whims on the way.
 
     Each episode draws a lane follower of random speed and a share of steps at which it does
@@ -96,7 +97,7 @@ class DriverMix:
 
 
 @dataclass(slots=True)
-class RoadBalance:
+class RoadBalance(RowByRow):
     """Steers by how much more road lies ahead on one side than on the other, and by its change.
 
     A proportional-differential controller on one feature, the difference of the two areas over
@@ -130,7 +131,7 @@ class RoadBalance:
 
 
 @dataclass(frozen=True, slots=True)
-class RoadLeaver:
+class RoadLeaver(RowByRow):
     """Steers off the road, to the side on which there is less of it.
 
     Attributes:

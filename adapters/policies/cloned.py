@@ -14,13 +14,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from chronosim.errors import InvalidConfig, ModelNotFound
+from chronosim.policies.acting import RowByRow
 from chronosim.policies.regression import FrameRegressor, fit
 from chronosim.types import Observation
 
 __all__ = ["Cloned", "clone"]
 
 
-class Cloned:
+class Cloned(RowByRow):
     """A small network that acts as somebody did whom it learned from, from frame and state alone.
 
     Args:
@@ -49,6 +50,10 @@ class Cloned:
     def __repr__(self) -> str:
         """Names the file and the network's width."""
         return f"Cloned({self._path.name!r}, width={self._sizes['width']})"
+
+    def for_episode(self, seed: int) -> Cloned:
+        """Gives itself: it draws and remembers nothing."""
+        return self
 
     @torch.no_grad()
     def __call__(self, observation: Observation) -> Float32[np.ndarray, " action"]:

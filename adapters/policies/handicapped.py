@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import gymnasium as gym
 import numpy as np
 from jaxtyping import Float32
 
 from chronosim.errors import InvalidConfig
+from chronosim.policies.acting import Act, RowByRow, act_alone
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
@@ -19,11 +19,11 @@ __all__ = ["Handicapped"]
 
 
 @dataclass(slots=True)
-class Handicapped:
+class Handicapped(RowByRow):
     """Acts as another policy does, but late, askew, shakily or without thinking.
 
     Attributes:
-        policy: Whose actions.
+        policy: Whose actions; called with an observation it gives one.
         prompter: Whose action space they stay in; it is a Box with bounds.
         seed: Seed of what is drawn.
         noise: Deviation of what is added to each number, as a share of its range.
@@ -35,7 +35,7 @@ class Handicapped:
         InvalidConfig: The actions are no bounded numbers, or a setting cannot be.
     """
 
-    policy: Callable[[Observation], Any]
+    policy: Act
     prompter: Prompter
     seed: int = 0
     noise: float = 0.0
@@ -62,6 +62,10 @@ class Handicapped:
             )
         self._rng = np.random.default_rng(self.seed)
         self._seen = deque(maxlen=self.delay + 1)
+
+    def for_episode(self, seed: int) -> Handicapped:
+        """Makes one for an episode, of a policy made for it too."""
+        return replace(self, seed=seed, policy=act_alone(self.policy, seed))
 
     def __call__(self, observation: Observation) -> Float32[np.ndarray, " action"]:
         """Chooses an action: float32 (n,), within the action space."""

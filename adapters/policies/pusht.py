@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from chronosim.policies.acting import RowByRow
 from chronosim.scenarios.board import (
     GOAL,
     PUSHER_RADIUS,
@@ -31,7 +32,7 @@ _NEAR = 8.0  # how far from its place a push may begin
 
 
 @dataclass(frozen=True, slots=True)
-class Pusher:
+class Pusher(RowByRow):
     """Pushes the block to the goal, one push after the other.
 
     A push is chosen by a simple model: a block pushed at a point moves the way it is pushed and
@@ -62,7 +63,7 @@ class Pusher:
 
 
 @dataclass(slots=True)
-class PusherMix:
+class PusherMix(RowByRow):
     """Pushes as many different people would: one temper an episode, and whims on the way.
 
     Each episode draws how exact the pusher is and at what share of steps it does something else:
@@ -192,7 +193,7 @@ _CONTACT = 40.0  # about as far from there, the pusher touches the block
 
 
 @dataclass(frozen=True, slots=True)
-class Shover:
+class Shover(RowByRow):
     """Goes around the block to its far side, then shoves it by its middle.
 
     Beside `Pusher` it knows no outline and no lever: it turns nothing on purpose.
@@ -236,7 +237,7 @@ class Shover:
 
 
 @dataclass(frozen=True, slots=True)
-class StayPut:
+class StayPut(RowByRow):
     """Sends PushT's pusher to where it already is: doing nothing, as PushT words it."""
 
     def __call__(self, observation: Observation) -> Float32[np.ndarray, 2]:

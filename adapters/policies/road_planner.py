@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from chronosim.errors import InvalidConfig
+from chronosim.policies.acting import RowByRow
 from chronosim.scenarios.road import CAR, road_mask
 from chronosim.types import Observation
 
@@ -25,7 +26,7 @@ _Plans = Float[np.ndarray, "plans depth 2"]
 
 
 @dataclass(slots=True)
-class RoadPlanner:
+class RoadPlanner(RowByRow):
     """Plans by the cross-entropy method, in a model of its own: a car without slip, on this frame.
 
     A plan is steering and gas (below 0: brake) of each of the next held actions. Its worth is the

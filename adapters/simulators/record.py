@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step
 from chronosim.episodes.compaction import check_whole
+from chronosim.policies import policy_name
 from chronosim.protocols import Prompter
 from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation
@@ -60,7 +61,7 @@ def record_episode(
         "stride": simulator.stride,
         "seconds_per_step": simulator.seconds_per_step,
         "prompter": repr(prompter),
-        "policy": repr(policy),
+        "policy": policy_name(policy),
     }
     with EpisodeWriter(path, observation, about, rivals=True) as writer:
         for index in range(steps):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from functools import partial
-from inspect import isroutine
 from pathlib import Path
 from time import perf_counter, time
 from typing import Any
@@ -19,9 +16,10 @@ from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.compaction import check_whole, compact
 from chronosim.episodes.place import discard, give_name
+from chronosim.policies import policy_name
 from chronosim.settings.compose import make_part, with_seed
 
-__all__ = ["episode_name", "logged_settings", "make_rows", "policy_name", "roll", "seeds_to_make"]
+__all__ = ["episode_name", "logged_settings", "make_rows", "roll", "seeds_to_make"]
 
 # What shapes an episode.
 _LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "guard", "seed")
@@ -85,24 +83,6 @@ def logged_settings(config: DictConfig) -> dict[str, Any]:
     settings = OmegaConf.to_container(config, resolve=True)
     assert isinstance(settings, dict)
     return {name: settings[name] for name in _LOGGED if name in settings}
-
-
-def policy_name(policy: object) -> str:
-    """Names a policy for a log: by its repr, or by its type or its function where that is none.
-
-    No name holds an address in memory, which would make equal episodes differ.
-    """
-    if isinstance(policy, partial):
-        named = (f"{name}={value!r}" for name, value in policy.keywords.items())
-        given = ", ".join([*map(repr, policy.args), *named])
-        name = f"{policy_name(policy.func)}({given})" if given else policy_name(policy.func)
-    elif isroutine(policy):
-        name = policy.__qualname__
-    elif type(policy).__repr__ is object.__repr__:
-        name = type(policy).__qualname__
-    else:
-        name = repr(policy)
-    return re.sub(r" at 0x[0-9a-f]+", "", name)
 
 
 def _begin(recorder: RecordRows, row: int, seed: int, config: DictConfig) -> Any:

@@ -74,7 +74,10 @@ def test_without_the_stock_pipeline_nothing_speaks_of_it(
         ("model=echo", "bench model times a ChronoEdit, not"),
         ("+model.storage=float8", "the stock pipeline cannot share weights with storage=float8"),
         ("frame_size=[3]", "frame_size must be [height, width] in pixels, or null, not [3]"),
-        ("frame_size=[96.5,96]", "frame_size must be [height, width] in pixels, or null, not [96.5, 96]"),
+        (
+            "frame_size=[96.5,96]",
+            "frame_size must be [height, width] in pixels, or null, not [96.5, 96]",
+        ),
         ("frame_size=[64,64]", "nano works at 96 x 96 (height x width), not 64 x 64"),
         ("frame_size=[96,96] text=xylophone", "this model never learned 'xylophone'"),
         ("reasoning_steps=9", "reasoning_steps must lie between 0 and denoising_steps"),

@@ -48,7 +48,7 @@ def test_an_unfinished_episode_is_live_or_broken_off(
     assert rows(capsys)[0][2] == "live"
     old = time.time() - 3600
     for file in EpisodeReader(path).place.rglob("*"):
-        os.utime(file, (old, old))
+        os.utime(str(file), (old, old))
     assert main(["episodes", "ls", str(path.parent)]) == 0
     assert rows(capsys)[0][2:4] == ["broken", "off"]
 
