@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.episodes import EpisodeReader, Step
+from chronosim.episodes.place import Place
 from chronosim.errors import InvalidEpisode
+from chronosim.settings.parts import check_kind, make
+from chronosim.settings.trust import check_parts, find_requests
+from chronosim.testing import ReplayModel
 from chronosim.types import Prediction
 
-__all__ = ["Difference", "first_difference"]
+__all__ = ["Difference", "Replayed", "first_difference", "replay"]
+
+_PARTS = ("model", "prompter", "scenario")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,114 @@ class Difference:
     what: str
     by: float
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of an episode that was run again.
+
+    Attributes:
+        path: The episode.
+        steps: That it has.
+        problem: Where it came out differently, or why it could not be run again; None: it came out
+            as it was logged.
+    """
+
+    path: Place
+    steps: int
+    problem: str | None
+
+
+def replay(
+    paths: Sequence[str | Path | Place],
+    *,
+    tolerance: float = 0.0,
+    from_log: bool = False,
+    trust: bool = False,
+    say: Callable[[str], None] = print,
+) -> Iterator[Replayed]:
+    """Runs logged episodes again, each in a world made of its own settings.
+
+    A log may make what stands on a list (`chronosim.settings.trust`), with the settings listed.
+
+    Args:
+        paths: The episodes.
+        tolerance: As for `first_difference`.
+        from_log: Whether the log answers for the model: checks all the rest, quickly.
+        trust: Whether a log may make anything: classes of its own, remote models, files anywhere.
+        say: Told first what a trusted log will do beyond the list.
+
+    Yields:
+        What came of each, as it ends; a damaged one does not stop the others.
+
+    Raises:
+        InvalidConfig: A log asks for more than is on the list, or for what cannot be made.
+        ChronosimError: No episode there, or a model that fails.
+    """
+    known: tuple[str, ChronoEnv] | None = None  # one model at a time: it may be large
+    for path in paths:
+        steps = 0
+        try:
+            reader = EpisodeReader(path)
+            steps = reader.steps
+            key, settings = _settings(reader, from_log=from_log)
+            if known is None or known[0] != key:
+                known = None
+                known = key, _world(reader, settings, from_log=from_log, trust=trust, say=say)
+            found = first_difference(reader, known[1], tolerance=tolerance)
+            changed = "" if found is None else _changes(reader, known[1])
+            problem = None if found is None else f"{reader.path.name}: {found.sentence}{changed}"
+        except InvalidEpisode as error:
+            problem = str(error)
+        yield Replayed(path, steps, problem)
+
+
+def _settings(reader: EpisodeReader, *, from_log: bool) -> tuple[str, Mapping[str, Any]]:
+    """The settings that an episode was made of; and what tells whether two are of one world."""
+    settings = reader.about.get("config")
+    if not isinstance(settings, Mapping) or not {*_PARTS, "horizon"} <= set(settings):
+        raise InvalidEpisode(
+            f"the log of {reader.path} does not say of what settings it was made: only what "
+            "chronosim rollout made can be run again"
+        )
+    horizon = settings["horizon"]
+    if horizon is not None and (type(horizon) is not int or horizon < 1):
+        raise InvalidEpisode(f"the log of {reader.path} has a horizon of {horizon!r}")
+    own = [settings[name] for name in (*_PARTS, "horizon")]
+    return str(reader.path) if from_log else json.dumps(own, sort_keys=True), settings
+
+
+def _world(
+    reader: EpisodeReader,
+    settings: Mapping[str, Any],
+    *,
+    from_log: bool,
+    trust: bool,
+    say: Callable[[str], None],
+) -> ChronoEnv:
+    """The environment that an episode was made in."""
+    whose = f"the log of {reader.path}"
+    wanted = {name: settings[name] for name in _PARTS if not (from_log and name == "model")}
+    local = isinstance(reader.path, Path)
+    root = Path(str(reader.path)).resolve().parent if local else None
+    if not trust:
+        check_parts(wanted, whose, root)
+    elif requests := list(find_requests(wanted, root)):
+        say("\n".join([f"Trusted, {whose} does more than a log may:", *map(str, requests)]))
+    model = ReplayModel(str(reader.path)) if from_log else _made(settings, "model")
+    prompter, scenario = _made(settings, "prompter"), _made(settings, "scenario")
+    return ChronoEnv(model, prompter, scenario, horizon=settings["horizon"])
+
+
+def _made(settings: Mapping[str, Any], name: str) -> Any:
+    return check_kind(make(settings[name], name), name)
+
+
+def _changes(reader: EpisodeReader, env: ChronoEnv) -> str:
+    """What else is different: of the model's identity, as far as both know it."""
+    logged, ours = reader.about.get("model", {}), dict(env.simulator.model.identity)
+    changed = [key for key in logged if key in ours and logged[key] != ours[key]]
+    return f" (the model's {', '.join(changed)} differ from the log)" if changed else ""
 
 
 def first_difference(
@@ -52,7 +169,7 @@ def first_difference(
         ChronosimError: As `ChronoEnv.reset` and `ChronoEnv.step`.
     """
     seed, lineage = reader.about.get("seed"), reader.about.get("lineage")
-    if not isinstance(seed, int) or lineage is not None:
+    if type(seed) is not int or not 0 <= seed < 2**63 or lineage is not None:
         why = "its seed is not in its log" if lineage is None else f"it is a fork of {lineage}"
         raise InvalidEpisode(f"{reader.path} cannot be run again from its beginning: {why}")
     repaired = reader.about.get("repaired")

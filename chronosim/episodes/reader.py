@@ -15,6 +15,7 @@ from chronosim.episodes.layout import COLUMNS, LIVE, SCHEMA, Row, Trajectories, 
 from chronosim.episodes.place import as_place, locate, named, read_attributes
 from chronosim.episodes.step import Step
 from chronosim.errors import InvalidEpisode
+from chronosim.settings.renamed import rename_log
 from chronosim.types import Frame, Observation, Prediction, Trajectory
 
 __all__ = ["EpisodeReader"]
@@ -39,7 +40,7 @@ class EpisodeReader:
         trajectories: How the frames between two observations are kept; `video` gives them back
             nearly, not exactly, and `none` not at all.
         schema: Version of its layout.
-        about: What made the episode, as its writer said.
+        about: What made the episode, as its writer said, in the names of today.
 
     Raises:
         EpisodeNotFound: There is no episode at `path`.
@@ -61,7 +62,7 @@ class EpisodeReader:
         self.finished = bool(attributes["finished"])
         self.failure: str | None = attributes.get("failure")
         self.trajectories: Trajectories = attributes.get("trajectories", "lossless")
-        self.about: Mapping[str, Any] = attributes["about"]
+        self.about: Mapping[str, Any] = rename_log(attributes["about"])
         self._data = attributes["data"]
         self.compacted = self._data != LIVE
         self._stored = Stored(self.place, attributes)

@@ -19,11 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chronosim.errors import ChronosimError, InvalidConfig
+from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.settings.safe_yaml import read_yaml
 from chronosim.settings.typed import part_problems
 
-__all__ = ["companion", "load", "locate", "make", "make_part", "names", "with_seed"]
+__all__ = ["check_kind", "companion", "load", "locate", "make", "make_part", "names", "with_seed"]
 
+_KINDS = {"model": WorldModel, "prompter": Prompter, "scenario": Scenario}
 _GROUPS = files("chronosim.scenarios") / "conf"
 
 
@@ -91,7 +93,22 @@ def make_part(config: DictConfig, name: str, **overrides: Any) -> Any:
         ChronosimError: Whatever the object's own making raises.
     """
     part = OmegaConf.select(config, name)
-    return make(_resolved(part, name) if OmegaConf.is_config(part) else part, name, **overrides)
+    settings = _resolved(part, name) if OmegaConf.is_config(part) else part
+    return check_kind(make(settings, name, **overrides), name)
+
+
+def check_kind(made: Any, name: str) -> Any:
+    """Gives what was made back, if it is what a part of that name must be.
+
+    Raises:
+        InvalidConfig: It is not.
+    """
+    kind = _KINDS.get(name)
+    if kind is not None and not isinstance(made, kind):
+        raise InvalidConfig(
+            f"{name} must be a {kind.__name__} of chronosim.protocols, not {type(made).__name__}"
+        )
+    return made
 
 
 def with_seed(config: DictConfig, seed: int) -> DictConfig:

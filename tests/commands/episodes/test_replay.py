@@ -92,7 +92,7 @@ def test_a_log_cannot_have_anything_called(
     rewrite(path, about)
     assert main(["episodes", "replay", str(path)]) == 2
     assert said in (err := capsys.readouterr().err)
-    assert "which no config file of chronosim names: give trust=true" in err
+    assert "give trust=true if you trust it" in err
     assert not Path("hacked").exists()
 
 
