@@ -6,7 +6,9 @@ from .make import load_model as load_model
 from .make import make_env as make_env
 from .make import make_vector_env as make_vector_env
 from .replay import Difference as Difference
+from .replay import Replayed as Replayed
 from .replay import first_difference as first_difference
+from .replay import run_again as run_again
 from .vector_env import ChronoVectorEnv as ChronoVectorEnv
 from .wrappers import FrameObservation as FrameObservation
 from .wrappers import RecordEpisodes as RecordEpisodes

@@ -12,14 +12,14 @@ import numpy as np
 
 from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.episodes import EpisodeReader, Step
-from chronosim.episodes.place import Place
+from chronosim.episodes.place import Place, as_place
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.parts import check_kind, make
 from chronosim.settings.trust import check_parts, find_requests
 from chronosim.testing import ReplayModel
 from chronosim.types import Prediction
 
-__all__ = ["Difference", "Replayed", "first_difference", "replay"]
+__all__ = ["Difference", "Replayed", "first_difference", "run_again"]
 
 _PARTS = ("model", "prompter", "scenario")
 
@@ -57,7 +57,7 @@ class Replayed:
     problem: str | None
 
 
-def replay(
+def run_again(
     paths: Sequence[str | Path | Place],
     *,
     tolerance: float = 0.0,
@@ -98,7 +98,7 @@ def replay(
             problem = None if found is None else f"{reader.path.name}: {found.sentence}{changed}"
         except InvalidEpisode as error:
             problem = str(error)
-        yield Replayed(path, steps, problem)
+        yield Replayed(as_place(path), steps, problem)
 
 
 def _settings(reader: EpisodeReader, *, from_log: bool) -> tuple[str, Mapping[str, Any]]:

@@ -325,8 +325,8 @@ def describe(hint: Any) -> str:
         bounds = "".join(f" {one}" for one in kinds[1:] if isinstance(one, Range))
         return said or f"{describe(kinds[0])}{bounds}"
     if origin in (Union, types.UnionType):
-        said = dict.fromkeys(describe(one) for one in kinds)
-        return (", or " if any(re.search(", | or ", one) for one in said) else " or ").join(said)
+        each = list(dict.fromkeys(describe(one) for one in kinds))
+        return (", or " if any(re.search(", | or ", one) for one in each) else " or ").join(each)
     if origin is Literal:
         return str(OneOf(tuple(map(str, kinds))))
     if hint is Part:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.envs.replay import replay
+from chronosim.envs.replay import run_again
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.frames import write_frame
@@ -29,7 +29,7 @@ NANO = {"_target_": "chronosim.models.load", "name": "nano", "preset": "nano", "
 def test_logs_of_earlier_builds_replay_exactly(name: str, from_log: bool) -> None:
     # Written by cd9afb0, which named classes by their files. nano's own frames may differ in the
     # last digit from one processor to the next: what it answered is taken from the log.
-    [found] = replay(list_episodes(OLD / name), from_log=from_log)
+    [found] = run_again(list_episodes(OLD / name), from_log=from_log)
     assert found.problem is None
     assert found.steps >= 2
 
@@ -248,10 +248,10 @@ def test_a_trusted_log_says_first_what_it_will_do(
     path = copied(tmp_path, model={"_target_": "mine.make", "word": "more.yaml"})
     said: list[str] = []
     with pytest.raises(InvalidConfig, match=r"calls 'mine\.make'"):
-        list(replay([path], say=said.append))
+        list(run_again([path], say=said.append))
     assert said == []
     with pytest.raises(SystemExit):
-        list(replay([path], trust=True, say=said.append))
+        list(run_again([path], trust=True, say=said.append))
     [told] = said
     assert "model: calls 'mine.make'; word='more.yaml'" in told
     assert "calls 'mine.other'; url='http://a.b'; asks the address 'http://a.b'" in told
@@ -269,7 +269,7 @@ def test_a_trusted_log_says_first_what_it_will_do(
 def test_settings_of_a_log_that_cannot_be(parts: dict[str, Any], said: str, tmp_path: Path) -> None:
     path = copied(tmp_path, **parts)
     try:
-        [found] = replay([path])
+        [found] = run_again([path])
         problem = found.problem
     except InvalidConfig as error:
         problem = str(error)
@@ -280,7 +280,7 @@ def test_settings_of_a_log_that_cannot_be(parts: dict[str, Any], said: str, tmp_
 def test_what_is_made_must_be_of_its_kind(tmp_path: Path) -> None:
     path = copied(tmp_path, model={"_target_": "pathlib.PurePath"})
     with pytest.raises(InvalidConfig, match="model must be a WorldModel"):
-        list(replay([path], trust=True, say=lambda _: None))
+        list(run_again([path], trust=True, say=lambda _: None))
 
 
 @pytest.mark.parametrize("data", ["../outside", "/etc", "a/b", "", None, 3])

@@ -19,7 +19,7 @@ from __future__ import annotations
 from functools import partial
 
 from chronosim.cli.output import episodes_at
-from chronosim.envs.replay import replay
+from chronosim.envs.replay import run_again
 from chronosim.settings.commands import EpisodesReplay
 
 __all__ = ["run"]
@@ -35,7 +35,7 @@ def run(settings: EpisodesReplay) -> int:
         ChronosimError: No episode there, or parts that cannot be made.
     """
     paths, alike, empty = episodes_at(settings.path), 0, 0
-    for found in replay(
+    for found in run_again(
         paths,
         tolerance=settings.tolerance,
         from_log=settings.from_log,
