@@ -15,8 +15,8 @@ from chronosim import errors
 from chronosim.envs.forks import fork
 from chronosim.episodes import EpisodeReader, EpisodeWriter
 from chronosim.protocols import Policy, Prompter, Scenario, WorldModel
-from chronosim.simulator import Simulator
-from chronosim.types import EditPrompt, Observation, Prediction
+from chronosim.types import EditPrompt, Observation, Prediction, Step
+from chronosim.world import World
 
 __all__ = [
     "EditPrompt",
@@ -27,7 +27,8 @@ __all__ = [
     "Prediction",
     "Prompter",
     "Scenario",
-    "Simulator",
+    "Step",
+    "World",
     "WorldModel",
     "__version__",
     "errors",

@@ -1,8 +1,8 @@
-"""The three values that travel through chronosim: what is seen, what is asked, what is answered."""
+"""The values that travel through chronosim: what is seen, asked, answered, and a step taken."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,18 @@ from jaxtyping import Float32, UInt8
 
 from chronosim.errors import InvalidAction, InvalidFrame
 
-__all__ = ["Chunk", "EditPrompt", "Frame", "Observation", "Prediction", "State", "Trajectory"]
+__all__ = [
+    "Chunk",
+    "EditPrompt",
+    "Frame",
+    "Frames",
+    "Guard",
+    "Observation",
+    "Prediction",
+    "State",
+    "Step",
+    "Trajectory",
+]
 
 Frame = UInt8[np.ndarray, "height width 3"]
 """One RGB picture; rows from the top, columns from the left, values 0 to 255."""
@@ -20,8 +31,14 @@ Frame = UInt8[np.ndarray, "height width 3"]
 Trajectory = UInt8[np.ndarray, "time height width 3"]
 """The frames strictly after the observed one, up to and including the outcome; time >= 1."""
 
+Frames = UInt8[np.ndarray, "n height width 3"]
+"""Several RGB frames of one size."""
+
 State = Float32[np.ndarray, " state"]
 """The commanded state: what a prompter keeps by dead reckoning, in the units it documents."""
+
+Guard = Callable[[Frame], str | None]
+"""Tells of an imagined frame why an episode must not go on from it; None: it may."""
 
 _NO_STATE = np.zeros(0, np.float32)
 _NO_STATE.setflags(write=False)
@@ -133,3 +150,43 @@ class Chunk:
     def __post_init__(self) -> None:
         if isinstance(self.actions, str) or not len(self.actions):
             raise InvalidAction(f"a chunk is a list of actions, at least one, not {self.actions!r}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One step taken: what recorders, the studio, what-ifs and ranking share.
+
+    Attributes:
+        before: What was seen before the action.
+        action: A vector, an id or an instruction.
+        text: The words of the prompt: the prompter's, or what a prompt enhancer made of them.
+        seed: Seed of the world model's noise.
+        prediction: What the world did; its outcome is the next observation's frame.
+        after: The next observation.
+        reward: The scenario's reward; 0 where no scenario scores.
+        terminated: Whether the scenario ended the episode.
+        truncated: Whether the horizon, the guard or another limit cut it.
+        latency: Seconds the world took to answer the call that this step was part of; NaN if
+            unknown.
+        truncation_reason: `"horizon"`, or the guard's word (`"drift"`); None: not truncated, or
+            nobody said why.
+        success: Whether the scenario's goal is reached; None where it knows no success.
+    """
+
+    before: Observation
+    action: Any
+    text: str
+    seed: int
+    prediction: Prediction
+    after: Observation
+    reward: float
+    terminated: bool
+    truncated: bool
+    latency: float = float("nan")
+    truncation_reason: str | None = None
+    success: bool | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the episode ends with this step."""
+        return self.terminated or self.truncated

@@ -33,14 +33,15 @@ def fork(env: _Env, seed: int | None = None) -> _Env:
         ResetNeeded: `env` has not been reset.
     """
     base: Any = env.unwrapped
-    if not hasattr(base, "simulator"):
+    if not hasattr(base, "world"):
         raise InvalidConfig(f"only a chronosim environment can be forked, not {base}")
     rows = getattr(base, "rows", [base])
     for row in rows:
         _ = row.observation  # raises ResetNeeded
     # Gymnasium's specs may hold the model as an argument: they are shared as well.
-    shared = [base.simulator, base.scenario, base.guard, base.spec, *_cached_specs(env)]
-    shared += [row.simulator for row in rows]
+    shared = [base.spec, *_cached_specs(env)]
+    for row in rows:
+        shared += [row.world, row.last_step]
     copied = copy.deepcopy(env, {id(thing): thing for thing in shared})
     if seed is not None:
         copied.unwrapped.reseed(seed)  # type: ignore[union-attr]

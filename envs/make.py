@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chronosim.envs.chrono_env import ChronoEnv, Guard
+from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.guard import load_guard
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.errors import InvalidConfig
 from chronosim.models.loading.load import load
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.settings import parts as config
+from chronosim.types import Guard
 
 __all__ = ["load_model", "make_env", "make_vector_env"]
 

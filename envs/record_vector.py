@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-from chronosim.envs.about import about_world
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.episodes import EpisodeWriter, Step
 from chronosim.episodes.layout import Trajectories
@@ -61,7 +59,7 @@ class RecordRows:
         """
         self.env.rows[row].reset(seed=seed)
         first = self.observation(row)
-        told = {**about_world(self.env.simulator, self.env.scenario, seed=seed), **about}
+        told = {**self.env.world.about(seed=seed), **about}
         self._writers[row] = EpisodeWriter(
             self.folder / name, first, told, trajectories=self.trajectories, rivals=True
         )
@@ -87,41 +85,27 @@ class RecordRows:
             EpisodeExists: Another attempt at an episode was finished first.
             InvalidAction: An action does not lie in the action space; all rows stay as they were.
             EpisodeWriteError: The disk refuses; the steps before this one stay readable.
-            ChronosimError: As `Simulator.step_all`.
+            ChronosimError: As `World.advance`.
         """
         for row in actions:
             if row not in self._writers:
                 raise ResetNeeded(f"no episode is being recorded in row {row}: call begin first")
-        asked = [self.env.rows[row].asked() for row in actions]
-        began = perf_counter()
-        answers = self.env.simulator.step_all(
+        asked = [self.env.rows[row].ask() for row in actions]
+        taken = self.env.world.advance(
             [observation for observation, _ in asked],
             list(actions.values()),
             seeds=[seed for _, seed in asked],
         )
-        latency = perf_counter() - began
-        steps = {}
-        for (row, action), (after, prediction) in zip(actions.items(), answers, strict=True):
-            answer = self.env.rows[row].answered(action, prediction, after)
-            _, reward, terminated, truncated, info = answer
-            steps[row] = Step(
-                action=action,
-                text=info["text"],
-                seed=info["seed"],
-                prediction=prediction,
-                after=after,
-                reward=reward,
-                terminated=terminated,
-                truncated=truncated,
-                latency=latency,
-            )
-            self._log(row, steps[row])
+        steps = dict(zip(actions, taken, strict=True))
+        for row, step in steps.items():
+            self.env.rows[row].take(step)
+            self._log(row, step)
         return steps
 
     def _log(self, row: int, step: Step) -> None:
         writer = self._writers.pop(row)  # a refused step leaves a gap: nothing may follow
         writer.append(step)
-        if step.terminated or step.truncated:
+        if step.ended:
             writer.close()
         else:
             self._writers[row] = writer

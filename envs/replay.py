@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from chronosim.envs.chrono_env import ChronoEnv
-from chronosim.episodes import EpisodeReader, Step
+from chronosim.episodes import EpisodeReader
 from chronosim.episodes.place import Place, as_place
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.parts import check_kind, make
 from chronosim.settings.trust import check_parts, find_requests
 from chronosim.testing import ReplayModel
-from chronosim.types import Prediction
+from chronosim.types import Prediction, Step
 
 __all__ = ["Difference", "Replayed", "first_difference", "run_again"]
 
@@ -144,7 +144,7 @@ def _made(settings: Mapping[str, Any], name: str) -> Any:
 
 def _changes(reader: EpisodeReader, env: ChronoEnv) -> str:
     """What else is different: of the model's identity, as far as both know it."""
-    logged, ours = reader.about.get("model", {}), dict(env.simulator.model.identity)
+    logged, ours = reader.about.get("model", {}), dict(env.world.model.identity)
     changed = [key for key in logged if key in ours and logged[key] != ours[key]]
     return f" (the model's {', '.join(changed)} differ from the log)" if changed else ""
 
@@ -184,19 +184,11 @@ def first_difference(
         if found is not None:
             return found
         logged = reader.step(index)
-        _, reward, terminated, truncated, info = env.step(logged.action)
-        again = Step(
-            action=logged.action,
-            text=info["text"],
-            seed=info["seed"],
-            prediction=Prediction(info["trajectory"]),
-            after=env.observation,
-            reward=reward,
-            terminated=terminated,
-            truncated=truncated,
-        )
+        env.step(logged.action)
+        again = env.last_step
+        assert again is not None  # it was taken just now
         found = _difference(index, logged, again, tolerance, video=reader.trajectories == "video")
-        if found is None and (terminated or truncated) and index + 1 < reader.steps:
+        if found is None and again.ended and index + 1 < reader.steps:
             sentence = f"step {index} ends the episode, but its log goes on to {reader.steps} steps"
             return Difference(index, "end", 0.0, sentence)
     return found

@@ -10,10 +10,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from jaxtyping import Bool, Float64
 
-from chronosim.envs.chrono_env import ChronoEnv, DictObservation, Guard
+from chronosim.envs.chrono_env import ChronoEnv, DictObservation
 from chronosim.errors import InvalidAction, InvalidConfig, ResetNeeded
 from chronosim.protocols import Prompter, Scenario, WorldModel
-from chronosim.types import Frame
+from chronosim.types import Frame, Guard
 
 __all__ = ["ChronoVectorEnv"]
 
@@ -66,7 +66,7 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
             for _ in range(num_envs)
         ]
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.simulator, self.scenario, self.guard = self.rows[0].simulator, scenario, guard
+        self.world = self.rows[0].world
         self.metadata = {**self.rows[0].metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space = self.rows[0].observation_space
         self.single_action_space = self.rows[0].action_space
@@ -125,8 +125,8 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
         """
         row_actions = self._split(actions)
         going = [index for index in range(self.num_envs) if not self._ended[index]]
-        asked = [self.rows[index].asked() for index in going]
-        steps = self.simulator.step_all(
+        asked = [self.rows[index].ask() for index in going]
+        steps = self.world.advance(
             [observation for observation, _ in asked],
             [row_actions[index] for index in going],
             seeds=[seed for _, seed in asked],
@@ -134,18 +134,14 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         infos: dict[int, dict[str, Any]] = {}
-        answers = [
-            self.rows[index].judged(row_actions[index], prediction, after)
-            for index, (after, prediction) in zip(going, steps, strict=True)
-        ]
-        for index, answer in zip(going, answers, strict=True):
+        for index, step in zip(going, steps, strict=True):
             (
                 self._observations[index],
                 rewards[index],
                 terminated[index],
                 truncated[index],
                 infos[index],
-            ) = self.rows[index].take(answer)
+            ) = self.rows[index].take(step)
         for index in np.flatnonzero(self._ended).tolist():
             self._observations[index], _ = self.rows[index].reset()
         self._ended = terminated | truncated

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from time import perf_counter
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 
-from chronosim.envs.about import about_world
 from chronosim.envs.chrono_env import DictObservation
-from chronosim.episodes import EpisodeWriter, Step
+from chronosim.episodes import EpisodeWriter
 from chronosim.episodes.layout import Trajectories
 from chronosim.episodes.place import draft_of
 from chronosim.errors import EpisodeExists, InvalidConfig, ResetNeeded
-from chronosim.types import Frame, Prediction
+from chronosim.types import Frame
 
 __all__ = ["FrameObservation", "RecordEpisodes"]
 
@@ -57,7 +56,7 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
             self, folder=str(folder), trajectories=trajectories, about=self._told
         )
         gym.Wrapper.__init__(self, env)
-        if not hasattr(env.unwrapped, "simulator"):
+        if not hasattr(env.unwrapped, "world"):
             raise InvalidConfig(f"only a chronosim environment can be recorded, not {env}")
         self.folder = Path(folder)
         self.trajectories = trajectories
@@ -89,10 +88,8 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
         """
         if self._writer is None:
             raise ResetNeeded("no episode is being recorded: call reset before step")
-        begun = perf_counter()
         observed, reward, terminated, truncated, info = self.env.step(action)
-        latency = perf_counter() - begun
-        self._log(action, float(reward), terminated, truncated, info, latency)
+        self._log(float(reward), terminated, truncated)
         if terminated or truncated:
             self._finish()
         return observed, reward, terminated, truncated, info
@@ -121,30 +118,12 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
             copied._writer = copied._open(lineage={**parent, "branch": self._branches})
         return copied
 
-    def _log(
-        self,
-        action: Any,
-        reward: float,
-        terminated: bool,
-        truncated: bool,
-        info: dict[str, Any],
-        latency: float,
-    ) -> None:
+    def _log(self, reward: float, terminated: bool, truncated: bool) -> None:
+        """Logs what reached the world, with what wrappers beneath made of its reward and end."""
         writer, self._writer = self._writer, None  # a refused step leaves a gap: nothing may follow
         assert writer is not None
-        writer.append(
-            Step(
-                action=action,
-                text=info["text"],
-                seed=info["seed"],
-                prediction=Prediction(info["trajectory"]),
-                after=self._base.observation,
-                reward=reward,
-                terminated=terminated,
-                truncated=truncated,
-                latency=latency,
-            )
-        )
+        step = self._base.last_step
+        writer.append(replace(step, reward=reward, terminated=terminated, truncated=truncated))
         self._writer = writer
 
     def _finish(self) -> None:
@@ -165,7 +144,7 @@ class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
 
     def _new(self, path: Path, lineage: dict[str, Any] | None) -> EpisodeWriter:
         base = self._base
-        about = about_world(base.simulator, base.scenario, seed=self._seed, lineage=lineage)
+        about = base.world.about(seed=self._seed, lineage=lineage)
         return EpisodeWriter(
             path, base.observation, {**about, **self._told}, trajectories=self.trajectories
         )

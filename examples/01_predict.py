@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from chronosim import EditPrompt, Observation, Simulator, settings
+from chronosim import EditPrompt, Observation, World, settings
 from chronosim.frames import read_frame, write_frame
 from chronosim.models import Sizing
 
@@ -22,7 +22,7 @@ if len(sys.argv) > 2:
     [prediction] = model.predict([EditPrompt(frame, "A pedestrian steps onto the road.", seed=0)])
 else:
     # A scenario knows where an episode may begin: a first frame, and the speed that goes with it.
-    # A prompter words an action; a simulator is a model and a prompter, and remembers nothing.
+    # A prompter words an action; a world is a model and a prompter, and remembers nothing.
     scenario, prompter = (
         settings.load("scenario", "carracing"),
         settings.load("prompter", "driving"),
@@ -30,9 +30,10 @@ else:
     frame, values = scenario.begin(np.random.default_rng(0))
     steer_left = np.array([-0.4, 0.1, 0.0], np.float32)  # steering, throttle, brake
     before = Observation(frame, prompter.begin(values))
-    after, prediction = Simulator(model, prompter).step(before, steer_left, seed=0)
+    step = World(model, prompter).step(before, steer_left, seed=0)
+    prediction = step.prediction
     print(f"The model was told: {prediction.text}")
-    print(f"The car now drives at {after.state[0]:.1f} m/s, by dead reckoning.")
+    print(f"The car now drives at {step.after.state[0]:.1f} m/s, by dead reckoning.")
 
 print(f"It answered with {len(prediction.trajectory)} frames of {prediction.frame.shape[:2]}.")
 write_frame("before.png", frame)

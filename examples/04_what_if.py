@@ -29,7 +29,7 @@ plans = {
     "left, then right": [left] * 2 + [right] * 2,
     "brake": [brake] * 4,
 }
-tree = grow(env.simulator, env.observation, plans, scenario=env.scenario, dataset="tree")
+tree = grow(env.world, env.observation, plans, dataset="tree")
 
 print(f"{tree.predictions} predictions for {sum(map(len, plans.values()))} steps of plans")
 apart = measure(tree)
@@ -38,5 +38,5 @@ for index, branch in enumerate(tree.branches):
     print(f"{branch.name:>16}: score {branch.score:.2f}, parts from straight at step {parts}")
 print("The best:", tree.ranked()[0].name)
 
-write_frame("tree.png", draw_tree(tree, seconds_per_step=env.simulator.prompter.seconds_per_step))
+write_frame("tree.png", draw_tree(tree, seconds_per_step=env.world.prompter.seconds_per_step))
 assert len(load_tree("tree")) == len(tree)  # as it lies on disk

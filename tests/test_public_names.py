@@ -23,7 +23,7 @@ PUBLIC = {
         "Prediction",
         "Prompter",
         "Scenario",
-        "Simulator",
+        "World",
         "WorldModel",
         "__version__",
         "errors",

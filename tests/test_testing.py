@@ -40,7 +40,7 @@ def episode(tmp_path: Path) -> Path:
             frames = np.stack([first.frame + np.uint8(seed), first.frame])
             after = Observation(first.frame, step=seed - 4)
             prediction = Prediction(frames)
-            writer.append(Step("go", "go", seed, prediction, after, 0.0, False, False))
+            writer.append(Step(first, "go", "go", seed, prediction, after, 0.0, False, False))
     return tmp_path / "episode"
 
 

@@ -139,18 +139,20 @@ def steps_of(
         words, state = recording.texts[begin], recording.states[min(end, len(recording.states) - 1)]
         if prompter is not None:
             words, state = prompter(before, chosen)
-        before = Observation(trajectory[-1], np.asarray(state, np.float32), index)
+        after = Observation(trajectory[-1], np.asarray(state, np.float32), index)
         yield Step(
+            before=before,
             action=chosen.item() if np.ndim(chosen) == 0 else chosen,
             text=words if text is None else text,
             seed=int(recording.seeds[begin]),
             prediction=Prediction(np.stack(trajectory)),
-            after=before,
+            after=after,
             reward=float(recording.rewards[begin:end].sum()),
             terminated=bool(recording.terminated[begin:end].any()),
             truncated=bool(recording.truncated[begin:end].any()),
             latency=_total(recording.latency[begin:end]),
         )
+        before = after
 
 
 def _total(latency: np.ndarray) -> float:

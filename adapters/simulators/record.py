@@ -69,10 +69,10 @@ def record_episode(
             text, state = prompter(observation, action)
             prediction, reward, ended = simulator.step(action)
             assert prediction is not None
-            observation = Observation(prediction.frame, state, index + 1)
-            last = index + 1 == steps
+            before, observation = observation, Observation(prediction.frame, state, index + 1)
+            cut = index + 1 == steps and not ended
             writer.append(
-                Step(action, text, seed, prediction, observation, reward, ended, last and not ended)
+                Step(before, action, text, seed, prediction, observation, reward, ended, cut)
             )
             if ended:
                 break

@@ -20,7 +20,7 @@ class ReferenceSimulator(Protocol):
 
     Attributes:
         source: Name of the simulator, for the log.
-        hold: Simulator steps that one action is held for.
+        hold: World steps that one action is held for.
         stride: Every stride-th of them is in the trajectory; it divides `hold`.
         seconds_per_step: How long that is, in seconds.
     """

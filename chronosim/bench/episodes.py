@@ -14,10 +14,9 @@ import numpy as np
 from chronosim.episodes.compaction import compact
 from chronosim.episodes.dataset import EpisodeDataset
 from chronosim.episodes.layout import row_of
-from chronosim.episodes.step import Step
 from chronosim.episodes.writer import EpisodeWriter
 from chronosim.errors import MissingDependency
-from chronosim.types import Observation, Prediction
+from chronosim.types import Observation, Prediction, Step
 
 __all__ = ["Figure", "Hdf5Log", "NpyLog", "bench_episodes", "table"]
 
@@ -253,14 +252,18 @@ def _slide(
     colours = rng.integers(20, 236, (6, 3), np.uint8)
     coarse = colours[rng.integers(0, 6, (height // 8, width // 8))]
     scene = coarse.repeat(8, 0).repeat(8, 1).astype(np.float32)
+    after = Observation(scene.astype(np.uint8), np.array([-1], np.float32))
     for index in range(count):
         slid = np.stack([np.roll(scene, index * time + moment, 1) for moment in range(time)])
         noise = rng.standard_normal(slid.shape, np.float32) * 0.7
         frames = (slid + noise).clip(0, 255).round().astype(np.uint8)
-        after = Observation(frames[-1].copy(), np.array([index], np.float32), index + 1)
+        before, after = (
+            after,
+            Observation(frames[-1].copy(), np.array([index], np.float32), index + 1),
+        )
         action = np.array([0.1, 0.2, 0.3], np.float32)
         text = f"The car drives at {index} m/s. Steer straight with 10% throttle and 0% brake."
-        yield Step(action, text, index, Prediction(frames), after, 1.0, False, False, 0.3)
+        yield Step(before, action, text, index, Prediction(frames), after, 1.0, False, False, 0.3)
 
 
 def _short(figure: Figure) -> str:

@@ -30,8 +30,8 @@ from chronosim.pictures.video import frame_rate, write_video
 from chronosim.protocols import Prompter, WorldModel
 from chronosim.settings.commands import Predict
 from chronosim.settings.typed import Part
-from chronosim.simulator import Simulator
 from chronosim.types import EditPrompt, Frame, Observation, Prediction
+from chronosim.world import World
 
 __all__ = ["count_processes", "is_first_process", "run"]
 
@@ -56,7 +56,8 @@ def run(settings: Predict) -> None:
     if settings.back:
         model = CameraSized(model, sizing)
     if settings.text is None:
-        _, prediction = Simulator(model, prompter).step(first, settings.action, seed=settings.seed)
+        step = World(model, prompter).step(first, settings.action, seed=settings.seed)
+        prediction = step.prediction
         words = str(prediction.text)
     else:
         prompt = EditPrompt(first.frame, settings.text, settings.seed)

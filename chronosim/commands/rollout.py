@@ -60,7 +60,7 @@ def run(config: DictConfig) -> None:
     steps = roll(RecordRows(env, dataset, trajectories=trajectories), config, waiting)
     seconds = perf_counter() - began
     paths = [dataset / episode_name(seed) for seed in seeds]
-    pace = env.simulator.prompter.seconds_per_step
+    pace = env.world.prompter.seconds_per_step
     for path in paths[:pictures]:
         _draw(EpisodeReader(path), folder, pace, words=bool(config.words))
     _sum_up(paths, folder)

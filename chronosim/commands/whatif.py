@@ -15,11 +15,9 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -28,12 +26,12 @@ from chronosim.cli.terminal import table
 from chronosim.errors import InvalidConfig
 from chronosim.frames import read_frame
 from chronosim.models.engine.sizes import Sizing
-from chronosim.protocols import Scenario
+from chronosim.seeds import generator
 from chronosim.settings.compose import make_part, whole_number
-from chronosim.simulator import Simulator
 from chronosim.types import Observation
 from chronosim.whatif import LoggedMoment, Search, WhatIf, measure, read_moment, read_plans
 from chronosim.whatif import run as run_what_if
+from chronosim.world import World
 
 __all__ = ["run"]
 
@@ -51,9 +49,9 @@ def run(config: DictConfig) -> None:
     at_once = None if config.at_once is None else whole_number(config, "at_once", 1)
     search = _search(config, numbers["steps"])
     plans = None if config.plans is None else read_plans(str(config.plans))
-    simulator = Simulator(make_part(config, "model"), make_part(config, "prompter"))
-    scenario = make_part(config, "scenario")
-    start, policy = _start(config, simulator, scenario), _policy(config, search)
+    parts = {name: make_part(config, name) for name in ("model", "prompter", "scenario")}
+    world = World(**parts)
+    start, policy = _start(config, world), _policy(config, search)
     folder = _folder(config)
     with tqdm(desc="what if", unit="prediction") as bar:
 
@@ -62,8 +60,7 @@ def run(config: DictConfig) -> None:
             bar.update(done - bar.n)
 
         result = run_what_if(
-            simulator,
-            scenario,
+            world,
             plans,
             start=start,
             policy=policy,
@@ -80,26 +77,22 @@ def run(config: DictConfig) -> None:
     print(f"\nIn {folder}: {', '.join(sorted(path.name for path in folder.glob('[!.]*')))}")
 
 
-def _start(
-    config: DictConfig, simulator: Simulator, scenario: Scenario
-) -> Observation | LoggedMoment:
+def _start(config: DictConfig, world: World) -> Observation | LoggedMoment:
     """Where the tree grows from."""
-    prompter = simulator.prompter
+    prompter = world.prompter
     if config["from"] is not None:
         if config.frame is not None or config.start is not None:
             raise InvalidConfig("a what-if begins at from= or at frame=, not at both")
         episode = Path(str(config["from"])).expanduser()
         return read_moment(episode, whole_number(config, "at", 0), prompter)
-    values: Mapping[str, float] = {}
-    if config.frame is None:
-        frame, values = scenario.begin(np.random.default_rng(int(config.seed)))
-    else:
+    frame, values = None, None
+    if config.frame is not None:
         frame = read_frame(Path(str(config.frame)).expanduser())
         frame = Sizing("fit").there(frame) if config.fit else frame
     if config.start is not None:
         start = config.start
         values = _values(OmegaConf.to_container(start) if OmegaConf.is_config(start) else start)
-    return Observation(frame, prompter.begin(values))
+    return world.begin(generator(int(config.seed)), frame=frame, values=values)[0]
 
 
 def _values(given: Any) -> dict[str, float]:

@@ -5,9 +5,9 @@ from chronosim.episodes.dataset import EpisodeDataset
 from chronosim.episodes.place import list_episodes
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.episodes.repair import Repair, repair
-from chronosim.episodes.step import Step
 from chronosim.episodes.verify import Damage, verify
 from chronosim.episodes.writer import EpisodeWriter
+from chronosim.types import Step
 
 __all__ = [
     "Damage",

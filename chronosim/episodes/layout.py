@@ -43,15 +43,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from chronosim.episodes.step import Step
+from chronosim.types import Step
 
 __all__ = ["Row", "action_array", "row_of"]
 
@@ -124,6 +124,7 @@ def new_array(
 
 
 _FIRST = frozenset({"state"})  # what a row without a step holds
+_RARE = ("truncation_reason", "success", "metrics")  # what is left out where it says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,10 @@ class Row:
         latency: Seconds the world took to answer; NaN if unknown.
         between: Frames strictly between the observation before and the one after.
         clip: Length of their video, bytes; 0 if they are kept otherwise or not at all.
+        truncation_reason: Why a limit cut it; None if none did, or nobody said. This and what
+            follows is left out of the JSON where there is nothing to say.
+        success: Whether the scenario's goal is reached; None where it knows no success.
+        metrics: The prediction's, by name.
     """
 
     state: list[float]
@@ -156,6 +161,9 @@ class Row:
     latency: float = math.nan
     between: int = 0
     clip: int = 0
+    truncation_reason: str | None = None
+    success: bool | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
     def loads(text: str) -> Row:
@@ -169,13 +177,18 @@ class Row:
             values["state"] = [float(value) for value in values["state"]]
             if len(values) > len(_FIRST):
                 values.update({name: float(values[name]) for name in ("reward", "latency")})
+                measured = values.get("metrics", {})
+                values["metrics"] = {name: float(value) for name, value in measured.items()}
             return Row(**values)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no record of a step: {text[:80]!r}") from error
 
     def dumps(self) -> str:
         """Writes the row as JSON."""
         values = {"state": self.state} if self.action is None else asdict(self)
+        for name in _RARE:
+            if name in values and values[name] in (None, {}):
+                del values[name]
         try:
             return json.dumps(values, ensure_ascii=False, allow_nan=False)
         except ValueError:
@@ -203,6 +216,9 @@ def row_of(step: Step, dtype: str, *, between: int, clip: int) -> Row:
         latency=float(step.latency),
         between=between,
         clip=clip,
+        truncation_reason=step.truncation_reason,
+        success=step.success,
+        metrics={name: float(value) for name, value in step.prediction.metrics.items()},
     )
 
 

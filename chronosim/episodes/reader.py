@@ -13,10 +13,9 @@ from upath import UPath
 from chronosim.episodes.arrays import Content, Stored
 from chronosim.episodes.layout import COLUMNS, LIVE, SCHEMA, Row, Trajectories, action_array
 from chronosim.episodes.place import as_place, locate, named, read_attributes
-from chronosim.episodes.step import Step
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.renamed import rename_log
-from chronosim.types import Frame, Observation, Prediction, Trajectory
+from chronosim.types import Frame, Observation, Prediction, Step, Trajectory
 
 __all__ = ["EpisodeReader"]
 
@@ -71,7 +70,11 @@ class EpisodeReader:
         return self.steps
 
     def __iter__(self) -> Iterator[Step]:
-        return (self.step(index) for index in range(self.steps))
+        before = self.observation(0)
+        for index in range(self.steps):
+            step = self._step(index, before)
+            before = step.after
+            yield step
 
     @property
     def frames(self) -> UInt8[np.ndarray, "{self.steps}+1 height width 3"]:
@@ -166,21 +169,28 @@ class EpisodeReader:
         Raises:
             InvalidEpisode: `index` is out of range.
         """
+        self._check(index, self.steps - 1)
+        return self._step(index, self.observation(index))
+
+    def _step(self, index: int, before: Observation) -> Step:
         trajectory, row = self.trajectory(index), self._rows[index + 1]
         kind = self._stored.action()
         assert kind is not None
         action = action_array([row.action], kind["dtype"], tuple(kind["shape"]))[0]
         frame: Frame = trajectory[-1].copy()
         return Step(
+            before=before,
             action=action if kind["shape"] else np.asarray(action).item(),
             text=row.text,
             seed=row.seed,
-            prediction=Prediction(trajectory),
+            prediction=Prediction(trajectory, metrics=row.metrics),
             after=Observation(frame, np.array(row.state, np.float32), self.first_step + index + 1),
             reward=row.reward,
             terminated=row.terminated,
             truncated=row.truncated,
             latency=row.latency,
+            truncation_reason=row.truncation_reason,
+            success=row.success,
         )
 
     def _check(self, index: int, last: int) -> None:

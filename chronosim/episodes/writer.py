@@ -28,7 +28,6 @@ from chronosim.episodes.place import (
     remove,
     store,
 )
-from chronosim.episodes.step import Step
 from chronosim.errors import (
     EpisodeExists,
     EpisodeWriteError,
@@ -37,7 +36,7 @@ from chronosim.errors import (
     InvalidEpisode,
     InvalidFrame,
 )
-from chronosim.types import Observation
+from chronosim.types import Observation, Step
 
 __all__ = ["EpisodeWriter", "check_about", "check_step", "check_trajectories"]
 

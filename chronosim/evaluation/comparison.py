@@ -21,8 +21,9 @@ from chronosim.evaluation.truth import Frames, Moment, Recording, Steps
 from chronosim.models.engine.chronoedit import ChronoEdit
 from chronosim.progress import watch
 from chronosim.protocols import Prompter
-from chronosim.simulator import Simulator, noise_seed
+from chronosim.seeds import noise_seed
 from chronosim.types import Observation, Prediction, Trajectory
+from chronosim.world import World
 
 __all__ = ["Comparison"]
 
@@ -37,7 +38,7 @@ class Comparison:
         seed: Of the model's noise; moment i has seed + i.
     """
 
-    def __init__(self, folder: Path, simulator: Simulator, source: Source, *, seed: int) -> None:
+    def __init__(self, folder: Path, simulator: World, source: Source, *, seed: int) -> None:
         self.folder, self.simulator, self.source, self.seed = folder, simulator, source, seed
 
     @cached_property
@@ -114,13 +115,13 @@ class Comparison:
         return list(kept["frames"])
 
     @cached_property
-    def quick(self) -> Simulator:
+    def quick(self) -> World:
         """The same simulator without the frames on the way, where a model can leave them out."""
         model = self.simulator.model
         if not isinstance(model, ChronoEdit):
             return self.simulator
         sampling = replace(model.sampling, decode_trajectory=False)  # the outcome is the same
-        return Simulator(model.resampled(sampling), self.simulator.prompter)
+        return World(model.resampled(sampling), self.simulator.prompter)
 
     def _log(self, folder: Path, recordings: Sequence[Recording], imagined: Steps | None) -> None:
         about = dict(self.source.about)
@@ -192,7 +193,9 @@ def _save_episodes(
                 last = depth + 1 == len(recording.actions)
                 text = prompter(before, action)[0]
                 prediction = Prediction(frame[None])
-                writer.append(Step(action, text, noise, prediction, after, 0.0, False, last))
+                writer.append(
+                    Step(before, action, text, noise, prediction, after, 0.0, False, last)
+                )
                 before = after
 
 

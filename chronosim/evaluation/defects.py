@@ -16,8 +16,8 @@ from chronosim.evaluation.report.section import Section, Table
 from chronosim.evaluation.truth import Moment, Steps, other_actions
 from chronosim.metrics.pixels import sharpness, squared_error
 from chronosim.protocols import Prompter
-from chronosim.simulator import Simulator
 from chronosim.types import Frame, Trajectory
+from chronosim.world import World
 
 __all__ = [
     "LEAVING",
@@ -93,7 +93,7 @@ def defects_section(findings: Sequence[Finding]) -> Section:
 
 
 def find_defects(
-    simulator: Simulator,
+    simulator: World,
     moments: Sequence[Moment],
     predicted: Sequence[Trajectory],
     *,
@@ -128,7 +128,7 @@ def _stands_still(moments: Sequence[Moment], predicted: Sequence[Trajectory]) ->
     )
 
 
-def _ignores_actions(simulator: Simulator, moments: Sequence[Moment], seed: int) -> Finding | None:
+def _ignores_actions(simulator: World, moments: Sequence[Moment], seed: int) -> Finding | None:
     """Where nobody knows what other actions lead to, those of other moments are tried.
 
     None where they all have the same words.
@@ -138,10 +138,10 @@ def _ignores_actions(simulator: Simulator, moments: Sequence[Moment], seed: int)
         actions = _alternatives(moments, index, simulator.prompter)
         if len(actions) < 2:
             continue
-        steps = simulator.step_all(
+        steps = simulator.advance(
             [moment.observation] * len(actions), actions, seeds=[seed + index] * len(actions)
         )
-        ours.append(_spread([prediction.frame for _, prediction in steps]))
+        ours.append(_spread([step.after.frame for step in steps]))
         known = len(moment.others) > 0
         true.append(
             _spread(list(moment.outcomes))
@@ -175,16 +175,16 @@ def _spread(frames: Sequence[Frame]) -> float:
 
 
 def _changes_its_mind(
-    simulator: Simulator, moments: Sequence[Moment], predicted: Sequence[Trajectory], seed: int
+    simulator: World, moments: Sequence[Moment], predicted: Sequence[Trajectory], seed: int
 ) -> Finding:
-    again = simulator.step_all(
+    again = simulator.advance(
         [moment.observation for moment in moments],
         [moment.actions[0] for moment in moments],
         seeds=range(seed, seed + len(moments)),
     )
     worst = max(
-        float(np.abs(p.trajectory[-1].astype(np.int16) - known[-1]).mean())
-        for (_, p), known in zip(again, predicted, strict=False)
+        float(np.abs(step.after.frame.astype(np.int16) - known[-1]).mean())
+        for step, known in zip(again, predicted, strict=False)
     )
     return Finding(
         "the same question gets different answers",

@@ -16,7 +16,7 @@ from chronosim.evaluation.report.section import Section, Table, finite
 from chronosim.evaluation.truth import Recording, Steps
 from chronosim.metrics.pixels import finite_psnr, squared_error
 from chronosim.progress import watch
-from chronosim.simulator import Simulator
+from chronosim.world import World
 
 __all__ = ["Coverage", "cover", "diagnose"]
 
@@ -39,7 +39,7 @@ class _Effect:
 
 def diagnose(
     recordings: Sequence[Recording],
-    simulator: Simulator,
+    simulator: World,
     imagined: Steps,
     taught: Steps,
     *,

@@ -15,8 +15,8 @@ from chronosim.evaluation.predictions import Autoencoding, roll_out, see_through
 from chronosim.evaluation.truth import Frames, Recording, Steps
 from chronosim.metrics.pixels import squared_error
 from chronosim.protocols import Prompter
-from chronosim.simulator import Simulator
 from chronosim.types import Observation, State
+from chronosim.world import World
 
 __all__ = ["OTHER_NOISE", "Experiment", "experiments", "round_trips", "step_errors", "tell_less"]
 
@@ -44,7 +44,7 @@ class Experiment:
 
 
 def experiments(
-    recordings: Sequence[Recording], simulator: Simulator, *, seed: int
+    recordings: Sequence[Recording], simulator: World, *, seed: int
 ) -> list[Experiment]:
     """Gives the experiments that a model and its prompter allow.
 
@@ -138,7 +138,7 @@ def _reconstructed(recording: Recording, model: Autoencoding) -> Recording:
 _COARSE = 4  # steps that an action's range is told in
 
 
-def tell_less(simulator: Simulator) -> Iterator[tuple[str, str, Simulator]]:
+def tell_less(simulator: World) -> Iterator[tuple[str, str, World]]:
     """Gives the simulator with worse words, in each way that its prompter allows.
 
     Args:

@@ -32,8 +32,8 @@ from chronosim.evaluation.retrieval import (
 from chronosim.evaluation.truth import Moment, Policy, Recording, Reference, other_actions
 from chronosim.progress import watch
 from chronosim.protocols import Prompter
-from chronosim.simulator import Simulator
 from chronosim.types import Frame, Observation
+from chronosim.world import World
 
 __all__ = ["following", "following_recorded"]
 
@@ -46,7 +46,7 @@ Frames = UInt8[np.ndarray, "..."]
 def following(
     moments: Sequence[Moment],
     *,
-    simulator: Simulator,
+    simulator: World,
     idle: Policy,
     reference: Reference,
     folder: Path,
@@ -288,7 +288,7 @@ def _draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence
 def following_recorded(
     recordings: Sequence[Recording],
     *,
-    simulator: Simulator,
+    simulator: World,
     idle: Policy | None = None,
     names: Sequence[str] = (),
     seed: int = 0,
@@ -387,7 +387,7 @@ def _transitions(recordings: Sequence[Recording]) -> list[tuple[Observation, Any
 
 
 def _predict(
-    simulator: Simulator,
+    simulator: World,
     observations: Sequence[Observation],
     actions: Sequence[Any],
     seed: int,
@@ -396,8 +396,7 @@ def _predict(
     frames = []
     steps = enumerate(zip(observations, actions, strict=True))
     for index, (observation, action) in watch(steps, what, len(actions)):
-        after, _ = simulator.step(observation, action, seed=seed + index)
-        frames.append(after.frame)
+        frames.append(simulator.step(observation, action, seed=seed + index).after.frame)
     return frames
 
 

@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from chronosim.evaluation.truth import Frames, Moment, Recording
-from chronosim.simulator import Simulator, noise_seed
+from chronosim.seeds import noise_seed
 from chronosim.types import Frame, Trajectory
+from chronosim.world import World
 
 __all__ = [
     "Autoencoding",
@@ -33,9 +34,7 @@ class Autoencoding(Protocol):
         ...
 
 
-def predict(
-    moments: Sequence[Moment], simulator: Simulator, *, seed: int = 0
-) -> Iterator[Trajectory]:
+def predict(moments: Sequence[Moment], simulator: World, *, seed: int = 0) -> Iterator[Trajectory]:
     """Predicts what comes of the action taken at each moment.
 
     Args:
@@ -48,12 +47,12 @@ def predict(
     """
     for first in range(0, len(moments), _BATCH):
         batch = moments[first : first + _BATCH]
-        steps = simulator.step_all(
+        steps = simulator.advance(
             [moment.observation for moment in batch],
             [moment.actions[0] for moment in batch],
             seeds=range(seed + first, seed + first + len(batch)),
         )
-        yield from (prediction.trajectory for _, prediction in steps)
+        yield from (step.prediction.trajectory for step in steps)
 
 
 def copy_frame(moment: Moment) -> Trajectory:
@@ -83,9 +82,7 @@ def reconstruct(moment: Moment, model: Autoencoding, time: int) -> Trajectory:
     return model.reconstruct(moment.observation.frame, true if len(true) == time else true[-1:])
 
 
-def roll_out(
-    recordings: Sequence[Recording], simulator: Simulator, *, seed: int
-) -> Iterator[Frames]:
+def roll_out(recordings: Sequence[Recording], simulator: World, *, seed: int) -> Iterator[Frames]:
     """Lets the model go on alone from each first observation, under the recorded actions.
 
     Args:
@@ -98,16 +95,16 @@ def roll_out(
     """
     observations = [recording.observations[0] for recording in recordings]
     for depth in range(len(recordings[0].actions)):
-        steps = simulator.step_all(
+        steps = simulator.advance(
             observations,
             [recording.actions[depth] for recording in recordings],
             seeds=[noise_seed(seed + index, depth) for index in range(len(recordings))],
         )
-        observations = [after for after, _ in steps]
+        observations = [step.after for step in steps]
         yield np.stack([observation.frame for observation in observations])
 
 
-def teach(recordings: Sequence[Recording], simulator: Simulator, *, seed: int) -> Iterator[Frames]:
+def teach(recordings: Sequence[Recording], simulator: World, *, seed: int) -> Iterator[Frames]:
     """Has the model predict each step from the true observation before it.
 
     Args:
@@ -119,9 +116,9 @@ def teach(recordings: Sequence[Recording], simulator: Simulator, *, seed: int) -
         For each step the model's frame of each episode; one call of the model a step.
     """
     for depth in range(len(recordings[0].actions)):
-        steps = simulator.step_all(
+        steps = simulator.advance(
             [recording.observations[depth] for recording in recordings],
             [recording.actions[depth] for recording in recordings],
             seeds=[noise_seed(seed + index, depth) for index in range(len(recordings))],
         )
-        yield np.stack([after.frame for after, _ in steps])
+        yield np.stack([step.after.frame for step in steps])

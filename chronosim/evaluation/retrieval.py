@@ -14,7 +14,7 @@ from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Interval, Share, ratio, resample
 from chronosim.evaluation.truth import Moment, Policy
 from chronosim.progress import watch
-from chronosim.simulator import Simulator
+from chronosim.world import World
 
 __all__ = [
     "Answers",
@@ -161,7 +161,7 @@ class Answers:
 
 
 def answer_all(
-    moments: Sequence[Moment], simulator: Simulator, *, idle: Policy, seed: int, folder: Path
+    moments: Sequence[Moment], simulator: World, *, idle: Policy, seed: int, folder: Path
 ) -> Answers:
     """Asks for the outcome of every action at every moment, and of doing nothing.
 
@@ -193,16 +193,16 @@ def answer_all(
 
 
 def _answer(
-    moments: Sequence[Moment], simulator: Simulator, idle: Policy, seed: int
+    moments: Sequence[Moment], simulator: World, idle: Policy, seed: int
 ) -> UInt8[np.ndarray, "moments answers height width 3"]:
     """Outcomes of all actions, then of doing nothing."""
     found = []
     for index, moment in enumerate(moments):
         actions = [*moment.actions, idle(moment.observation)]
-        steps = simulator.step_all(
+        steps = simulator.advance(
             [moment.observation] * len(actions), actions, seeds=[seed + index] * len(actions)
         )
-        found.append(np.stack([prediction.frame for _, prediction in steps]))
+        found.append(np.stack([step.after.frame for step in steps]))
     return np.stack(found)
 
 

@@ -30,7 +30,7 @@ from chronosim.evaluation.sources import Simulated, Source
 from chronosim.evaluation.truth import Frames, Policy
 from chronosim.progress import Progress, listening, watch
 from chronosim.protocols import WorldModel
-from chronosim.simulator import Simulator
+from chronosim.world import World
 
 __all__ = ["REPORTED", "SECTIONS", "Judging", "choose_sections", "evaluate", "make_section"]
 
@@ -106,7 +106,7 @@ def evaluate(
         idle=judging.idle is not None,
         ranking=judging.ranking is not None,
     )
-    evidence = Comparison(folder, Simulator(model, source.prompter), source, seed=seed)
+    evidence = Comparison(folder, World(model, source.prompter), source, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     _check_same(folder, evidence)
     with listening(progress):

@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from chronosim.episodes.step import Step
 from chronosim.errors import InvalidEpisode
-from chronosim.types import Frame, Observation
+from chronosim.types import Frame, Observation, Step
 
 __all__ = [
     "FAINT",

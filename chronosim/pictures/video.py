@@ -12,11 +12,10 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from chronosim.episodes.clips import write_h264
-from chronosim.episodes.step import Step
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 from chronosim.pictures.chart import Picture
 from chronosim.pictures.panels import Colour, line_height, text_block, wrap
-from chronosim.types import Frame, Observation
+from chronosim.types import Frame, Observation, Step
 
 __all__ = ["Track", "episode_frames", "frame_rate", "montage", "write_gif", "write_video"]
 

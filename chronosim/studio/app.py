@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chronosim.errors import ChronosimError, InvalidConfig
 from chronosim.models.serving.http import check_token, is_loopback
-from chronosim.studio.pages import STATIC, Pages, state_of
-from chronosim.studio.sessions import NoRoom, NoSession, SessionBusy
+from chronosim.studio.pages import STATIC, Pages
+from chronosim.studio.sessions import NoRoom, NoSession, SessionBusy, state_of
 from chronosim.studio.studio import Moved, Studio
 from chronosim.studio.workshop import sentence
 

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.episodes.place import read_attributes
 from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidEpisode
-from chronosim.simulator import noise_seed
+from chronosim.seeds import noise_seed
 from chronosim.studio.sessions import Session
 from chronosim.studio.tree import Node, Tree
 from chronosim.types import Frame, Observation

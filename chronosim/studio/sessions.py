@@ -6,19 +6,19 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
-from chronosim.episodes import Step
+import numpy as np
+
 from chronosim.errors import ChronosimError, InvalidConfig, ResetNeeded
-from chronosim.simulator import noise_seed
+from chronosim.seeds import noise_seed, redrawn_noise
 from chronosim.studio.controls import describe_controls, read_action
 from chronosim.studio.tree import Node, Tree
 from chronosim.studio.workshop import Job
-from chronosim.studio.worlds import World
-from chronosim.types import Observation, Prediction
+from chronosim.studio.worlds import ChosenWorld
 
-__all__ = ["Desk", "NoRoom", "NoSession", "Session", "SessionBusy", "Sessions"]
+__all__ = ["Desk", "NoRoom", "NoSession", "Session", "SessionBusy", "Sessions", "state_of"]
 
 _IDLE = 600.0  # seconds after which a session may make room for another
 
@@ -141,7 +141,6 @@ class Sessions:
 
 
 _FUTURES, _STEPS = 6, 20  # futures asked for at once, and steps of each
-_REDRAWN = 2**32  # depths of noise seeds that no step ever reaches
 
 
 @dataclass(slots=True)
@@ -176,10 +175,10 @@ class Session:
         InvalidConfig: No page can give such actions as the prompter's.
     """
 
-    def __init__(self, world: World, tree: Tree, *, seed: int | None, origin: str) -> None:
+    def __init__(self, world: ChosenWorld, tree: Tree, *, seed: int | None, origin: str) -> None:
         self.world, self.tree = world, tree
         self.seed, self.origin = seed, origin
-        self.controls = describe_controls(world.simulator.prompter, tree[0].observation)
+        self.controls = describe_controls(world.world.prompter, tree[0].observation)
         self.at = 0
         self.noise = tree[0].noise
         self.version = 1
@@ -208,9 +207,9 @@ class Session:
 
         Raises:
             ResetNeeded: The episode ended here.
-            ChronosimError: As `Simulator.step`.
+            ChronosimError: As `World.step`.
         """
-        action = read_action(self.world.simulator.prompter.action_space, given)
+        action = read_action(self.world.world.prompter.action_space, given)
         future = _Future(self.tree[self.at], action, self.noise)
         _check_open(future.at)
         self._grow([future])
@@ -230,14 +229,14 @@ class Session:
         Raises:
             InvalidConfig: Too many futures or steps.
             ResetNeeded: The episode ended here.
-            ChronosimError: As `Simulator.step`; what had been predicted before stays in the tree.
+            ChronosimError: As `World.step`; what had been predicted before stays in the tree.
         """
         if not 1 <= len(given) <= _FUTURES or not 1 <= steps <= _STEPS:
             raise InvalidConfig(
                 f"1 to {_FUTURES} futures of 1 to {_STEPS} steps can be asked for at once, "
                 f"not {len(given)} of {steps}"
             )
-        space = self.world.simulator.prompter.action_space
+        space = self.world.world.prompter.action_space
         actions = [read_action(space, action) for action in given]
         here = self.tree[self.at]
         _check_open(here)
@@ -264,40 +263,20 @@ class Session:
         before = [future.at.observation for future in asked]
         size = max(math.prod(future.at.frames.shape) for future in asked)
         self.tree.check_room(size * len(asked))  # before the work, not after it
-        began = perf_counter()
-        answers = self.world.simulator.step_all(
+        taken = self.world.world.advance(
             before,
             [future.action for future in asked],
             seeds=[noise_seed(future.noise, future.at.observation.step) for future in asked],
         )
-        seconds = (perf_counter() - began) / len(asked)
-        for future, (after, prediction) in zip(asked, answers, strict=True):
-            step = self._judged(future, after, prediction, seconds)
+        for future, step in zip(asked, taken, strict=True):
             future.at = self.tree.add(future.at.number, step, future.noise)
-
-    def _judged(
-        self, future: _Future, after: Observation, prediction: Prediction, seconds: float
-    ) -> Step:
-        before = future.at.observation
-        reward, terminated = self.world.scenario.score(before, future.action, prediction, after)
-        return Step(
-            action=future.action,
-            text=str(prediction.text),
-            seed=noise_seed(future.noise, before.step),
-            prediction=prediction,
-            after=after,
-            reward=float(reward),
-            terminated=terminated,
-            truncated=False,
-            latency=seconds,
-        )
 
     def _other_noise(self) -> int:
         # A tree that was opened may hold what was drawn before it was saved.
         known = {node.noise for node in self.tree.nodes}
         while True:
             self._redrawn += 1
-            drawn = noise_seed(self.tree[0].noise, _REDRAWN + self._redrawn)
+            drawn = redrawn_noise(self.tree[0].noise, self._redrawn)
             if drawn not in known:
                 return drawn
 
@@ -308,3 +287,78 @@ def _check_open(node: Node) -> None:
             f"the episode ended at step {node.observation.step}: step back and take another way, "
             "or begin anew"
         )
+
+
+def state_of(desk: Desk, known: int = 0) -> dict[str, Any]:
+    """Gives a session as a page needs it.
+
+    Args:
+        desk: The session's.
+        known: How many moments the page knows already: only later ones are told.
+
+    Returns:
+        JSON values; `world` is None as long as there is no world yet.
+    """
+    job = desk.job
+    state = {
+        "session": desk.key,
+        "busy": job.progress() if job is not None and desk.busy else None,
+        "problem": job.problem if job is not None and not desk.busy else None,
+        "world": None,
+    }
+    return state if desk.session is None else {**state, **_opened(desk.session, known)}
+
+
+def _opened(session: Session, known: int) -> dict[str, Any]:
+    world, first = session.world, session.tree[0].observation
+    prompter = world.world.prompter
+    return {
+        "version": session.version,
+        "world": {
+            "scenario": world.scenario_name,
+            "model": world.model_name,
+            "seed": session.seed,
+            "origin": session.origin,
+            "height": first.frame.shape[0],
+            "width": first.frame.shape[1],
+            "seconds_per_step": prompter.seconds_per_step,
+            "controls": session.controls,
+        },
+        "at": session.at,
+        "noise": str(session.noise),  # more digits than JavaScript's numbers have
+        "saved": session.saved,
+        "known": known,
+        "nodes": [_node(node) for node in session.tree.nodes[known:]],
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    told = {
+        "number": node.number,
+        "parent": node.parent,
+        "depth": node.observation.step,
+        "frames": len(node.frames),
+        "state": [_number(value) for value in node.observation.state],
+        "noise": str(node.noise),
+        "ended": node.ended,
+    }
+    if node.step is None:
+        return told
+    return {
+        **told,
+        "action": _action(node.step.action),
+        "text": node.step.text,
+        "reward": _number(node.step.reward),
+        "seconds": _number(node.step.latency),
+    }
+
+
+def _action(value: Any) -> Any:
+    """An action as the page would send it: words, a whole number, or a list of numbers."""
+    array = np.asarray(value)
+    return [_number(one) for one in array.ravel()] if array.dtype.kind == "f" else array.tolist()
+
+
+def _number(value: Any) -> float | None:
+    """A number that JSON has a word for."""
+    return float(value) if math.isfinite(value) else None

@@ -83,7 +83,7 @@ class Studio:
             readers = self.library.open(path)
             name = self.worlds.maker(readers[0].about.get("prompter"), scenario)
             world = self.worlds.make(name, model, sampling)
-            tree = plant(readers, world.simulator.model.identity, most=self.most)
+            tree = plant(readers, world.world.model.identity, most=self.most)
             world.check_fit(tree[0].observation, path)
             return Session(world, tree, seed=None, origin=path)
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from chronosim.episodes import Step
 from chronosim.errors import InvalidConfig
-from chronosim.types import Observation
+from chronosim.types import Observation, Step
 
 __all__ = ["Node", "Tree"]
 
@@ -47,7 +46,7 @@ class Node:
     @property
     def ended(self) -> bool:
         """Whether the episode ends here."""
-        return self.step is not None and (self.step.terminated or self.step.truncated)
+        return self.step is not None and self.step.ended
 
 
 class Tree:

@@ -10,20 +10,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gymnasium.utils import seeding
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.envs.about import about_world
 from chronosim.errors import InvalidConfig, InvalidEpisode
 from chronosim.frames import fit_frame, write_frame
 from chronosim.models.engine.sizes import Sizing
 from chronosim.protocols import Scenario
+from chronosim.seeds import generator
 from chronosim.settings.compose import CONF, compose_config, config_groups, make_part, settings_text
-from chronosim.simulator import Simulator
 from chronosim.studio.workshop import Models
 from chronosim.types import Frame, Observation
+from chronosim.world import World
 
-__all__ = ["World", "Worlds", "brings_none", "entry", "named"]
+__all__ = ["ChosenWorld", "Worlds", "brings_none", "entry", "named"]
 
 _SAMPLING = {"denoising_steps": (1, 200), "guidance": (0, 20)}
 _SWITCHES = ("decode_trajectory",)
@@ -66,7 +65,7 @@ class Worlds:
         model: str,
         sampling: Mapping[str, Any],
         frame: Frame | None = None,
-    ) -> World:
+    ) -> ChosenWorld:
         """Makes a world; its model is loaded if it is not yet.
 
         Args:
@@ -91,7 +90,7 @@ class Worlds:
         settings: Any = OmegaConf.to_container(config, resolve=True)
         parts = {name: settings[name] for name in _PARTS}
         parts["model"] = {**parts["model"], **sampling}
-        return World(scenario, model, Simulator(made, prompter), begins, parts, size)
+        return ChosenWorld(scenario, model, World(made, prompter, begins), parts, size)
 
     def maker(self, told: object, asked: str) -> str:
         """Names the scenario whose prompter an episode was made with.
@@ -160,27 +159,25 @@ def _check_sampling(sampling: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class World:
+class ChosenWorld:
     """What a session is driven by.
 
     Attributes:
         scenario_name: As it was chosen.
         model_name: As it was chosen.
-        simulator: The model and the prompter.
-        scenario: Where it begins and what counts.
+        world: The model, the prompter and the scenario.
         settings: Of all parts, as they would be made again (for the log).
         frame_size: The only (height, width) the model works at; None: several.
     """
 
     scenario_name: str
     model_name: str
-    simulator: Simulator
-    scenario: Scenario
+    world: World
     settings: Mapping[str, Any]
     frame_size: tuple[int, int] | None = None
 
     def begin(self, seed: int, frame: Frame | None = None) -> tuple[Observation, int]:
-        """Begins an episode exactly as `ChronoEnv.reset(seed=...)` would.
+        """Begins an episode exactly as `ChronoEnv.reset` would.
 
         Args:
             seed: Of the scenario's draw and of the noise, >= 0.
@@ -194,16 +191,10 @@ class World:
             InvalidFrame: The frame cannot be fitted.
             InvalidConfig: The scenario's values do not suit the prompter.
         """
-        rng, _ = seeding.np_random(seed)
-        values: Mapping[str, float] = {}
-        if frame is None:
-            frame, values = self.scenario.begin(rng)
-        elif self.frame_size is not None:
-            frame = fit_frame(frame, self.frame_size)
-        else:
-            frame = Sizing("fit").there(frame)
-        first = Observation(frame.copy(), self.simulator.prompter.begin(values))
-        return first, int(rng.integers(2**63 - 1))
+        if frame is not None:
+            size = self.frame_size
+            frame = Sizing("fit").there(frame) if size is None else fit_frame(frame, size)
+        return self.world.begin(generator(seed), frame=frame)
 
     def check_fit(self, first: Observation, name: str) -> None:
         """Checks that an episode from elsewhere could go on in this world.
@@ -215,7 +206,7 @@ class World:
         Raises:
             InvalidEpisode: Its frames or commanded states are of another shape.
         """
-        size, kept = first.frame.shape[:2], self.simulator.prompter.state_space.shape
+        size, kept = first.frame.shape[:2], self.world.prompter.state_space.shape
         if first.state.shape != kept:
             raise InvalidEpisode(
                 f"{name} keeps {len(first.state)} commanded numbers, but the world "
@@ -233,9 +224,9 @@ class World:
 
         Args:
             seed: The episode follows from it alone; None where it does not.
-            lineage: Of a fork, as `about_world` has it.
+            lineage: Of a fork, as `World.about` has it.
         """
-        told = about_world(self.simulator, self.scenario, seed=seed, lineage=lineage)
+        told = self.world.about(seed=seed, lineage=lineage)
         config = {**self.settings, "policy": None, "horizon": None, "seed": seed}
         return {**told, "policy": "studio", "config": config}
 

@@ -4,7 +4,7 @@
 
     env = gym.make("chronosim/CarRacing-v0").unwrapped
     plans = {"left": [[-0.3, 0.1, 0]] * 5, "right": [[0.3, 0.1, 0]] * 5}
-    result = chronosim.whatif.run(env.simulator, env.scenario, plans, seed=11, folder="tree")
+    result = chronosim.whatif.run(env.world, plans, seed=11, folder="tree")
     result.tree.ranked()[0].name  # and tree/tree.png, tree/tree.mp4, an episode for each branch
 """
 

@@ -6,21 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from chronosim.envs.about import about_world
-from chronosim.episodes import Step
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode
-from chronosim.protocols import Scenario
-from chronosim.simulator import Simulator, noise_seed
-from chronosim.types import Observation
+from chronosim.seeds import noise_seed
+from chronosim.types import Observation, Step
 from chronosim.whatif.plans import Plan
 from chronosim.whatif.store import StoredBranch, TreeStore
 from chronosim.whatif.tree import Branch, Tree
+from chronosim.world import World
 
 __all__ = [
     "ActionKey",
@@ -143,11 +140,10 @@ class Grower:
 
     All plans of a call go on together, by one call of the model for each depth. The noise at a
     depth is the same for all branches, so they differ by their actions alone: it is
-    `Simulator.what_if` with a memory, scores and a data set.
+    `World.what_if` with a memory, scores and a data set.
 
     Args:
-        simulator: The world.
-        scenario: What counts; it also says where a branch ends.
+        world: What answers; its scenario says what counts, and where a branch ends.
         root: The moment.
         seed: Seed of the noise; that of depth d is `noise_seed(seed, d)`.
         seeds: Seeds of the noise at the first depths, where a log has them: the logged actions then
@@ -167,8 +163,7 @@ class Grower:
 
     def __init__(
         self,
-        simulator: Simulator,
-        scenario: Scenario,
+        world: World,
         root: Observation,
         *,
         seed: int,
@@ -180,11 +175,12 @@ class Grower:
         if at_once is not None and at_once < 1:
             raise InvalidConfig(f"a call asks for a prediction or more at once, not {at_once}")
         self.root, self.asked = root, 0
-        self._simulator, self._scenario = simulator, scenario
+        # A branch ends where its plan does, or the scenario says so.
+        self._world = replace(world, horizon=None, guard=None)
         self._seed, self._seeds, self._store = seed, tuple(seeds), store
         self._at_once = at_once
         self._progress = progress or (lambda more: None)
-        self._space = simulator.prompter.action_space
+        self._space = world.prompter.action_space
         self._nodes: dict[ActionPath, Node] = {}
         self._seen: set[ActionPath] = set()
         self._branches: dict[str, Branch] = {}
@@ -214,8 +210,15 @@ class Grower:
         head = self._head(plan, path)
         for place, step in enumerate(steps):
             action = as_action(self._space, step.action, f"step {place} of {name!r}")
-            reward, terminated = self._scenario.score(before, action, step.prediction, step.after)
-            scored = replace(step, action=action, reward=float(reward), terminated=terminated)
+            judged = self._world.judge(before, action, step.seed, step.prediction, step.after.state)
+            scored = replace(
+                step,
+                before=before,
+                action=action,
+                reward=judged.reward,
+                terminated=judged.terminated,
+                success=judged.success,
+            )
             path, before = (*path, action_key(action)), step.after
             self._nodes.setdefault(path, Node(scored, name, place + 1))
             self._seen.add(path)
@@ -236,7 +239,7 @@ class Grower:
             InvalidAction: An action does not lie in the prompter's action space.
             InvalidEpisode: The data set holds another plan of that name.
             EpisodeWriteError: The disk refuses.
-            ChronosimError: As `Simulator.step_all`.
+            ChronosimError: As `World.advance`.
         """
         names = [plan.name for plan in plans]
         for place, name in enumerate(names):
@@ -293,27 +296,13 @@ class Grower:
         depth = len(heads[0].steps)
         known = self._seeds[depth:]
         seed = known[0] if known else noise_seed(self._seed, depth)
-        began = perf_counter()
-        answers = self._simulator.step_all(
+        taken = self._world.advance(
             [head.observation for head in heads],
             [head.action for head in heads],
             seeds=[seed] * len(heads),
         )
-        latency = perf_counter() - began
         self.asked += len(heads)
-        for head, (after, prediction) in zip(heads, answers, strict=True):
-            reward, ended = self._scenario.score(head.observation, head.action, prediction, after)
-            step = Step(
-                action=head.action,
-                text=str(prediction.text),
-                seed=seed,
-                prediction=prediction,
-                after=after,
-                reward=float(reward),
-                terminated=ended,
-                truncated=False,
-                latency=latency,
-            )
+        for head, step in zip(heads, taken, strict=True):
             if head.split is None:
                 self._split(head)
             self._nodes[head.path] = Node(step, head.plan.name, head.written + 1)
@@ -369,11 +358,10 @@ class Grower:
 
 
 def grow(
-    simulator: Simulator,
+    world: World,
     root: Observation,
     plans: Mapping[str, Sequence[Any]],
     *,
-    scenario: Scenario,
     seed: int = 0,
     dataset: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
@@ -381,10 +369,9 @@ def grow(
     """Plays several plans out from one moment.
 
     Args:
-        simulator: The world.
+        world: What answers; its scenario says what counts, and where a branch ends.
         root: The moment.
         plans: Actions by the name of their plan; lists of numbers will do where arrays are meant.
-        scenario: What counts, and where a branch ends.
         seed: Seed of the noise, the same for all branches at the same depth.
         dataset: Folder for the tree, an episode for each branch; a tree that was broken off there
             is gone on with. None: in memory only.
@@ -399,21 +386,20 @@ def grow(
         InvalidConfig: A plan without a name, or without an action.
         InvalidEpisode: There is another tree in the folder.
         EpisodeWriteError: The disk refuses.
-        ChronosimError: As `Simulator.step_all`.
+        ChronosimError: As `World.advance`.
     """
     whole = [Plan.of(name, actions) for name, actions in plans.items()]
     if dataset is None:
-        grower = Grower(simulator, scenario, root, seed=seed, progress=progress)
+        grower = Grower(world, root, seed=seed, progress=progress)
         return Tree(root, tuple(grower.grow(whole)))
-    with open_store(Path(dataset), simulator, scenario, root, seed=seed) as store:
-        grower = Grower(simulator, scenario, root, seed=seed, store=store, progress=progress)
+    with open_store(Path(dataset), world, root, seed=seed) as store:
+        grower = Grower(world, root, seed=seed, store=store, progress=progress)
         return Tree(root, tuple(grower.grow(whole)))
 
 
 def open_store(
     dataset: Path,
-    simulator: Simulator,
-    scenario: Scenario,
+    world: World,
     root: Observation,
     *,
     seed: int,
@@ -423,8 +409,7 @@ def open_store(
 
     Args:
         dataset: The folder.
-        simulator: The world.
-        scenario: What counts.
+        world: What answers, and what counts.
         root: The moment that the tree grows from.
         seed: Seed of the noise.
         lineage: The `episode` that the moment is from, and after which `step` of it; None: none.
@@ -432,5 +417,5 @@ def open_store(
     Raises:
         InvalidEpisode: There is another tree, or something that is no tree, or another process.
     """
-    about = about_world(simulator, scenario, seed=seed, lineage=lineage)
+    about = world.about(seed=seed, lineage=lineage)
     return TreeStore(dataset, root, {**about, "root_step": root.step})

@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from chronosim.episodes import EpisodeReader, Step
 from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.protocols import Prompter, Scenario, WorldModel
-from chronosim.simulator import Simulator
+from chronosim.protocols import Prompter, WorldModel
+from chronosim.seeds import generator
 from chronosim.types import Observation
 from chronosim.whatif.grower import Grower, open_store
 from chronosim.whatif.plans import Plan, default_plans
@@ -21,6 +19,7 @@ from chronosim.whatif.report import write_report
 from chronosim.whatif.search import Search
 from chronosim.whatif.store import took_steps
 from chronosim.whatif.tree import Tree
+from chronosim.world import World
 
 __all__ = ["AS_LOGGED", "IMAGINED", "LoggedMoment", "WhatIf", "read_moment", "run"]
 
@@ -96,8 +95,7 @@ def read_moment(path: str | Path, at: int, prompter: Prompter) -> LoggedMoment:
 
 
 def run(
-    simulator: Simulator,
-    scenario: Scenario,
+    world: World,
     plans: Mapping[str, Sequence[Any]] | None = None,
     *,
     start: Observation | LoggedMoment | None = None,
@@ -119,8 +117,7 @@ def run(
     first, and, where another model took its steps, the same actions in this world.
 
     Args:
-        simulator: The world.
-        scenario: What counts, and where a branch ends.
+        world: What answers; its scenario says what counts, and where a branch ends.
         plans: Actions by the name of their plan; lists of numbers will do where arrays are meant.
             None: `default_plans`, or, with a search, none to begin with.
         start: The moment; None: a first frame of the scenario's.
@@ -142,25 +139,24 @@ def run(
         InvalidAction: An action does not lie in the prompter's action space.
         InvalidEpisode: There is another tree in the folder.
         EpisodeWriteError: The disk refuses.
-        ChronosimError: As `Simulator.step_all`.
+        ChronosimError: As `World.advance`.
     """
     _check(plans, steps=steps, keep=keep, apart=apart)
     if not (search is None if trajectories is None else trajectories):
-        simulator = replace(simulator, model=_outcomes_only(simulator.model))
+        world = replace(world, model=_outcomes_only(world.model))
     moment = start if isinstance(start, LoggedMoment) else None
-    root = _root(simulator, scenario, start, seed)
-    first = _first(simulator.prompter, root, plans, policy, steps, search)
+    root = _root(world, start, seed)
+    first = _first(world.prompter, root, plans, policy, steps, search)
     longest = max([steps, *(plan.steps for plan in first)])
     logged = () if moment is None else moment.following(longest)
-    own = moment is not None and took_steps(simulator.model.identity, moment.episode.about)
+    own = moment is not None and took_steps(world.model.identity, moment.episode.about)
     if logged and not own:
         first.insert(0, Plan.of(IMAGINED, [step.action for step in logged]))
     most = search.budget if search else sum(plan.steps for plan in first)
-    opened = None if folder is None else _store(folder, simulator, scenario, root, seed, moment)
+    opened = None if folder is None else _store(folder, world, root, seed, moment)
     with nullcontext() if opened is None else opened as store:
         grower = Grower(
-            simulator,
-            scenario,
+            world,
             root,
             seed=seed,
             seeds=_seeds(moment, logged),
@@ -172,11 +168,11 @@ def run(
         if search is None:
             shown += grower.grow(first)
         else:
-            space = simulator.prompter.action_space
+            space = world.prompter.action_space
             shown += search.best(search.run(grower, space, seed=seed, first=first), keep)
     tree, everything = Tree(root, tuple(shown)), grower.tree
     if folder is not None:
-        pace = simulator.prompter.seconds_per_step
+        pace = world.prompter.seconds_per_step
         write_report(tree, folder, apart=apart, seconds_per_step=pace)
     return WhatIf(tree, len(everything), everything.predictions, grower.asked)
 
@@ -203,12 +199,9 @@ def _outcomes_only(model: WorldModel) -> WorldModel:
     return quick
 
 
-def _root(
-    simulator: Simulator, scenario: Scenario, start: Observation | LoggedMoment | None, seed: int
-) -> Observation:
+def _root(world: World, start: Observation | LoggedMoment | None, seed: int) -> Observation:
     if start is None:
-        frame, values = scenario.begin(np.random.default_rng(seed))
-        return Observation(frame, simulator.prompter.begin(values))
+        return world.begin(generator(seed))[0]
     return start.root if isinstance(start, LoggedMoment) else start
 
 
@@ -232,8 +225,7 @@ def _first(
 
 def _store(
     folder: str | Path,
-    simulator: Simulator,
-    scenario: Scenario,
+    world: World,
     root: Observation,
     seed: int,
     moment: LoggedMoment | None,
@@ -243,7 +235,7 @@ def _store(
         episode = str(Path(str(moment.episode.path)).absolute())
         lineage = {"episode": episode, "step": moment.at, "branch": 1}
     dataset = Path(folder) / "episodes"
-    return open_store(dataset, simulator, scenario, root, seed=seed, lineage=lineage)
+    return open_store(dataset, world, root, seed=seed, lineage=lineage)
 
 
 def _seeds(moment: LoggedMoment | None, logged: Sequence[Step]) -> list[int]:

@@ -104,7 +104,8 @@ def dataset(tmp_path: Path) -> Path:
             for step in range(4):
                 after = Observation(frames[step + 1], step=step + 1)
                 prediction = Prediction(frames[step + 1][None])
-                writer.append(Step("go", "go right", 0, prediction, after, 0.0, False, step == 3))
+                last = step == 3
+                writer.append(Step(first, "go", "go right", 0, prediction, after, 0.0, False, last))
     return tmp_path / "mine"
 
 

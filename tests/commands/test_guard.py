@@ -24,7 +24,7 @@ def write_world(folder: Path, episodes: int, tint: Any) -> None:
             for step, frame in enumerate(frames[1:]):
                 after = Observation(frame, step=step + 1)
                 prediction = Prediction(frame[None])
-                writer.append(Step(0, "go", 0, prediction, after, 0.0, False, step == 19))
+                writer.append(Step(first, 0, "go", 0, prediction, after, 0.0, False, step == 19))
 
 
 def test_a_guard_is_made_and_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

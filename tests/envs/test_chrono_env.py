@@ -61,8 +61,8 @@ def test_episode_is_the_plan_imagined(env: ChronoEnv) -> None:
     env.reset(seed=1)
     start, noise = env.observation, env._noise
     seen = [env.step(action)[0]["image"] for action in (STRAIGHT, LEFT)]
-    imagined = env.simulator.imagine(start, [STRAIGHT, LEFT], seed=noise)
-    assert np.array_equal(seen, [observation.frame for observation, _ in imagined])
+    imagined = env.world.imagine(start, [STRAIGHT, LEFT], seed=noise)
+    assert np.array_equal(seen, [step.after.frame for step in imagined])
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def test_rows_share_one_model(shift: Any) -> None:
     env = make_vector_env(3, shift)
     env.reset(seed=0)
     copied: Any = chronosim.fork(env)
-    assert all(row.simulator.model is shift for row in copied.rows)
-    assert all(row.simulator.prompter is env.simulator.prompter for row in copied.rows)
+    assert all(row.world.model is shift for row in copied.rows)
+    assert all(row.world is env.world for row in copied.rows)
 
 
 def test_what_cannot_be_forked(made: Make, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A guard in every kind of environment, and the drift guard on a world of drawn frames."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,11 @@ def test_rows_and_forks_have_it_too(shift: Any, made: Make) -> None:
     env = made(guard=guard)
     env.reset(seed=0)
     copied: Any = chronosim.fork(env)
-    assert copied.unwrapped.guard is guard
+    assert copied.unwrapped.world.guard is guard
     assert not copied.step(STRAIGHT)[3]
     assert env.step(STRAIGHT)[3]
     forked_rows: Any = chronosim.fork(rows)
-    assert forked_rows.guard is forked_rows.rows[0].guard is rows.guard
+    assert forked_rows.world is forked_rows.rows[0].world is rows.world
 
 
 def test_it_is_no_part_of_an_end_that_the_scenario_calls(made: Make) -> None:
@@ -68,7 +69,8 @@ def test_it_is_no_part_of_an_end_that_the_scenario_calls(made: Make) -> None:
 
     env: Any = made(guard=forbidden)
     env.reset(seed=0)
-    env.unwrapped.scenario = type("Ending", (), {"score": lambda *_: (0.0, True)})()
+    ending: Any = type("Ending", (), {"score": lambda *_: (0.0, True)})()
+    env.unwrapped.world = replace(env.unwrapped.world, scenario=ending)
     *_, terminated, truncated, _ = env.step(STRAIGHT)
     assert (terminated, truncated) == (True, False)
 
@@ -154,12 +156,12 @@ def test_the_guard_of_carracing_knows_its_world() -> None:
     assert "carracing" in shipped_guards()
     env = make_env("echo", guard="carracing", scenario="carracing")
     assert isinstance(env, ChronoEnv)
-    assert isinstance(env.guard, DriftGuard)
-    assert "CarRacing" in env.guard.about
+    assert isinstance(env.world.guard, DriftGuard)
+    assert "CarRacing" in env.world.guard.about
     env.reset(seed=0)
     assert not env.step(STRAIGHT)[3], "a true frame passes"
     darker = (env.observation.frame * 0.8).astype(np.uint8)
     for wrong in (np.full((96, 96, 3), 120, np.uint8), darker):
-        assert env.guard(wrong) == "drift"
+        assert env.world.guard(wrong) == "drift"
     pusht = Path(chronosim.__file__).parent / "scenarios" / "starts" / "pusht.npz"
-    assert {env.guard(frame) for frame in load_starts(pusht).frames[:8]} == {"drift"}
+    assert {env.world.guard(frame) for frame in load_starts(pusht).frames[:8]} == {"drift"}

@@ -37,7 +37,7 @@ def prompts(count: int) -> list[EditPrompt]:
     made = []
     for seed in range(count):
         env.reset(seed=seed)
-        text, _ = env.simulator.prompter(env.observation, (STRAIGHT, LEFT, RIGHT)[seed % 3])
+        text, _ = env.world.prompter(env.observation, (STRAIGHT, LEFT, RIGHT)[seed % 3])
         made.append(EditPrompt(env.observation.frame, text, seed))
     return made
 
@@ -71,8 +71,8 @@ def test_the_world_answers_to_actions(model: Any) -> None:
     env = make_env(model)
     env.reset(seed=0, options=None)
     left, straight, right = (
-        branch[-1][0].frame.astype(float)
-        for branch in env.simulator.what_if(env.observation, [[LEFT], [STRAIGHT], [RIGHT]], seed=0)
+        branch[-1].after.frame.astype(float)
+        for branch in env.world.what_if(env.observation, [[LEFT], [STRAIGHT], [RIGHT]], seed=0)
     )
     assert np.abs(left - right)[:84].mean() > 2
     assert np.abs(left - right)[:84].mean() > 0.5 * np.abs(left - straight)[:84].mean()

@@ -13,9 +13,9 @@ import chronosim
 from chronosim.envs.wrappers import RecordEpisodes
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import EpisodeWriteError, InvalidConfig, ResetNeeded
-from chronosim.simulator import Simulator
 from chronosim.testing import ReplayModel
 from chronosim.whatif import read_moment
+from chronosim.world import World
 
 Make = Callable[..., gym.Env[Any, Any]]
 FullDisk = Callable[[int], AbstractContextManager[None]]
@@ -95,7 +95,7 @@ def test_a_fork_is_logged_on_its_own(made: Make, tmp_path: Path) -> None:
     assert np.array_equal(child.frames[0], parent.frames[1])
     assert [child.observation(index).step for index in range(3)] == [1, 2, 3]
     assert [step.after.step for step in child] == [2, 3]
-    moment = read_moment(str(child.path), 1, base_of(copied).simulator.prompter)
+    moment = read_moment(str(child.path), 1, base_of(copied).world.prompter)
     assert (moment.root.step, moment.following(1)[0].after.step) == (2, 3), (
         "events come when they came"
     )
@@ -112,9 +112,9 @@ def test_a_recording_replays(made: Make, tmp_path: Path) -> None:
     start = base.observation
     frames = [env.step(STRAIGHT)[0]["image"] for _ in range(2)]
     env.close()
-    replay = Simulator(ReplayModel(tmp_path / "0000000"), base.simulator.prompter)
+    replay = World(ReplayModel(tmp_path / "0000000"), base.world.prompter)
     imagined = replay.imagine(start, [STRAIGHT, STRAIGHT], seed=0)
-    assert np.array_equal(frames, [observation.frame for observation, _ in imagined])
+    assert np.array_equal(frames, [step.after.frame for step in imagined])
 
 
 def test_a_full_disk(made: Make, tmp_path: Path, full_disk: FullDisk) -> None:

@@ -81,7 +81,7 @@ def test_what_is_no_number_is_only_alike_to_its_like(
     reader: EpisodeReader, shift: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env, unknown = make_env(shift, horizon=4), float("nan")
-    monkeypatch.setattr(type(env.scenario), "score", lambda *_: (unknown, False))
+    monkeypatch.setattr(type(env.world.scenario), "score", lambda *_: (unknown, False))
     found = first_difference(reader, env, tolerance=255)
     assert found is not None
     assert (found.step, found.what, found.by) == (0, "reward", float("inf"))
@@ -109,9 +109,8 @@ def test_an_episode_that_ends_early_or_begins_elsewhere(reader: EpisodeReader, s
     assert found is not None
     assert (found.step, found.what) == (1, "end")
     env: ChronoEnv = make_env(shift, horizon=4)
-    env.scenario = type(
-        "Dark", (), {"begin": lambda *_: (np.zeros((96, 96, 3), np.uint8), {}), "score": None}
-    )()
+    dark: Any = type("Dark", (), {"begin": lambda *_: (np.zeros((96, 96, 3), np.uint8), {})})()
+    env.world = replace(env.world, scenario=dark)
     found = first_difference(reader, env)
     assert found is not None
     assert (found.step, found.what) == (-1, "first frame")

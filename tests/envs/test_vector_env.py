@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -87,7 +88,9 @@ def test_one_call_for_all_rows_and_none_for_those_that_reset() -> None:
     env = make_vector_env(3, model, horizon=2)
     env.reset(seed=0)
     env.step(actions(env, 1)[0])
-    env.rows[1]._ended, env._ended[1] = True, True
+    last = env.rows[1].last_step
+    assert last is not None
+    env.rows[1]._last, env._ended[1] = replace(last, truncated=True), True
     before = env.rows[1].observation
     *_, infos = env.step(actions(env, 1)[0])
     assert model.calls == [3, 2]
@@ -164,7 +167,7 @@ def test_no_row_moves_where_one_cannot_be_judged(
             return verdict
         raise JudgementFailed("nobody is there")
 
-    monkeypatch.setattr(type(env.scenario), "score", score)
+    monkeypatch.setattr(type(env.world.scenario), "score", score)
     with pytest.raises(JudgementFailed):
         env.step(actions(env, 1)[0])
     assert [row.observation.step for row in env.rows] == [0, 0]

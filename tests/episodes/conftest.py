@@ -26,7 +26,8 @@ def taken(index: int, time: int = 3) -> Step:
     between = [picture(10 * index + moment) for moment in range(time - 1)]
     action = np.array([index, -0.5, 0.25], np.float32)
     prediction = Prediction(np.stack([*between, after.frame]))
-    return Step(action, f"Step {index}", index, prediction, after, 0.1 * index, False, False, 0.01)
+    before, text = observed(index), f"Step {index}"
+    return Step(before, action, text, index, prediction, after, 0.1 * index, False, False, 0.01)
 
 
 Write = Callable[..., Path]

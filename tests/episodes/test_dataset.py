@@ -126,7 +126,7 @@ def test_a_mixture_is_refused_before_a_frame_is_read(
             for index in range(5):
                 after = Observation(black.frame, black.state, index + 1)
                 prediction = Prediction(black.frame[None])
-                writer.append(Step(action, "", 0, prediction, after, 0.0, False, False))
+                writer.append(Step(black, action, "", 0, prediction, after, 0.0, False, False))
         with monkeypatch.context() as patched:
             patched.setattr("chronosim.episodes.arrays.read_rows", None)
             with pytest.raises(InvalidEpisode, match=said):

@@ -43,7 +43,8 @@ def write(path):
         between = np.full((step % 5, 8, 8, 3), step % 241, np.uint8)
         prediction = Prediction(np.concatenate([between, after.frame[None]]))
         text = f"text {step}"
-        writer.append(Step("go " * step, text, step, prediction, after, float(step), False, False))
+        ends = float(step), False, False
+        writer.append(Step(observed(step - 1), "go " * step, text, step, prediction, after, *ends))
         os.write(acknowledged, f"{step}\\n".encode())
     return writer
 
@@ -133,7 +134,8 @@ def observed(step: int) -> Observation:
 def taken(index: int) -> Step:
     after = observed(index + 1)
     frames = np.stack([after.frame + 1, after.frame])
-    return Step("go", "go", index, Prediction(frames), after, 1.0, False, False)
+    before = observed(index)
+    return Step(before, "go", "go", index, Prediction(frames), after, 1.0, False, False)
 
 
 @pytest.mark.parametrize("size", [10, 300, 1200, 3000])  # refuses metadata, or only large chunks

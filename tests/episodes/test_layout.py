@@ -16,7 +16,17 @@ def slide(step: int, time: int) -> Step:
     moments = [ramp[10 * step + moment :][:34] for moment in range(time)]
     frames = np.repeat(np.stack(moments)[:, None, :, None], 3, 3).repeat(30, 1)
     after = Observation(frames[-1].copy(), step=step + 1)
-    return Step("on", "on", step, Prediction(frames), after, 0.0, False, False)
+    return Step(
+        Observation(frames[0], step=step),
+        "on",
+        "on",
+        step,
+        Prediction(frames),
+        after,
+        0.0,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize("compacted", [False, True])

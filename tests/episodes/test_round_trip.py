@@ -33,6 +33,7 @@ def taken(index: int, time: int = 3, action: Any = None, states: int = 2) -> Ste
     after = observed(index + 1, states)
     between = [picture(10 * index + moment) for moment in range(time - 1)]
     return Step(
+        before=observed(index, states),
         action=np.array([index, -0.5, 0.25], np.float32) if action is None else action,
         text=f"Step {index}: links, rechts und größer",
         seed=2**62 + index,
@@ -131,7 +132,7 @@ def test_frames_in_the_dark_and_numbers_that_are_none(tmp_path: Path) -> None:
     after = Observation(np.zeros(SIZE, np.uint8), np.array([np.inf, -np.inf], np.float32), 1)
     dark = Prediction(np.zeros((3, *SIZE), np.uint8))
     action = np.array([np.nan, 1.0], np.float64)
-    step = Step(action, "", 0, dark, after, -np.inf, False, False)
+    step = Step(observed(0), action, "", 0, dark, after, -np.inf, False, False)
     for compacted in (False, True):
         path = tmp_path / str(compacted)
         with EpisodeWriter(path, observed(0), {}, compact=compacted) as writer:
@@ -200,6 +201,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         (taken(1, states=1), InvalidEpisode, r"shape \(2,\).*\(1,\)"),
         (
             Step(
+                observed(0),
                 np.zeros(3, np.float32),
                 "",
                 0,

@@ -158,10 +158,11 @@ def test_lengths(write: Write, check_steps: Check) -> None:
 
 def test_what_is_no_number(write: Write) -> None:
     path = write("episode", 0, finish=False)
-    writer = EpisodeWriter(path.with_name("other"), EpisodeReader(path).observation(0), {})
-    after = Observation(EpisodeReader(path).observation(0).frame, np.array([np.nan, 0], np.float32))
+    first = EpisodeReader(path).observation(0)
+    writer = EpisodeWriter(path.with_name("other"), first, {})
+    after = Observation(first.frame, np.array([np.nan, 0], np.float32))
     frames = Prediction(after.frame[None])
-    writer.append(Step(np.array([np.nan]), "", 0, frames, after, float("nan"), False, False))
+    writer.append(Step(first, np.array([np.nan]), "", 0, frames, after, np.nan, False, False))
     writer.close()
     damages = verify(path.with_name("other"))
     assert [damage.kind for damage in damages] == ["nan"] * 3

@@ -12,7 +12,7 @@ from chronosim.evaluation.comparison import Comparison
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.run import make_section
 from chronosim.evaluation.sources import Simulated
-from chronosim.simulator import Simulator
+from chronosim.world import World
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Callable[[str], 
         source = Simulated(
             slider, windows=8, rollouts=3, rollout_steps=6, first_seed=1, others=2, apart=10.0
         )
-        model = Simulator(broken(how), slider.prompter)
+        model = World(broken(how), slider.prompter)
         return Comparison(tmp_path / (how or "whole"), model, source, seed=0)
 
     return make

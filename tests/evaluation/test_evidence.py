@@ -11,8 +11,9 @@ from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
 from chronosim.evaluation.comparison import Comparison
 from chronosim.evaluation.sources import AsLogged, Recorded, Simulated
-from chronosim.simulator import Simulator, noise_seed
+from chronosim.seeds import noise_seed
 from chronosim.types import Prediction
+from chronosim.world import World
 
 
 class Nothing:
@@ -39,12 +40,10 @@ def test_what_was_computed_is_not_computed_again(
     slider: Reference, broken: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()
-    first = Comparison(
-        tmp_path / "run", Simulator(broken(), slider.prompter), source(slider), seed=0
-    )
+    first = Comparison(tmp_path / "run", World(broken(), slider.prompter), source(slider), seed=0)
     known = first.moments, first.predicted, first.recordings, first.imagined, first.taught
     again = Comparison(
-        tmp_path / "run", Simulator(Nothing(), slider.prompter), source(slider, Silent), seed=0
+        tmp_path / "run", World(Nothing(), slider.prompter), source(slider, Silent), seed=0
     )
     for ours, theirs in zip(known[0], again.moments, strict=True):
         assert (ours.seed, ours.observation.step) == (theirs.seed, theirs.observation.step)
@@ -66,7 +65,7 @@ def test_what_was_computed_is_not_computed_again(
 
 
 def test_the_episodes_are_in_the_log(slider: Reference, broken: Any, tmp_path: Path) -> None:
-    evidence = Comparison(tmp_path, Simulator(broken(), slider.prompter), source(slider), seed=7)
+    evidence = Comparison(tmp_path, World(broken(), slider.prompter), source(slider), seed=7)
     imagined = evidence.imagined
     true, ours = (list_episodes(tmp_path / "episodes" / name) for name in ("true", "imagined"))
     assert [path.name for path in true] == [path.name for path in ours]
@@ -85,7 +84,7 @@ def test_the_episodes_are_in_the_log(slider: Reference, broken: Any, tmp_path: P
 
 def test_what_is_spoilt_is_said(slider: Reference, broken: Any, tmp_path: Path) -> None:
     (tmp_path / "moments.npz").write_bytes(b"no archive")
-    evidence = Comparison(tmp_path, Simulator(broken(), slider.prompter), source(slider), seed=0)
+    evidence = Comparison(tmp_path, World(broken(), slider.prompter), source(slider), seed=0)
     with pytest.raises(InvalidConfig, match="remove the file, and it is computed anew"):
         _ = evidence.moments
 
@@ -93,7 +92,7 @@ def test_what_is_spoilt_is_said(slider: Reference, broken: Any, tmp_path: Path) 
 def test_recorded_episodes_are_judged_by_their_words(
     slider: Reference, broken: Any, tmp_path: Path
 ) -> None:
-    made = Comparison(tmp_path, Simulator(broken(), slider.prompter), source(slider), seed=0)
+    made = Comparison(tmp_path, World(broken(), slider.prompter), source(slider), seed=0)
     assert len(made.recordings) == 3
     episodes = list_episodes(tmp_path / "episodes" / "true")
     recorded = Recorded("mine", episodes, windows=100, rollouts=10, rollout_steps=3)
@@ -105,7 +104,7 @@ def test_recorded_episodes_are_judged_by_their_words(
     dreams = list_episodes(tmp_path / "episodes" / "imagined")
     assert "Beware" in Recorded("mine", dreams, windows=2, rollouts=2, rollout_steps=3).tested
     (tmp_path / "run").mkdir()
-    evidence = Comparison(tmp_path / "run", Simulator(broken(), AsLogged()), recorded, seed=0)
+    evidence = Comparison(tmp_path / "run", World(broken(), AsLogged()), recorded, seed=0)
     assert len(evidence.moments) == 9
     for moment, ours in zip(evidence.moments, evidence.predicted, strict=True):
         np.testing.assert_array_equal(moment.trajectory[-1], ours[-1])

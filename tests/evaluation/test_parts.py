@@ -11,7 +11,7 @@ from chronosim.evaluation.ranking import Contestant, Ranking
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.run import make_section
 from chronosim.evaluation.sources import Simulated
-from chronosim.simulator import Simulator
+from chronosim.world import World
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Comparison:
     source = Simulated(
         slider, windows=4, rollouts=3, rollout_steps=4, first_seed=1, others=2, apart=10.0
     )
-    return Comparison(tmp_path, Simulator(broken(), slider.prompter), source, seed=7)
+    return Comparison(tmp_path, World(broken(), slider.prompter), source, seed=7)
 
 
 def test_outcomes_have_their_baseline(evidence: Comparison) -> None:

@@ -14,13 +14,13 @@ from chronosim.evaluation import (
     predict,
     reconstruct,
 )
-from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
+from chronosim.world import World
 
 
 def test_a_model_that_knows_the_world_predicts_it(slider: Reference, knowing: Any) -> None:
     moments = list(draw_moments(10, reference=slider, first_seed=5, others=1))
-    predicted = list(predict(moments, Simulator(knowing, slider.prompter)))
+    predicted = list(predict(moments, World(knowing, slider.prompter)))
     for moment, trajectory in zip(moments, predicted, strict=True):
         np.testing.assert_array_equal(trajectory, moment.trajectory)
 
@@ -34,7 +34,7 @@ def test_each_moment_has_its_noise(slider: Reference) -> None:
             return EchoModel().predict(prompts)
 
     moments = list(draw_moments(10, reference=slider, first_seed=5, others=1))
-    list(predict(moments, Simulator(Counting(), slider.prompter), seed=40))
+    list(predict(moments, World(Counting(), slider.prompter), seed=40))
     assert seeds == list(range(40, 50))
 
 

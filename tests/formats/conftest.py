@@ -46,18 +46,21 @@ def write_episode(
         "seed": seed,
     }
     first = Observation(picture(seed * 1000, size), rng.normal(size=states).astype(np.float32))
+    after = first
     with EpisodeWriter(path, first, said | (about or {})) as writer:
         for index in range(steps):
             frames = [picture(seed * 1000 + index * 10 + at + 1, size) for at in range(time)]
             drawn = rng.normal(size=states).astype(np.float32)
             values = drawn if state is None else np.full_like(drawn, state)
+            before, after = after, Observation(frames[-1], values, index + 1)
             writer.append(
                 Step(
+                    before=before,
                     action=action(rng),
                     text=f"Step {index % 3}: links, rechts und größer",
                     seed=2**40 + index,
                     prediction=Prediction(np.stack(frames)),
-                    after=Observation(frames[-1], values, index + 1),
+                    after=after,
                     reward=0.1 * index - 0.05 if reward is None else reward,
                     terminated=index == steps - 1 and seed % 2 == 0,
                     truncated=index == steps - 1 and seed % 2 == 1,

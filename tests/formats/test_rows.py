@@ -59,7 +59,7 @@ def test_uneven_trajectories_are_no_rows(tmp_path: Path) -> None:
         for index, time in enumerate((2, 3)):
             frames = np.stack([picture(at, (4, 4)) for at in range(time)])
             after = Observation(frames[-1], step=index + 1)
-            writer.append(Step(1, "", 0, Prediction(frames), after, 0.0, False, False))
+            writer.append(Step(first, 1, "", 0, Prediction(frames), after, 0.0, False, False))
     reader = EpisodeReader(tmp_path / "uneven")
     with pytest.raises(InvalidEpisode, match=r"2 to 3 frames.*rows=steps"):
         record_rows(reader, rows="frames")

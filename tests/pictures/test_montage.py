@@ -16,12 +16,13 @@ def plain(grey: int, height: int = 16, width: int = 16) -> Frame:
 
 def track(steps: int, rate: float, name: str = "a", width: int = 16) -> Track:
     def some() -> Iterator[Step]:
+        after = Observation(plain(99, width=width))
         for index in range(steps):
             frame = plain(100 + index, width=width)
             last = index + 1 == steps
-            after = Observation(frame, step=index + 1)
+            before, after = after, Observation(frame, step=index + 1)
             prediction = Prediction(frame[None])
-            yield Step(0, f"Step {index}.", 0, prediction, after, 0.0, last, False)
+            yield Step(before, 0, f"Step {index}.", 0, prediction, after, 0.0, last, False)
 
     return Track(Observation(plain(99, width=width)), some(), Fraction(rate), name)
 

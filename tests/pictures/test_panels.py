@@ -16,6 +16,7 @@ def plain(colour: int) -> Frame:
 def step(index: int, **ends: bool) -> Step:
     after = Observation(plain(index), step=index)
     return Step(
+        before=Observation(plain(index - 1), step=index - 1),
         action=np.zeros(3, np.float32),
         text=f"Words of step {index}.",
         seed=0,

@@ -26,14 +26,13 @@ def read(path: Path) -> tuple[list[Frame], Fraction | None, str]:
 def steps(*lengths: int) -> list[Step]:
     """Steps whose frames count up in grey: 10, 20, 30 ..."""
     made: list[Step] = []
-    grey = 0
+    grey, after = 0, Observation(plain(0))
     for length in lengths:
         trajectory = np.stack([plain(grey + 10 * n) for n in range(1, length + 1)])
         grey += 10 * length
-        after = Observation(trajectory[-1], step=len(made) + 1)
-        made.append(
-            Step(0, f"Go {grey}.", 0, Prediction(trajectory), after, 0.0, False, False, 0.1)
-        )
+        before, after = after, Observation(trajectory[-1], step=len(made) + 1)
+        outcome = Prediction(trajectory)
+        made.append(Step(before, 0, f"Go {grey}.", 0, outcome, after, 0.0, False, False, 0.1))
     return made
 
 

@@ -28,12 +28,12 @@ def dataset(tmp_path: Path) -> Path:
     """Two episodes whose state is the level of grey, 10 to 12 and 20 to 22."""
     for start in (10, 20):
         path, first = tmp_path / "set" / f"{start:04d}", np.array([start], np.float32)
-        with EpisodeWriter(path, Observation(grey(start), first), {"seed": start}) as writer:
+        after = Observation(grey(start), first)
+        with EpisodeWriter(path, after, {"seed": start}) as writer:
             for step in (1, 2):
-                after = Observation(grey(start + step), first + step, step)
-                writer.append(
-                    Step(0, "Go left.", 0, Prediction(after.frame[None]), after, 0.0, False, False)
-                )
+                before, after = after, Observation(grey(start + step), first + step, step)
+                outcome = Prediction(after.frame[None])
+                writer.append(Step(before, 0, "Go left.", 0, outcome, after, 0.0, False, False))
     return tmp_path / "set"
 
 

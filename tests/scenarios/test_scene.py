@@ -52,11 +52,12 @@ def photo(tmp_path: Path) -> Path:
 def dataset(tmp_path: Path) -> Path:
     """An episode whose state is the level of grey, 10 to 12."""
     path, first = tmp_path / "set" / "0000000", np.array([10], np.float32)
-    with EpisodeWriter(path, Observation(grey(10), first), {}) as writer:
+    after = Observation(grey(10), first)
+    with EpisodeWriter(path, after, {}) as writer:
         for step in (1, 2):
-            after = Observation(grey(10 + step), first + step, step)
+            before, after = after, Observation(grey(10 + step), first + step, step)
             writer.append(
-                Step(0, "Go.", 0, Prediction(after.frame[None]), after, 0.0, False, False)
+                Step(before, 0, "Go.", 0, Prediction(after.frame[None]), after, 0.0, False, False)
             )
     return tmp_path / "set"
 

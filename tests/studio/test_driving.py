@@ -22,8 +22,9 @@ def frames(served: Served, state: Any, number: int) -> np.ndarray:
 
 def test_it_is_the_environment_step_by_step(served: Served, left: list[float]) -> None:
     state = served.begin(seed=5)
-    world = served.studio.sessions.get(state["session"]).opened().world
-    env = ChronoEnv(world.simulator.model, world.simulator.prompter, world.scenario)
+    world = served.studio.sessions.get(state["session"]).opened().world.world
+    assert world.scenario is not None
+    env = ChronoEnv(world.model, world.prompter, world.scenario)
     env.reset(seed=5)
     assert np.array_equal(frames(served, state, 0)[0], env.observation.frame)
     for action in (left, [0.0, 1.0, 0.0]):

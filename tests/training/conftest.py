@@ -61,17 +61,16 @@ def record(dataset: Path, episodes: int, steps: int, time: int) -> None:
     for episode in range(episodes):
         rng = np.random.default_rng(episode)
         column = 12
-        with EpisodeWriter(
-            dataset / f"{episode:04d}", Observation(square(column)), {"source": "toy"}
-        ) as writer:
+        after = Observation(square(column))
+        with EpisodeWriter(dataset / f"{episode:04d}", after, {"source": "toy"}) as writer:
             for index in range(steps):
                 way = 1 if column < 8 or (column < 16 and rng.random() < 0.5) else -1
                 moved = [square(column + way * tick) for tick in range(1, time + 1)]
                 column += way * time
-                after = Observation(moved[-1], step=index + 1)
+                before, after = after, Observation(moved[-1], step=index + 1)
                 text = f"Move {'right' if way > 0 else 'left'} by {time} columns."
                 prediction = Prediction(np.stack(moved))
-                writer.append(Step(way, text, index, prediction, after, 0.0, False, False))
+                writer.append(Step(before, way, text, index, prediction, after, 0.0, False, False))
 
 
 @pytest.fixture

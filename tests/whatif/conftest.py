@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from chronosim import EditPrompt, Observation, Prediction, Simulator
+from chronosim import EditPrompt, Observation, Prediction, World
 from chronosim.errors import InvalidAction
 from chronosim.prompters.wording import check_names
 from chronosim.types import Frame, State
@@ -101,13 +101,8 @@ def light() -> Light:
 
 
 @pytest.fixture
-def world(light: Light) -> Simulator:
-    return Simulator(light, Mover())
-
-
-@pytest.fixture
-def reach() -> Reach:
-    return Reach()
+def world(light: Light) -> World:
+    return World(light, Mover(), Reach())
 
 
 @pytest.fixture

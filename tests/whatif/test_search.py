@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from chronosim import Observation, Simulator
+from chronosim import Observation, World
 from chronosim.errors import InvalidConfig
 from chronosim.whatif import Grower, Plan, Search
 from chronosim.whatif.grower import open_store
@@ -18,26 +18,24 @@ from chronosim.whatif.search import BoxProposals, ChoiceProposals, UniformPropos
 STEPS = 6
 
 
-def grower(world: Simulator, root: Observation, reach: Any) -> Grower:
-    return Grower(world, reach, root, seed=0)
+def grower(world: World, root: Observation) -> Grower:
+    return Grower(world, root, seed=0)
 
 
-def test_cem_reaches_the_goal_where_chance_hardly_does(
-    world: Simulator, root: Observation, reach: Any
-) -> None:
+def test_cem_reaches_the_goal_where_chance_hardly_does(world: World, root: Observation) -> None:
     found = {}
     for method in ("random", "cem"):
         search = Search(method, steps=STEPS, budget=240, population=8, elites=4)
-        tried = search.run(grower(world, root, reach), world.prompter.action_space, seed=0)
+        tried = search.run(grower(world, root), world.prompter.action_space, seed=0)
         found[method] = search.best(tried, 1)[0]
     assert found["cem"].ended, "six steps to the right, one plan of 729"
     assert found["cem"].actions == [2] * 6
     assert found["cem"].score > found["random"].score
 
 
-def test_the_worst_plans_can_be_looked_for(world: Simulator, root: Observation, reach: Any) -> None:
+def test_the_worst_plans_can_be_looked_for(world: World, root: Observation) -> None:
     search = Search(steps=STEPS, budget=240, worst=True)
-    tried = search.run(grower(world, root, reach), world.prompter.action_space, seed=0)
+    tried = search.run(grower(world, root), world.prompter.action_space, seed=0)
     worst = search.best(tried, 3)[0]
     assert worst.ended
     assert worst.actions == [0] * 5
@@ -45,46 +43,44 @@ def test_the_worst_plans_can_be_looked_for(world: Simulator, root: Observation, 
 
 
 def test_the_budget_is_kept_and_the_same_seed_searches_alike(
-    world: Simulator, root: Observation, reach: Any, light: Any
+    world: World, root: Observation, light: Any
 ) -> None:
     search = Search(steps=STEPS, budget=50)
     space = world.prompter.action_space
-    first = search.run(grower(world, root, reach), space, seed=5)
+    first = search.run(grower(world, root), space, seed=5)
     assert 50 - STEPS < light.asked <= 50
-    again = search.run(grower(world, root, reach), space, seed=5)
-    other = search.run(grower(world, root, reach), space, seed=6)
+    again = search.run(grower(world, root), space, seed=5)
+    other = search.run(grower(world, root), space, seed=6)
     assert [branch.actions for branch in first] == [branch.actions for branch in again]
     assert [branch.actions for branch in first] != [branch.actions for branch in other]
     assert [branch.name for branch in first][:2] == ["cem 1.1", "cem 1.2"]
 
 
-def test_a_given_plan_is_built_on(world: Simulator, root: Observation, reach: Any) -> None:
+def test_a_given_plan_is_built_on(world: World, root: Observation) -> None:
     nearly = Plan.following("nearly", lambda seen: 1 if seen.step == root.step else 2, STEPS)
     search = Search(steps=STEPS, budget=120)
-    tried = search.run(
-        grower(world, root, reach), world.prompter.action_space, seed=0, first=[nearly]
-    )
+    tried = search.run(grower(world, root), world.prompter.action_space, seed=0, first=[nearly])
     assert tried[0].name == "nearly"
     assert search.best(tried, 1)[0].actions == [2] * 6
 
 
-def test_every_plan_is_tried_once(world: Simulator, root: Observation, reach: Any) -> None:
+def test_every_plan_is_tried_once(world: World, root: Observation) -> None:
     search = Search("random", steps=1, budget=50)
-    tried = search.run(grower(world, root, reach), world.prompter.action_space, seed=0)
+    tried = search.run(grower(world, root), world.prompter.action_space, seed=0)
     assert sorted(branch.actions[0] for branch in tried) == [0, 1, 2]
 
 
 def test_a_search_broken_off_goes_on(
-    world: Simulator, root: Observation, reach: Any, light: Any, tmp_path: Path
+    world: World, root: Observation, light: Any, tmp_path: Path
 ) -> None:
     search, space = Search(steps=STEPS, budget=36, population=3), world.prompter.action_space
-    whole = search.run(grower(world, root, reach), space, seed=2)
+    whole = search.run(grower(world, root), space, seed=2)
     needed, light.break_off = light.asked, 4
     light.calls.clear()
     asked = 0
     for _ in range(3):
-        with open_store(tmp_path, world, reach, root, seed=0) as store:
-            growing = Grower(world, reach, root, seed=0, store=store)
+        with open_store(tmp_path, world, root, seed=0) as store:
+            growing = Grower(world, root, seed=0, store=store)
             try:
                 tried = search.run(growing, space, seed=2)
             except KeyboardInterrupt:
@@ -153,8 +149,6 @@ def test_searches_that_cannot_be(given: dict[str, Any], said: str) -> None:
 
 
 @pytest.mark.parametrize("space", [gym.spaces.Text(3), gym.spaces.Box(-np.inf, np.inf, (2,))])
-def test_spaces_that_cannot_be_searched(
-    space: Any, world: Simulator, root: Observation, reach: Any
-) -> None:
+def test_spaces_that_cannot_be_searched(space: Any, world: World, root: Observation) -> None:
     with pytest.raises(InvalidConfig, match="plans can be searched for in a bounded Box"):
-        Search().run(grower(world, root, reach), space, seed=0)
+        Search().run(grower(world, root), space, seed=0)

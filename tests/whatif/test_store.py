@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from chronosim import EpisodeReader, Observation, Simulator
+from chronosim import EpisodeReader, Observation, World
 from chronosim.episodes import list_episodes, verify
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.whatif import Tree, grow, load_tree
@@ -51,9 +51,9 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def test_each_branch_is_an_episode_from_where_it_splits(
-    world: Simulator, root: Observation, reach: Any, dataset: Path
+    world: World, root: Observation, dataset: Path
 ) -> None:
-    grow(world, root, PLANS, scenario=reach, seed=3, dataset=dataset)
+    grow(world, root, PLANS, seed=3, dataset=dataset)
     readers = {str(r.about["branch"]): r for r in map(EpisodeReader, list_episodes(dataset))}
     assert [(name, reader.steps) for name, reader in readers.items()] == [
         ("right", 4),
@@ -77,10 +77,8 @@ def test_each_branch_is_an_episode_from_where_it_splits(
         assert verify(path) == []
 
 
-def test_a_tree_is_read_back_whole(
-    world: Simulator, root: Observation, reach: Any, dataset: Path
-) -> None:
-    grown = grow(world, root, PLANS, scenario=reach, seed=3, dataset=dataset)
+def test_a_tree_is_read_back_whole(world: World, root: Observation, dataset: Path) -> None:
+    grown = grow(world, root, PLANS, seed=3, dataset=dataset)
     read = load_tree(dataset)
     by_name = {name: values for name, *values in contents(grown)}
     for name, *values in contents(read):
@@ -96,7 +94,7 @@ sys.path.insert(0, {folder!r})
 import numpy as np
 from conftest import Light, Mover, Reach, draw
 from test_store import PLANS
-from chronosim import Observation, Simulator
+from chronosim import Observation, World
 from chronosim.whatif import grow
 
 class Doomed(Light):
@@ -108,14 +106,14 @@ class Doomed(Light):
     count = 0
 
 root = Observation(draw(5), np.zeros(1, np.float32), 7)
-grow(Simulator(Doomed(), Mover()), root, PLANS, scenario=Reach(), seed=3, dataset={dataset!r})
+grow(World(Doomed(), Mover(), Reach()), root, PLANS, seed=3, dataset={dataset!r})
 """
 
 
 def test_a_killed_tree_goes_on_and_predicts_nothing_again(
-    world: Simulator, root: Observation, reach: Any, light: Any, dataset: Path, tmp_path: Path
+    world: World, root: Observation, light: Any, dataset: Path, tmp_path: Path
 ) -> None:
-    whole = grow(world, root, PLANS, scenario=reach, seed=3, dataset=tmp_path / "whole")
+    whole = grow(world, root, PLANS, seed=3, dataset=tmp_path / "whole")
     needed = light.asked
     folder = str(Path(__file__).parent)
     code = CHILD.format(folder=folder, calls=6, dataset=str(dataset))
@@ -126,42 +124,36 @@ def test_a_killed_tree_goes_on_and_predicts_nothing_again(
     assert kept == 4, "the two calls that were answered, of two predictions each"
     assert list_episodes(dataset) == [], "none of them is finished"
     light.calls.clear()
-    again = grow(world, root, PLANS, scenario=reach, seed=3, dataset=dataset)
+    again = grow(world, root, PLANS, seed=3, dataset=dataset)
     assert light.asked == needed - kept
     assert contents(again) == contents(whole)
     assert {str(EpisodeReader(path).about["branch"]) for path in list_episodes(dataset)} == set(
         PLANS
     )
     light.calls.clear()
-    assert contents(grow(world, root, PLANS, scenario=reach, seed=3, dataset=dataset)) == contents(
-        whole
-    )
+    assert contents(grow(world, root, PLANS, seed=3, dataset=dataset)) == contents(whole)
     assert light.calls == [], "a whole tree asks for nothing"
 
 
 @pytest.mark.parametrize("calls", [0, 1, 4])
 def test_wherever_it_is_broken_off(
-    calls: int, world: Simulator, root: Observation, reach: Any, light: Any, dataset: Path
+    calls: int, world: World, root: Observation, light: Any, dataset: Path
 ) -> None:
-    whole = grow(world, root, PLANS, scenario=reach, seed=3)
+    whole = grow(world, root, PLANS, seed=3)
     needed, light.break_off = light.asked, calls
     light.calls.clear()
     with pytest.raises(KeyboardInterrupt):
-        grow(world, root, PLANS, scenario=reach, seed=3, dataset=dataset)
+        grow(world, root, PLANS, seed=3, dataset=dataset)
     asked, light.break_off = light.asked, None
     light.calls.clear()
-    assert contents(grow(world, root, PLANS, scenario=reach, seed=3, dataset=dataset)) == contents(
-        whole
-    )
+    assert contents(grow(world, root, PLANS, seed=3, dataset=dataset)) == contents(whole)
     assert asked + light.asked == needed
 
 
-def test_more_plans_join_a_tree(
-    world: Simulator, root: Observation, reach: Any, light: Any, dataset: Path
-) -> None:
-    grow(world, root, {"on": [2, 2]}, scenario=reach, dataset=dataset)
+def test_more_plans_join_a_tree(world: World, root: Observation, light: Any, dataset: Path) -> None:
+    grow(world, root, {"on": [2, 2]}, dataset=dataset)
     light.calls.clear()
-    tree = grow(world, root, {"off": [2, 0], "on": [2, 2]}, scenario=reach, dataset=dataset)
+    tree = grow(world, root, {"off": [2, 0], "on": [2, 2]}, dataset=dataset)
     assert light.asked == 1
     assert [branch.name for branch in tree.branches] == ["off", "on"]
     assert [branch.name for branch in load_tree(dataset).branches] == ["on", "off"]
@@ -169,17 +161,17 @@ def test_more_plans_join_a_tree(
 
 
 def test_what_died_while_an_episode_was_written_anew_is_put_back(
-    world: Simulator, root: Observation, reach: Any, light: Any, dataset: Path
+    world: World, root: Observation, light: Any, dataset: Path
 ) -> None:
     light.break_off = 3
     with pytest.raises(KeyboardInterrupt):
-        grow(world, root, {"on": [2, 1, 2, 1]}, scenario=reach, dataset=dataset)
+        grow(world, root, {"on": [2, 1, 2, 1]}, dataset=dataset)
     light.break_off = None
     light.calls.clear()
     draft, aside = dataset / ".0000000.draft", dataset / ".0000000.aside"
     draft.rename(aside)
     shutil.copytree(aside, dataset / f".0000001.{'a' * 32}.draft")  # another one, hardly begun
-    tree = grow(world, root, {"on": [2, 1, 2, 1]}, scenario=reach, dataset=dataset)
+    tree = grow(world, root, {"on": [2, 1, 2, 1]}, dataset=dataset)
     assert light.asked == 1
     assert tree["on"].actions == [2, 1, 2, 1]
     assert sorted(entry.name for entry in dataset.iterdir()) == [".lock", "0000000"]
@@ -200,12 +192,11 @@ def test_what_died_while_an_episode_was_written_anew_is_put_back(
 def test_another_tree_is_not_gone_on_with(
     change: dict[str, Any],
     said: str,
-    world: Simulator,
+    world: World,
     root: Observation,
-    reach: Any,
     dataset: Path,
 ) -> None:
-    given = {"root": root, "plans": {"on": [2, 2]}, "scenario": reach, "dataset": dataset}
+    given: dict[str, Any] = {"root": root, "plans": {"on": [2, 2]}, "dataset": dataset}
     grow(world, **given)
     before = sorted(dataset.rglob("*"))
     with pytest.raises(InvalidEpisode, match=said):
@@ -214,34 +205,32 @@ def test_another_tree_is_not_gone_on_with(
 
 
 def test_another_model_is_another_tree(
-    world: Simulator, root: Observation, reach: Any, light: Any, dataset: Path
+    world: World, root: Observation, light: Any, dataset: Path
 ) -> None:
-    grow(world, root, {"on": [2]}, scenario=reach, dataset=dataset)
+    grow(world, root, {"on": [2]}, dataset=dataset)
     light.identity = {"name": "light", "threads": 3, "sampling": {"steps": 2}}
     with pytest.raises(InvalidEpisode, match=r"grown with another model\.sampling:"):
-        grow(world, root, {"on": [2]}, scenario=reach, dataset=dataset)
+        grow(world, root, {"on": [2]}, dataset=dataset)
 
 
-def test_two_processes_do_not_grow_one_tree(
-    world: Simulator, root: Observation, reach: Any, dataset: Path
-) -> None:
-    grow(world, root, {"on": [2]}, scenario=reach, dataset=dataset)
+def test_two_processes_do_not_grow_one_tree(world: World, root: Observation, dataset: Path) -> None:
+    grow(world, root, {"on": [2]}, dataset=dataset)
     with (
         FileLock(dataset / ".lock"),
         pytest.raises(InvalidEpisode, match="another process is growing the tree"),
     ):
-        grow(world, root, {"off": [0]}, scenario=reach, dataset=dataset)
+        grow(world, root, {"off": [0]}, dataset=dataset)
 
 
 def test_what_is_no_tree_is_left_alone(
-    world: Simulator, root: Observation, reach: Any, dataset: Path, tmp_path: Path
+    world: World, root: Observation, dataset: Path, tmp_path: Path
 ) -> None:
     from chronosim import EpisodeWriter
 
     dataset.mkdir()
     EpisodeWriter(dataset / "0000000", root, {"source": "me"}).close()
     with pytest.raises(InvalidEpisode, match="is no branch of a tree"):
-        grow(world, root, {"on": [2]}, scenario=reach, dataset=dataset)
+        grow(world, root, {"on": [2]}, dataset=dataset)
     with pytest.raises(InvalidEpisode, match="is no branch of a tree"):
         load_tree(dataset)
     with pytest.raises(EpisodeNotFound):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim import Observation, Simulator
+from chronosim import Observation, World
 from chronosim.errors import InvalidAction, InvalidConfig
-from chronosim.simulator import noise_seed
+from chronosim.seeds import noise_seed
 from chronosim.whatif import Grower, Plan, Tree, draw_tree, grow, measure
 
 PLANS: dict[str, list[Any]] = {
@@ -22,8 +22,8 @@ PLANS: dict[str, list[Any]] = {
 
 
 @pytest.fixture
-def tree(world: Simulator, root: Observation, reach: Any) -> Tree:
-    return grow(world, root, PLANS, scenario=reach, seed=3)
+def tree(world: World, root: Observation) -> Tree:
+    return grow(world, root, PLANS, seed=3)
 
 
 def test_what_begins_alike_is_predicted_once(tree: Tree, light: Any) -> None:
@@ -40,16 +40,16 @@ def test_what_begins_alike_is_predicted_once(tree: Tree, light: Any) -> None:
 
 
 def test_it_is_what_if_and_its_noise_goes_by_the_depth(
-    tree: Tree, world: Simulator, root: Observation, light: Any
+    tree: Tree, world: World, root: Observation, light: Any
 ) -> None:
     seeds = [{prompt.seed for prompt in call} for call in light.calls]
     assert seeds == [{noise_seed(3, depth)} for depth in range(5)]
     for branch, plan in zip(tree.branches, PLANS.values(), strict=True):
         played = world.imagine(root, plan[: len(branch.steps)], seed=3)
-        for step, (after, prediction) in zip(branch.steps, played, strict=True):
-            assert np.array_equal(step.prediction.trajectory, prediction.trajectory)
-            assert np.array_equal(step.after.state, after.state)
-            assert (step.after.step, step.text) == (after.step, prediction.text)
+        for step, again in zip(branch.steps, played, strict=True):
+            assert np.array_equal(step.prediction.trajectory, again.prediction.trajectory)
+            assert np.array_equal(step.after.state, again.after.state)
+            assert (step.after.step, step.text) == (again.after.step, again.text)
 
 
 def test_the_end_of_a_branch_is_the_scenarios(tree: Tree) -> None:
@@ -57,11 +57,9 @@ def test_the_end_of_a_branch_is_the_scenarios(tree: Tree) -> None:
     assert not tree["left"].ended
 
 
-def test_an_ended_branch_keeps_its_last_reward(
-    world: Simulator, reach: Any, draw_place: Any
-) -> None:
+def test_an_ended_branch_keeps_its_last_reward(world: World, draw_place: Any) -> None:
     root = Observation(draw_place(9), np.zeros(1, np.float32))
-    tree = grow(world, root, {"fast": [2, 2, 2, 2], "slow": [1, 2, 2, 2]}, scenario=reach)
+    tree = grow(world, root, {"fast": [2, 2, 2, 2], "slow": [1, 2, 2, 2]})
     assert tree["fast"].score == pytest.approx((10 + 3 * 11) / 11 / 4)
     assert tree["slow"].score == pytest.approx((9 + 10 + 2 * 11) / 11 / 4)
     assert [branch.name for branch in tree.ranked()] == ["fast", "slow"]
@@ -106,25 +104,23 @@ def test_a_tree_is_asked_by_name(tree: Tree) -> None:
         tree["up"]
 
 
-def test_a_policy_drives_a_branch(world: Simulator, root: Observation, reach: Any) -> None:
+def test_a_policy_drives_a_branch(world: World, root: Observation) -> None:
     seen = []
 
     def policy(observation: Observation) -> int:
         seen.append(observation.step)
         return 2 if len(seen) % 2 else 0
 
-    grower = Grower(world, reach, root, seed=0)
+    grower = Grower(world, root, seed=0)
     [branch] = grower.grow([Plan.following("to and fro", policy, 4)])
     assert branch.actions == [2, 0, 2, 0]
     assert seen == [7, 8, 9, 10]
     assert grower.tree.branches == (branch,)
 
 
-def test_calls_can_be_made_smaller(
-    world: Simulator, root: Observation, reach: Any, light: Any
-) -> None:
+def test_calls_can_be_made_smaller(world: World, root: Observation, light: Any) -> None:
     told: list[int] = []
-    grower = Grower(world, reach, root, seed=3, at_once=2, progress=told.append)
+    grower = Grower(world, root, seed=3, at_once=2, progress=told.append)
     grower.grow([Plan.of(name, plan) for name, plan in PLANS.items()])
     assert [len(call) for call in light.calls] == [2, 2, 2, 1, 2, 1, 1]
     assert sum(told) == 11
@@ -145,23 +141,22 @@ def test_calls_can_be_made_smaller(
     ],
 )
 def test_plans_that_cannot_be_played(
-    world: Simulator,
+    world: World,
     root: Observation,
-    reach: Any,
     plans: dict[str, list[Any]],
     error: type[Exception],
     said: str,
 ) -> None:
     with pytest.raises(error, match=said):
-        grow(world, root, plans, scenario=reach)
+        grow(world, root, plans)
 
 
-def test_two_branches_of_one_name(world: Simulator, root: Observation, reach: Any) -> None:
-    grower = Grower(world, reach, root, seed=0)
+def test_two_branches_of_one_name(world: World, root: Observation) -> None:
+    grower = Grower(world, root, seed=0)
     with pytest.raises(InvalidConfig, match="cannot both be called 'on'"):
         grower.grow([Plan.of("on", [2]), Plan.of("on", [1])])
     grower.grow([Plan.of("on", [2])])
     with pytest.raises(InvalidConfig, match="cannot both be called 'on'"):
         grower.grow([Plan.of("on", [1])])
     with pytest.raises(InvalidConfig, match="a prediction or more at once, not 0"):
-        Grower(world, reach, root, seed=0, at_once=0)
+        Grower(world, root, seed=0, at_once=0)

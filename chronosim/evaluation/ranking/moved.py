@@ -25,8 +25,8 @@ from chronosim.evaluation.ranking.tournament import (
 )
 from chronosim.evaluation.report.section import Section, Table, finite
 from chronosim.progress import watch
-from chronosim.simulator import Simulator
 from chronosim.types import Prediction
+from chronosim.world import World
 
 __all__ = ["Moved", "move_ranking", "moved_section"]
 
@@ -57,7 +57,7 @@ class Moved:
     gain: Interval
 
 
-def move_ranking(contest: Contest, simulator: Simulator, *, seed: int) -> list[Moved]:
+def move_ranking(contest: Contest, simulator: World, *, seed: int) -> list[Moved]:
     """Ranks the contestants anew in every way that the model and its prompter allow.
 
     It is done from the first 6 starts of the contest; what is finished is kept in its folder.
@@ -120,10 +120,10 @@ def _table(moved: Sequence[Moved], contest: Contest) -> Table:
     )
 
 
-def _changes(game: Game, simulator: Simulator, seed: int) -> Iterator[tuple[str, str, _Play]]:
+def _changes(game: Game, simulator: World, seed: int) -> Iterator[tuple[str, str, _Play]]:
     model = simulator.model
 
-    def free(changed: Simulator, noise: int = seed) -> _Play:
+    def free(changed: World, noise: int = seed) -> _Play:
         return lambda one, where: imagine(game, one.policy, where, changed, seed=noise)
 
     def true(see: See) -> _Play:
@@ -139,7 +139,7 @@ def _changes(game: Game, simulator: Simulator, seed: int) -> Iterator[tuple[str,
         "the policy acts in the reference, steps are scored as predicted",
         true(
             lambda seen, actions, truths, seeds: [
-                prediction for _, prediction in simulator.step_all(seen, actions, seeds=seeds)
+                step.prediction for step in simulator.advance(seen, actions, seeds=seeds)
             ]
         ),
     )

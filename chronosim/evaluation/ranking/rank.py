@@ -11,7 +11,7 @@ from chronosim.evaluation.ranking.agreement import Agreement, agree, pearson
 from chronosim.evaluation.ranking.tournament import Contest, Scoreboard, hold
 from chronosim.evaluation.report.plots import new_figure, to_png
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
-from chronosim.simulator import Simulator
+from chronosim.world import World
 
 __all__ = ["Claim", "judge", "rank", "ranking_section"]
 
@@ -19,7 +19,7 @@ _FEW = 5  # policies better than random, below which they are not looked at alon
 _FLATTERED = 0.15  # score by which the model may think better of the worst policies
 
 
-def rank(contest: Contest, simulator: Simulator, *, seed: int = 0) -> Section:
+def rank(contest: Contest, simulator: World, *, seed: int = 0) -> Section:
     """Plays policies from the same true frames on both sides, and compares their scores.
 
     Every policy reads the observation alone, so the same one acts in the reference simulator and in

@@ -25,9 +25,10 @@ from chronosim.evaluation.ranking.contestants import (
 from chronosim.evaluation.truth import Policy, Reference, outcomes_only
 from chronosim.progress import teller, watch
 from chronosim.protocols import Prompter, Scenario
-from chronosim.simulator import Simulator, noise_seed
+from chronosim.seeds import noise_seed
 from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation, Prediction
+from chronosim.world import World
 
 __all__ = [
     "Contest",
@@ -177,7 +178,7 @@ class Scoreboard:
     model: Float[np.ndarray, "policies starts"]
 
 
-def hold(contest: Contest, simulator: Simulator, *, seed: int) -> Scoreboard:
+def hold(contest: Contest, simulator: World, *, seed: int) -> Scoreboard:
     """Plays what has not been played yet.
 
     Args:
@@ -322,7 +323,7 @@ def imagine(
     game: Game,
     policy: Callable[[int], Policy],
     starts: Sequence[Start],
-    simulator: Simulator,
+    simulator: World,
     *,
     seed: int,
 ) -> Iterator[list[Played]]:
@@ -338,23 +339,23 @@ def imagine(
     Yields:
         After each held action, what the episodes have come to by then; the last is the result.
     """
+    world = World(simulator.model, simulator.prompter, game.scenario)
     observations = [start.observation for start in starts]
     policies = [policy(start.seed) for start in starts]
     scores: list[list[float]] = [[] for _ in starts]
     alive = list(range(len(starts)))
     for depth in range(game.horizon):
         actions: list[Any] = [policies[index](observations[index]) for index in alive]
-        steps = simulator.step_all(
+        steps = world.advance(
             [observations[index] for index in alive],
             actions,
             seeds=[noise_seed(seed + index, depth) for index in alive],
         )
         going = []
-        for index, action, (after, prediction) in zip(alive, actions, steps, strict=True):
-            score, terminated = game.scenario.score(observations[index], action, prediction, after)
-            scores[index].append(score)
-            observations[index] = after
-            if not terminated:
+        for index, step in zip(alive, steps, strict=True):
+            scores[index].append(step.reward)
+            observations[index] = step.after
+            if not step.terminated:
                 going.append(index)
         alive = going
         yield [_so_far(found, game.horizon) for found in scores]

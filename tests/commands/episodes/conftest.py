@@ -50,6 +50,7 @@ def write(tmp_path: Path) -> Write:
             state = np.full(1, index, np.float32)
             writer.append(
                 Step(
+                    before=first,
                     action=np.array([0.25, index], np.float32) if action is None else action,
                     text=text or f"Go to {grey}.",
                     seed=index,

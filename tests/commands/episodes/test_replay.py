@@ -8,7 +8,7 @@ import pytest
 
 from chronosim.cli.main import main
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
-from chronosim.episodes.step import Step
+from chronosim.types import Step
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from chronosim.evaluation.diagnosis import cover, diagnose
 from chronosim.evaluation.experiments import experiments, round_trips, step_errors
 from chronosim.evaluation.predictions import teach
 from chronosim.evaluation.report.section import Section
-from chronosim.simulator import Simulator
 from chronosim.types import Prediction
+from chronosim.world import World
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def recordings(slider: Reference) -> list[Recording]:
 
 
 def diagnosed(model: Any, recordings: list[Recording], slider: Reference) -> Section:
-    simulator = Simulator(model, slider.prompter)
+    simulator = World(model, slider.prompter)
     imagined = list(roll_out(recordings, simulator, seed=0))
     return diagnose(
         recordings, simulator, imagined, list(teach(recordings, simulator, seed=0)), seed=0
@@ -85,7 +85,7 @@ def test_only_the_words_of_an_experiment_differ(
             asked.setdefault(name, []).extend(prompt.text for prompt in prompts)
             return [Prediction(prompt.frame[None].copy()) for prompt in prompts]
 
-    simulator = Simulator(Listening(), slider.prompter)
+    simulator = World(Listening(), slider.prompter)
     known = {each.name: each for each in experiments(recordings, simulator, seed=0)}
     assert "blurred sight" not in known, "it has no autoencoder"
     name = "unchanged"

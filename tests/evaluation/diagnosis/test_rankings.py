@@ -12,8 +12,8 @@ from chronosim.evaluation import Reference
 from chronosim.evaluation.ranking import Contest
 from chronosim.evaluation.ranking.moved import move_ranking, moved_section
 from chronosim.evaluation.ranking.tournament import play, witness
-from chronosim.simulator import Simulator
 from chronosim.types import Prediction
+from chronosim.world import World
 from tests.evaluation.ranking.test_rank import Rightwards, contestants
 
 
@@ -33,7 +33,7 @@ def contest(slider: Reference, tmp_path: Path) -> Contest:
 def test_a_model_that_knows_the_world_loses_by_worse_words_alone(
     contest: Contest, broken: Any
 ) -> None:
-    simulator = Simulator(broken(), contest.reference.prompter)
+    simulator = World(broken(), contest.reference.prompter)
     moved = {one.name: one for one in move_ranking(contest, simulator, seed=0)}
     assert set(moved) == {"nothing", "noise", "error fed back", "coarse words", "no state"}
     for name in ("nothing", "noise", "error fed back"):
@@ -59,7 +59,7 @@ def test_an_error_that_is_fed_back_moves_the_ranking(contest: Contest, broken: A
         def reconstruct(self, frame: Any, trajectory: Any) -> Any:
             return trajectory
 
-    moved = move_ranking(contest, Simulator(Fading(), contest.reference.prompter), seed=0)
+    moved = move_ranking(contest, World(Fading(), contest.reference.prompter), seed=0)
     named = {one.name: one for one in moved}
     assert named["error fed back"].pearson == pytest.approx(1)
     assert named["autoencoder alone"].pearson == pytest.approx(1)
@@ -67,7 +67,7 @@ def test_an_error_that_is_fed_back_moves_the_ranking(contest: Contest, broken: A
 
 
 def test_experiments_are_not_played_again(contest: Contest, broken: Any) -> None:
-    simulator = Simulator(broken(), contest.reference.prompter)
+    simulator = World(broken(), contest.reference.prompter)
     first = move_ranking(contest, simulator, seed=0)
 
     class Silent:
@@ -76,7 +76,7 @@ def test_experiments_are_not_played_again(contest: Contest, broken: Any) -> None
         def predict(self, prompts: Any) -> Any:
             raise AssertionError("everything is kept")
 
-    assert move_ranking(contest, Simulator(Silent(), simulator.prompter), seed=0) == first
+    assert move_ranking(contest, World(Silent(), simulator.prompter), seed=0) == first
 
 
 def test_a_witness_of_the_truth_scores_as_the_reference_does(contest: Contest) -> None:

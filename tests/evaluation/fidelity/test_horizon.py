@@ -14,16 +14,16 @@ from chronosim.evaluation.predictions import teach
 from chronosim.evaluation.report.section import Section
 from chronosim.metrics.distribution import Distance
 from chronosim.metrics.perceptual import Perceptual
-from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
 from chronosim.types import Observation
+from chronosim.world import World
 
 STEPS, EPISODES = 8, 4
 
 
 def judge(reference: Reference, model: Any) -> Section:
     recordings = list(draw_recordings(EPISODES, reference=reference, steps=5, first_seed=1))
-    simulator = Simulator(model, reference.prompter)
+    simulator = World(model, reference.prompter)
     imagined = list(roll_out(recordings, simulator, seed=0))
     return horizon_section(recordings, imagined, list(teach(recordings, simulator, seed=0)))
 
@@ -74,7 +74,7 @@ def test_a_model_that_copies_scores_as_the_copies_do_and_freezes(slider: Referen
 
 def test_teaching_shows_the_true_frame_at_each_step(slider: Reference) -> None:
     recordings = list(draw_recordings(3, reference=slider, steps=4, first_seed=1))
-    taught = list(teach(recordings, Simulator(EchoModel(), slider.prompter), seed=0))
+    taught = list(teach(recordings, World(EchoModel(), slider.prompter), seed=0))
     for depth, frames in enumerate(taught):
         for frame, recording in zip(frames, recordings, strict=True):
             np.testing.assert_array_equal(frame, recording.observations[depth].frame)

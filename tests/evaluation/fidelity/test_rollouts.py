@@ -15,15 +15,15 @@ from chronosim.evaluation import (
     score_rollouts,
 )
 from chronosim.metrics.pixels import psnr, squared_error
-from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
 from chronosim.types import Observation
+from chronosim.world import World
 
 
 def test_a_model_that_knows_the_world_never_drifts(slider: Reference, knowing: Any) -> None:
     """It also checks that each of its frames is what it said the step before."""
     recordings = list(draw_recordings(3, reference=slider, steps=5, first_seed=1))
-    imagined = list(roll_out(recordings, Simulator(knowing, slider.prompter), seed=0))
+    imagined = list(roll_out(recordings, World(knowing, slider.prompter), seed=0))
     assert len(imagined) == 5
     drift = score_rollouts(recordings, imagined)
     assert drift.model == (math.inf,) * 5
@@ -32,7 +32,7 @@ def test_a_model_that_knows_the_world_never_drifts(slider: Reference, knowing: A
 
 def test_a_model_that_copies_keeps_the_first_frame(slider: Reference) -> None:
     recordings = list(draw_recordings(3, reference=slider, steps=5, first_seed=1))
-    imagined = list(roll_out(recordings, Simulator(EchoModel(), slider.prompter), seed=0))
+    imagined = list(roll_out(recordings, World(EchoModel(), slider.prompter), seed=0))
     drift = score_rollouts(recordings, imagined)
     assert drift.model == drift.first_frame
     assert drift.steps_above_first == 0

@@ -15,9 +15,9 @@ from chronosim.evaluation import Moment, Reference, Region, draw_moments, draw_r
 from chronosim.evaluation.following import following, following_recorded
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.truth import Recording
-from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
 from chronosim.types import Observation, Prediction
+from chronosim.world import World
 from tests.evaluation.conftest import Mover, draw_bar
 
 
@@ -56,7 +56,7 @@ def judged(
 ) -> Section:
     return following(
         moments,
-        simulator=Simulator(model, slider.prompter),
+        simulator=World(model, slider.prompter),
         idle=idle,
         reference=slider,
         folder=folder,
@@ -116,10 +116,10 @@ def test_what_has_been_answered_is_not_asked_again(
 
 def test_recorded_episodes_alone_tell_it_too(slider: Reference, knowing: Any) -> None:
     recordings = list(draw_recordings(8, reference=slider, steps=20, first_seed=3))
-    followed = following_recorded(recordings, simulator=Simulator(knowing, slider.prompter))
+    followed = following_recorded(recordings, simulator=World(knowing, slider.prompter))
     assert followed.warnings == ()
     assert followed.values["controls"]["idle"] is None
-    deaf = Simulator(Deaf(knowing), slider.prompter)
+    deaf = World(Deaf(knowing), slider.prompter)
     ignored = following_recorded(recordings, simulator=deaf, idle=idle, names=["way"])
     assert ignored.warnings == ("actions are ignored",)
     assert ignored.values["controls"]["swapped"]["value"] == 1
@@ -166,7 +166,7 @@ def one_way_each(slider: Reference, ways: Sequence[int]) -> list[Recording]:
 
 
 def test_another_action_is_really_another(slider: Reference) -> None:
-    honest = Simulator(Pushed(), Pushing())
+    honest = World(Pushed(), Pushing())
     followed = following_recorded(one_way_each(slider, [1, -1] * 16), simulator=honest)
     assert followed.warnings == ()
     assert followed.gauge is not None

@@ -18,9 +18,9 @@ from chronosim.evaluation.ranking.contestants import draw_starts
 from chronosim.evaluation.ranking.tournament import Game, play
 from chronosim.evaluation.report.section import Section
 from chronosim.policies.cloned import Cloned
-from chronosim.simulator import Simulator
 from chronosim.testing import EchoModel
 from chronosim.types import Observation, Prediction
+from chronosim.world import World
 
 
 class Rightwards:
@@ -72,7 +72,7 @@ def ranked(
         starts=starts,
         horizon=3,
     )
-    return rank(contest, Simulator(model, slider.prompter))
+    return rank(contest, World(model, slider.prompter))
 
 
 def test_a_model_that_knows_the_world_ranks_alike(

@@ -9,8 +9,9 @@ import pytest
 
 from chronosim.errors import InvalidAction, InvalidModel
 from chronosim.prompters.driving import Driving
-from chronosim.simulator import Branch, Simulator, noise_seed
-from chronosim.types import EditPrompt, Observation, Prediction
+from chronosim.seeds import noise_seed
+from chronosim.types import EditPrompt, Observation, Prediction, Step
+from chronosim.world import World
 
 STRAIGHT, LEFT, BRAKE = (
     np.array(action, np.float32) for action in ([0, 0.2, 0], [-0.5, 0.1, 0], [0, 0, 1])
@@ -39,8 +40,8 @@ class NoiseModel:
 
 
 @pytest.fixture
-def simulator() -> Simulator:
-    return Simulator(NoiseModel(), Driving())
+def world() -> World:
+    return World(NoiseModel(), Driving())
 
 
 @pytest.fixture
@@ -48,12 +49,13 @@ def start() -> Observation:
     return Observation(np.zeros((8, 8, 3), np.uint8), np.array([10.0], np.float32), 4)
 
 
-def frames(branch: Branch) -> list[list[int]]:
-    return [observation.frame.ravel().tolist() for observation, _ in branch]
+def frames(branch: list[Step]) -> list[list[int]]:
+    return [step.after.frame.ravel().tolist() for step in branch]
 
 
-def test_step(simulator: Simulator, start: Observation) -> None:
-    after, prediction = simulator.step(start, STRAIGHT, seed=3)
+def test_step(world: World, start: Observation) -> None:
+    step = world.step(start, STRAIGHT, seed=3)
+    after, prediction = step.after, step.prediction
     assert after.step == 5
     assert after.state[0] > 10
     assert np.array_equal(after.frame, prediction.frame)
@@ -61,43 +63,41 @@ def test_step(simulator: Simulator, start: Observation) -> None:
         "The car drives at 10 m/s. Steer straight with 20% throttle and 0% brake."
     )
     assert start.frame.max() == 0
-    again, _ = simulator.step(start, STRAIGHT, seed=3)
-    other, _ = simulator.step(start, STRAIGHT, seed=4)
+    again = world.step(start, STRAIGHT, seed=3).after
+    other = world.step(start, STRAIGHT, seed=4).after
     assert np.array_equal(after.frame, again.frame)
     assert not np.array_equal(after.frame, other.frame)
 
 
 def test_words_that_the_model_rewrote_are_kept(start: Observation) -> None:
-    simulator = Simulator(NoiseModel(rewrites=True), Driving())
-    text = simulator.step(start, STRAIGHT, seed=0)[1].text
+    world = World(NoiseModel(rewrites=True), Driving())
+    text = world.step(start, STRAIGHT, seed=0).text
     assert text is not None
     assert text.startswith("THE CAR")
 
 
-def test_step_all_is_one_call_and_each_step(simulator: Simulator, start: Observation) -> None:
+def test_step_all_is_one_call_and_each_step(world: World, start: Observation) -> None:
     other = Observation(start.frame + 50, np.array([2.0], np.float32), 1)
-    together = simulator.step_all([start, other], [STRAIGHT, LEFT], seeds=[1, 2])
-    assert [len(call) for call in simulator.model.calls] == [2]  # type: ignore[attr-defined]
-    alone = [simulator.step(start, STRAIGHT, seed=1), simulator.step(other, LEFT, seed=2)]
+    together = world.advance([start, other], [STRAIGHT, LEFT], seeds=[1, 2])
+    assert [len(call) for call in world.model.calls] == [2]  # type: ignore[attr-defined]
+    alone = [world.step(start, STRAIGHT, seed=1), world.step(other, LEFT, seed=2)]
     assert frames(together) == frames(alone)
-    assert [observation.step for observation, _ in together] == [5, 2]
-    assert simulator.step_all([], [], seeds=[]) == []
+    assert [step.after.step for step in together] == [5, 2]
+    assert world.advance([], [], seeds=[]) == []
 
 
-def test_imagine_is_step_after_step(simulator: Simulator, start: Observation) -> None:
-    branch = simulator.imagine(start, [STRAIGHT, LEFT], seed=7)
-    first = simulator.step(start, STRAIGHT, seed=noise_seed(7, 0))
-    second = simulator.step(first[0], LEFT, seed=noise_seed(7, 1))
+def test_imagine_is_step_after_step(world: World, start: Observation) -> None:
+    branch = world.imagine(start, [STRAIGHT, LEFT], seed=7)
+    first = world.step(start, STRAIGHT, seed=noise_seed(7, 0))
+    second = world.step(first.after, LEFT, seed=noise_seed(7, 1))
     assert frames(branch) == frames([first, second])
-    assert [observation.step for observation, _ in branch] == [5, 6]
+    assert [step.after.step for step in branch] == [5, 6]
 
 
-def test_what_if_branches_differ_only_by_their_actions(
-    simulator: Simulator, start: Observation
-) -> None:
+def test_what_if_branches_differ_only_by_their_actions(world: World, start: Observation) -> None:
     plans = [[STRAIGHT, LEFT, LEFT], [STRAIGHT], [BRAKE, LEFT], []]
-    branches = simulator.what_if(start, plans, seed=7)
-    calls = simulator.model.calls  # type: ignore[attr-defined]
+    branches = world.what_if(start, plans, seed=7)
+    calls = world.model.calls  # type: ignore[attr-defined]
     assert [len(call) for call in calls] == [3, 2, 1]  # one call per depth
     assert all(len({prompt.seed for prompt in call}) == 1 for call in calls)
     assert len({call[0].seed for call in calls}) == 3
@@ -105,8 +105,8 @@ def test_what_if_branches_differ_only_by_their_actions(
     assert frames(branches[0])[:1] == frames(branches[1])
     assert frames(branches[0]) != frames(branches[2])
     for plan, branch in zip(plans, branches, strict=True):
-        assert frames(simulator.imagine(start, plan, seed=7)) == frames(branch)
-    assert simulator.what_if(start, [], seed=0) == []
+        assert frames(world.imagine(start, plan, seed=7)) == frames(branch)
+    assert world.what_if(start, [], seed=0) == []
 
 
 def test_noise_seed() -> None:
@@ -116,10 +116,10 @@ def test_noise_seed() -> None:
     assert noise_seed(2**63 - 1, 3) == noise_seed(2**63 - 1, 3)
 
 
-def test_wrong_action_reaches_no_model(simulator: Simulator, start: Observation) -> None:
+def test_wrong_action_reaches_no_model(world: World, start: Observation) -> None:
     with pytest.raises(InvalidAction):
-        simulator.step_all([start, start], [STRAIGHT, "left"], seeds=[0, 1])
-    assert simulator.model.calls == []  # type: ignore[attr-defined]
+        world.advance([start, start], [STRAIGHT, "left"], seeds=[0, 1])
+    assert world.model.calls == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_models_that_break_their_contract(
             return answers
 
     with pytest.raises(InvalidModel, match=sentence):
-        Simulator(Broken(), Driving()).step(start, STRAIGHT, seed=0)
+        World(Broken(), Driving()).step(start, STRAIGHT, seed=0)
