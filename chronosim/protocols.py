@@ -88,7 +88,12 @@ class Prompter(Protocol):
 
 @runtime_checkable
 class Scenario(Protocol):
-    """Where an episode begins and what counts in it."""
+    """Where an episode begins and what counts in it.
+
+    It may also have an `instruction`, what it asks of the agent in words, and a method
+    `succeeded(reward, terminated)`, which tells by a step's score whether the goal is reached:
+    True, False, or None where there is no goal.
+    """
 
     def begin(self, rng: np.random.Generator) -> tuple[Frame, Mapping[str, float]]:
         """Gives a first frame and named initial values for the prompter's state."""

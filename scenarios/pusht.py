@@ -60,3 +60,7 @@ class PushTScenario:
         """Judges one step: the reward, 0 to 1, and whether the goal is covered."""
         covered = goal_coverage(after.frame)
         return min(covered / _WHOLE, 1.0), covered > _WHOLE
+
+    def succeeded(self, reward: float, terminated: bool) -> bool:
+        """Whether a step with this score covered the goal: what ends an episode."""
+        return terminated

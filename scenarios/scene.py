@@ -125,6 +125,10 @@ class Scene:
         reward = float(self._goal(before, prediction, after))
         return reward, self.ends and reward >= 1
 
+    def succeeded(self, reward: float, terminated: bool) -> bool | None:
+        """Whether a step with this score reached the goal; None where there is none."""
+        return None if self._goal is None else reward >= 1
+
     def _fits(self, frame: Frame, values: Mapping[str, float]) -> bool:
         for name, (low, high) in self.between.items():
             if name not in values:

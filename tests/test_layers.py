@@ -16,9 +16,9 @@ ADAPTERS = ("formats", "policies", "prompters", "simulators")
 LAYERS = (
     ("errors", "progress"),
     ("types",),
-    ("protocols", "frames"),
+    ("protocols", "frames", "seeds"),
     ("settings",),
-    ("simulator", "episodes", "pictures", "models", "metrics", "testing"),
+    ("world", "episodes", "pictures", "models", "metrics", "testing"),
     ("scenarios",),
     ("envs", *ADAPTERS),
     ("rollouts", "training", "evaluation", "whatif", "bench"),

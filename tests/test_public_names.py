@@ -23,6 +23,7 @@ PUBLIC = {
         "Prediction",
         "Prompter",
         "Scenario",
+        "Step",
         "World",
         "WorldModel",
         "__version__",

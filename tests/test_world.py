@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.errors import InvalidAction, InvalidModel
+from chronosim.envs.chrono_env import ChronoEnv
+from chronosim.errors import InvalidAction, InvalidConfig, InvalidModel
 from chronosim.prompters.driving import Driving
-from chronosim.seeds import noise_seed
-from chronosim.types import EditPrompt, Observation, Prediction, Step
+from chronosim.seeds import generator, noise_seed
+from chronosim.types import EditPrompt, Frame, Observation, Prediction, Step
 from chronosim.world import World
 
 STRAIGHT, LEFT, BRAKE = (
@@ -84,6 +85,51 @@ def test_step_all_is_one_call_and_each_step(world: World, start: Observation) ->
     assert frames(together) == frames(alone)
     assert [step.after.step for step in together] == [5, 2]
     assert world.advance([], [], seeds=[]) == []
+
+
+@dataclass(frozen=True, slots=True)
+class Bright:
+    """Begins in the dark at 7 m/s; the goal is a bright frame."""
+
+    instruction: str = "Find the light."
+
+    def begin(self, rng: np.random.Generator) -> tuple[Frame, dict[str, float]]:
+        return np.full((8, 8, 3), rng.integers(9), np.uint8), {"speed": 7.0}
+
+    def score(
+        self, before: Observation, action: Any, prediction: Prediction, after: Observation
+    ) -> tuple[float, bool]:
+        return float(after.frame.mean()) / 255, False
+
+    def succeeded(self, reward: float, terminated: bool) -> bool:
+        return reward > 0.4
+
+
+def test_an_episode_begins_as_in_the_environment_also_with_a_frame_of_ones_own() -> None:
+    env = ChronoEnv(NoiseModel(), Driving(), Bright())
+    mine = np.full((8, 8, 3), 200, np.uint8)
+    for given in ({}, {"frame": mine}, {"frame": mine, "values": {"speed": 3.0}}):
+        env.reset(seed=3, options=given)
+        first, noise = env.world.begin(generator(3), **given)
+        assert np.array_equal(first.frame, env.observation.frame)
+        assert np.array_equal(first.state, env.observation.state)
+        assert env.ask()[1] == noise_seed(noise, 0)
+        assert first.state[0] == {0: 7.0, 1: 0.0, 2: 3.0}[len(given)], "values of another frame"
+    with pytest.raises(InvalidConfig, match="pass frame="):
+        World(NoiseModel(), Driving()).begin(generator(0))
+
+
+def test_a_step_says_how_it_ended_and_whether_it_reached_the_goal(start: Observation) -> None:
+    world = World(NoiseModel(), Driving(), Bright(), horizon=6)
+    assert world.instruction == "Find the light."
+    bright = Observation(start.frame + 150, start.state, start.step)
+    first, second = world.advance([start, bright], [STRAIGHT, STRAIGHT], seeds=[0, 1])
+    assert (first.success, second.success) == (False, True)
+    assert (first.truncated, first.ended, first.truncation_reason) == (False, False, None)
+    last = world.step(first.after, STRAIGHT, seed=0)
+    assert (last.truncated, last.ended, last.truncation_reason) == (True, True, "horizon")
+    assert last.before is first.after
+    assert World(NoiseModel(), Driving()).step(start, STRAIGHT, seed=0).success is None
 
 
 def test_imagine_is_step_after_step(world: World, start: Observation) -> None:

@@ -69,7 +69,7 @@ def test_it_is_no_part_of_an_end_that_the_scenario_calls(made: Make) -> None:
 
     env: Any = made(guard=forbidden)
     env.reset(seed=0)
-    ending: Any = type("Ending", (), {"score": lambda *_: (0.0, True)})()
+    ending: Any = type("Ending", (), dict.fromkeys(("begin", "score"), lambda *_: (0.0, True)))()
     env.unwrapped.world = replace(env.unwrapped.world, scenario=ending)
     *_, terminated, truncated, _ = env.step(STRAIGHT)
     assert (terminated, truncated) == (True, False)

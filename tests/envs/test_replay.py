@@ -109,7 +109,8 @@ def test_an_episode_that_ends_early_or_begins_elsewhere(reader: EpisodeReader, s
     assert found is not None
     assert (found.step, found.what) == (1, "end")
     env: ChronoEnv = make_env(shift, horizon=4)
-    dark: Any = type("Dark", (), {"begin": lambda *_: (np.zeros((96, 96, 3), np.uint8), {})})()
+    begin: Any = lambda *_: (np.zeros((96, 96, 3), np.uint8), {})  # noqa: E731
+    dark: Any = type("Dark", (), {"begin": begin, "score": begin})()
     env.world = replace(env.world, scenario=dark)
     found = first_difference(reader, env)
     assert found is not None

@@ -37,16 +37,24 @@ def taken(index: int, time: int = 3, action: Any = None, states: int = 2) -> Ste
         action=np.array([index, -0.5, 0.25], np.float32) if action is None else action,
         text=f"Step {index}: links, rechts und größer",
         seed=2**62 + index,
-        prediction=Prediction(np.stack([*between, after.frame])),
+        prediction=Prediction(
+            np.stack([*between, after.frame]), metrics={"doubt": index / 7} if index % 2 else {}
+        ),
         after=after,
         reward=0.1 * index,
         terminated=index % 2 == 1,
         truncated=index % 3 == 1,
         latency=0.01 * index,
+        truncation_reason="drift" if index % 3 == 1 else None,
+        success=(None, True, False)[index % 3],
     )
 
 
 def same(ours: Step, theirs: Step) -> None:
+    assert np.array_equal(ours.before.frame, theirs.before.frame)
+    assert ours.prediction.metrics == theirs.prediction.metrics
+    assert ours.truncation_reason == theirs.truncation_reason
+    assert ours.success is theirs.success
     assert np.array_equal(np.asarray(ours.action), np.asarray(theirs.action))
     assert np.asarray(ours.action).dtype.kind == np.asarray(theirs.action).dtype.kind
     for name in ("text", "seed", "reward", "terminated", "truncated", "latency"):

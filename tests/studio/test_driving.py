@@ -161,7 +161,7 @@ def test_the_end_is_the_end(serve: Callable[..., Served], left: list[float]) -> 
     served = serve()
     state = served.begin()
     session = served.studio.sessions.get(state["session"]).opened()
-    object.__setattr__(session.world, "scenario", _Over())
+    object.__setattr__(session.world.world, "scenario", _Over())
     ended = served.change(state, "step", action=left)
     assert ended["nodes"][1]["ended"]
     refused = served.change(ended, "step", action=left)
