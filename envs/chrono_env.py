@@ -151,6 +151,8 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
         for name in asked:
             if name not in _OPTIONS:
                 raise InvalidConfig(f"reset has no option {name!r}; it has: {', '.join(_OPTIONS)}")
+        if "values" in asked and asked["values"] is None:
+            raise InvalidConfig("initial values are numbers by name, not None")
         first, noise = self.world.begin(self.np_random, **asked)
         if first.frame.shape != self._shape:
             raise InvalidFrame(

@@ -67,6 +67,8 @@ class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
         ]
         self.num_envs, self.render_mode = num_envs, render_mode
         self.world = self.rows[0].world
+        for row in self.rows:
+            row.world = self.world
         self.metadata = {**self.rows[0].metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space = self.rows[0].observation_space
         self.single_action_space = self.rows[0].action_space

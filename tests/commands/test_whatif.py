@@ -153,7 +153,7 @@ def test_the_second_world_has_plans_of_its_own(tmp_path: Path) -> None:
         (["from=nowhere", "frame=a.png"], "begins at from= or at frame=, not at both"),
         (["frame=nowhere.png"], "there is no image at nowhere.png"),
         (["start=fast"], "start must be named numbers"),
-        (["start={height: 3}"], "keeps no initial value 'height'"),
+        (["start={height: 3}"], "has no initial value 'height'"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(

@@ -43,8 +43,7 @@ def test_they_share_the_machines_and_nothing_else(made: Make) -> None:
     copied = chronosim.fork(env)
     ours: Any = env.unwrapped
     theirs: Any = copied.unwrapped
-    assert theirs.simulator is ours.simulator
-    assert theirs.scenario is ours.scenario
+    assert theirs.world is ours.world
     assert theirs.spec is ours.spec
     play(copied, 2)
     assert (ours.observation.step, theirs.observation.step) == (0, 2)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_what_was_not_begun_or_is_there_already(shift: Any, tmp_path: Path) -> N
         rows.step({1: AHEAD})
     for row in range(2):
         rows.begin(row, "a", seed=0, about={})
-    rows.env.rows[0].horizon = 1
+    rows.env.world = replace(rows.env.world, horizon=1)
     with pytest.raises(EpisodeExists, match="was finished first"):
         rows.step({0: AHEAD, 1: AHEAD})
     with pytest.raises(EpisodeExists, match="already"):
