@@ -91,7 +91,7 @@ def test_what_a_model_makes_of_true_frames_is_not_lost(
             near = [np.roll(trajectory, way, axis) for way in (-1, 1) for axis in (1, 2)]
             return np.mean([trajectory, *near], axis=0).astype(np.uint8)
 
-    write_world(tmp_path / "world", 40, [1, 0.6, 0.3])
+    write_world(tmp_path / "world", 80, [1, 0.6, 0.3])
     monkeypatch.setattr(guards, "load", lambda name: Soft() if name == "soft" else object())
     command = ["guard", str(tmp_path / "world"), "false_alarms=0.2"]
     assert main([*command, f"output={tmp_path / 'plain.npz'}"]) == 0
