@@ -30,6 +30,7 @@ PUBLIC = {
         "errors",
         "fork",
     ],
+    "chronosim.cli": ["main"],
     "chronosim.settings": ["companion", "load", "names"],
     "chronosim.errors": [
         "ChronosimError",
