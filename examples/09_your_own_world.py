@@ -6,6 +6,7 @@ nothing, at toy quality; every command here can be typed into a shell just as we
 Usage: python examples/09_your_own_world.py [quick]
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +15,6 @@ import numpy as np
 
 import chronosim  # noqa: F401  (registers chronosim/World-v0)
 from chronosim import settings
-from chronosim.cli import main
 from chronosim.frames import write_frame
 
 mine = Path(__file__).parent / "mine"
@@ -24,15 +24,14 @@ quick = sys.argv[1:] == ["quick"]  # only to see that all of it runs: the model 
 
 
 def run(command: str, *settings: str) -> None:
-    """Runs a command of chronosim's, as it could be typed into a shell."""
+    """Runs a command of chronosim's, as a shell would."""
     print(f"\nchronosim {command} {' '.join(settings)}", flush=True)
-    if status := main([command, *settings]):
-        sys.exit(status)
+    subprocess.run([Path(sys.executable).with_name("chronosim"), command, *settings], check=True)
 
 
 # 1. Record the real pendulum, pushed at random. Broken off, the same command goes on.
-sizes = ["episodes=4"] if quick else ["episodes=150"]
-own = (f"--config-dir={mine}", "simulator=pendulum", "workers=1")  # no other processes
+sizes = ["episodes=4", "workers=1"] if quick else ["episodes=150"]
+own = (f"--config-dir={mine}", "simulator=pendulum")
 run("record", *own, "steps=20", *sizes, "output=datasets/pendulum")
 
 # 2. Train small networks on it. (start=nano trains ours on instead: it takes trajectories of 1 or 9

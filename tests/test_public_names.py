@@ -30,7 +30,6 @@ PUBLIC = {
         "errors",
         "fork",
     ],
-    "chronosim.cli": ["main"],
     "chronosim.settings": ["companion", "load", "names"],
     "chronosim.errors": [
         "ChronosimError",
@@ -90,10 +89,8 @@ PUBLIC = {
         "WhatIf",
         "default_plans",
         "draw_tree",
-        "grow",
         "load_tree",
         "measure",
-        "open_store",
         "read_moment",
         "read_plans",
         "run",

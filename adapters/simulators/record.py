@@ -97,7 +97,7 @@ def record_dataset(
         policy: Makes a policy from a seed.
         seeds: One episode each.
         steps: Held actions per episode at most.
-        workers: Processes; 1: this one.
+        workers: Processes.
 
     Raises:
         InvalidEpisode: An episode there was cut off and repaired.
@@ -105,13 +105,9 @@ def record_dataset(
     """
     job = partial(_record_seed, dataset, simulator, prompter, policy, steps)
     wanted = list(seeds)
-    show = partial(tqdm, total=len(wanted), unit="episode")
-    if workers == 1:
-        for _ in show(map(job, wanted)):
-            pass
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for _ in show(pool.imap_unordered(job, wanted)):
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers) as pool:
+        for _ in tqdm(pool.imap_unordered(job, wanted), total=len(wanted), unit="episode"):
             pass
 
 

@@ -16,7 +16,6 @@ Examples:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +28,7 @@ from chronosim.pictures.panels import Panel, filmstrip
 from chronosim.pictures.video import frame_rate, write_video
 from chronosim.protocols import Prompter, WorldModel
 from chronosim.settings.commands import Predict
+from chronosim.settings.parts import waits_for_frame
 from chronosim.settings.typed import Part
 from chronosim.types import EditPrompt, Frame, Observation, Prediction
 from chronosim.world import World
@@ -93,12 +93,17 @@ def _model(part: Part) -> WorldModel:
 
 
 def _first(settings: Predict, prompter: Prompter) -> Observation:
-    """The observation to begin with: the user's frame, or one of the scenario's."""
-    values: Mapping[str, float] = {}
-    if settings.frame is None:
-        frame, values = settings.scenario.make().begin(np.random.default_rng(settings.seed))
-    else:
-        frame = read_frame(settings.frame)
+    """The observation to begin with: the user's frame, or one of the scenario's.
+
+    A scenario that waits for a frame gets the user's, and its values hold.
+    """
+    own, values = settings.frame, dict[str, float]()
+    frame = None if own is None else read_frame(own)
+    waits = own is not None and settings.text is None and waits_for_frame(settings.scenario.values)
+    if frame is None or waits:
+        scenario = settings.scenario.make(**{"frame": own} if waits else {})
+        drawn, values = scenario.begin(np.random.default_rng(settings.seed))
+        frame = drawn if frame is None else frame
     return Observation(frame, prompter.begin(values if settings.start is None else settings.start))
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from chronosim.cli.output import make_folder, new_folder, output_path, same_settings
@@ -27,7 +26,8 @@ from chronosim.errors import InvalidConfig
 from chronosim.frames import read_frame
 from chronosim.models.engine.sizes import Sizing
 from chronosim.seeds import generator
-from chronosim.settings.compose import make_part, whole_number
+from chronosim.settings.commands import WhatIf as Settings
+from chronosim.settings.parts import waits_for_frame
 from chronosim.types import Observation
 from chronosim.whatif import LoggedMoment, Search, WhatIf, measure, read_moment, read_plans
 from chronosim.whatif import run as run_what_if
@@ -38,21 +38,16 @@ __all__ = ["run"]
 _MAY_DIFFER = ("apart", "at_once", "keep", "output")
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Settings) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A moment, a plan or a setting that cannot work.
     """
-    numbers = {name: whole_number(config, name, 1) for name in ("steps", "keep")}
-    numbers["seed"] = whole_number(config, "seed", 0)
-    at_once = None if config.at_once is None else whole_number(config, "at_once", 1)
-    search = _search(config, numbers["steps"])
-    plans = None if config.plans is None else read_plans(str(config.plans))
-    parts = {name: make_part(config, name) for name in ("model", "prompter", "scenario")}
-    world = World(**parts)
-    start, policy = _start(config, world), _policy(config, search)
-    folder = _folder(config)
+    search = _search(settings)
+    plans = None if settings.plans is None else read_plans(settings.plans)
+    start, world = _start(settings)
+    policy, folder = _policy(settings), _folder(settings)
     with tqdm(desc="what if", unit="prediction") as bar:
 
         def progress(done: int, most: int) -> None:
@@ -65,68 +60,65 @@ def run(config: DictConfig) -> None:
             start=start,
             policy=policy,
             search=search,
+            steps=settings.steps,
+            keep=settings.keep,
+            seed=settings.seed,
             folder=folder,
-            apart=config.apart,
-            trajectories=config.trajectories,
-            at_once=at_once,
+            apart=settings.apart,
+            trajectories=settings.trajectories,
+            at_once=settings.at_once,
             progress=progress,
-            **numbers,
         )
         bar.total = bar.n  # a branch that ended early needed fewer
-    _print(result, float(config.apart))
+    _print(result, settings.apart)
     print(f"\nIn {folder}: {', '.join(sorted(path.name for path in folder.glob('[!.]*')))}")
 
 
-def _start(config: DictConfig, world: World) -> Observation | LoggedMoment:
-    """Where the tree grows from."""
-    prompter = world.prompter
-    if config["from"] is not None:
-        if config.frame is not None or config.start is not None:
-            raise InvalidConfig("a what-if begins at from= or at frame=, not at both")
-        episode = Path(str(config["from"])).expanduser()
-        return read_moment(episode, whole_number(config, "at", 0), prompter)
-    frame, values = None, None
-    if config.frame is not None:
-        frame = read_frame(Path(str(config.frame)).expanduser())
-        frame = Sizing("fit").there(frame) if config.fit else frame
-    if config.start is not None:
-        start = config.start
-        values = _values(OmegaConf.to_container(start) if OmegaConf.is_config(start) else start)
-    return world.begin(generator(int(config.seed)), frame=frame, values=values)[0]
+def _start(settings: Settings) -> tuple[Observation | LoggedMoment, World]:
+    """The moment that the tree grows from, and the world."""
+    own = settings.frame
+    if settings.from_ is not None and (own is not None or settings.start is not None):
+        raise InvalidConfig("a what-if begins at from= or at frame=, not at both")
+    waits = own is not None and waits_for_frame(settings.scenario.values)
+    scenario = settings.scenario.make(**{"frame": own} if waits else {})
+    world = World(settings.model.make(), settings.prompter.make(), scenario)
+    if settings.from_ is not None:
+        episode = Path(settings.from_).expanduser()
+        return read_moment(episode, settings.at, world.prompter), world
+    frame = None if own is None or waits else read_frame(Path(own).expanduser())
+    if frame is not None and settings.fit:
+        frame = Sizing("fit").there(frame)
+    begun = world.begin(generator(settings.seed), frame=frame, values=settings.start)
+    return begun[0], world
 
 
-def _values(given: Any) -> dict[str, float]:
-    if not isinstance(given, dict) or not all(isinstance(v, int | float) for v in given.values()):
-        raise InvalidConfig(f"start must be named numbers, e.g. {{speed: 12}}, not {given!r}")
-    return {str(name): float(value) for name, value in given.items()}
-
-
-def _policy(config: DictConfig, search: Search | None) -> Any:
+def _policy(settings: Settings) -> Any:
     """The policy that drives a branch; None: none does."""
-    known = config.get("policy") is not None
-    if config.follow and not known:
-        raise InvalidConfig("there is no policy to follow: choose one with policy=")
-    follow = (search is not None and known) if config.follow is None else config.follow
-    return make_part(config, "policy") if follow else None
-
-
-def _search(config: DictConfig, steps: int) -> Search | None:
-    if config.search is None:
+    follow = settings.follow
+    if settings.policy is None:
+        if follow:
+            raise InvalidConfig("there is no policy to follow: choose one with policy=")
         return None
-    if config.seek not in ("best", "worst"):
-        raise InvalidConfig(f"seek must be best or worst, not {config.seek!r}")
+    follow = settings.search is not None if follow is None else follow
+    return settings.policy.make() if follow else None
+
+
+def _search(settings: Settings) -> Search | None:
+    if settings.search is None:
+        return None
     return Search(
-        method=str(config.search),
-        steps=steps,
-        budget=whole_number(config, "budget", 1),
-        population=whole_number(config, "population", 1),
-        elites=whole_number(config, "elites", 2),
-        worst=config.seek == "worst",
+        method=settings.search,
+        steps=settings.steps,
+        budget=settings.budget,
+        population=settings.population,
+        elites=settings.elites,
+        worst=settings.seek == "worst",
     )
 
 
-def _folder(config: DictConfig) -> Path:
+def _folder(settings: Settings) -> Path:
     """The folder for the results: a new one, or that of the same run broken off."""
+    config = settings.composed
     if config.output is not None and same_settings(config, output_path(config), _MAY_DIFFER):
         make_folder(config, output_path(config))
         return output_path(config)

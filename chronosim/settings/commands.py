@@ -37,6 +37,7 @@ __all__ = [
     "ScenariosShow",
     "Serve",
     "Studio",
+    "WhatIf",
 ]
 
 Values = Annotated[Mapping[str, float], Said("named numbers, e.g. {speed: 12}")]
@@ -313,6 +314,35 @@ class Studio(Settings):
     browser: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf(Settings):
+    """Of `chronosim whatif`."""
+
+    model: Part
+    scenario: Part
+    prompter: Part
+    policy: Part | None
+    plans: Path | None
+    steps: Count
+    search: Literal["random", "cem"] | None
+    budget: Count
+    population: Count
+    elites: Annotated[int, Range(2)]
+    seek: Literal["best", "worst"]
+    keep: Count
+    follow: bool | None
+    from_: Path | None
+    at: Whole
+    frame: Path | None
+    fit: bool
+    start: Values | None
+    seed: Seed
+    apart: Annotated[float, Range(0, 255, above=True)]
+    at_once: Count | None
+    trajectories: bool | None
+    output: Path | None
+
+
 COMMANDS = MappingProxyType(
     {
         "bench episodes": BenchEpisodes,
@@ -336,6 +366,7 @@ COMMANDS = MappingProxyType(
         "scenarios show": ScenariosShow,
         "serve": Serve,
         "studio": Studio,
+        "whatif": WhatIf,
     }
 )
 """The settings of each command, by its name."""

@@ -23,7 +23,17 @@ from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.settings.safe_yaml import read_yaml
 from chronosim.settings.typed import part_problems
 
-__all__ = ["check_kind", "companion", "load", "locate", "make", "make_part", "names", "with_seed"]
+__all__ = [
+    "check_kind",
+    "companion",
+    "load",
+    "locate",
+    "make",
+    "make_part",
+    "names",
+    "waits_for_frame",
+    "with_seed",
+]
 
 _KINDS = {"model": WorldModel, "prompter": Prompter, "scenario": Scenario}
 _GROUPS = files("chronosim.scenarios") / "conf"
@@ -252,6 +262,11 @@ def companion(group: str, name: str, other: str) -> str | None:
             if str(key).partition("@")[0] == f"/{other}":
                 return str(value)
     return None
+
+
+def waits_for_frame(scenario: Mapping[str, Any]) -> bool:
+    """Whether a scenario's settings leave its first frame to the user."""
+    return "frame" in scenario and scenario["frame"] is None
 
 
 def _read(group: str, name: str) -> Any:

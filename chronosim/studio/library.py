@@ -14,7 +14,7 @@ from chronosim.episodes.place import read_attributes
 from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidEpisode
 from chronosim.seeds import noise_seed
 from chronosim.studio.sessions import Session
-from chronosim.studio.tree import Node, Tree
+from chronosim.studio.tree import SessionNode, SessionTree
 from chronosim.types import Frame, Observation
 from chronosim.whatif.store import took_steps
 
@@ -165,7 +165,7 @@ class Library:
 
 def plant(
     readers: Sequence[EpisodeReader], identity: Mapping[str, Any], *, most: int = 2**30
-) -> Tree:
+) -> SessionTree:
     """Builds a tree from episodes, of which all but one are forks of others among them.
 
     Args:
@@ -185,7 +185,7 @@ def plant(
             f"{readers[0].path.parent} holds {len(roots)} episodes that are forks of none there, "
             "and a tree has one: open an episode"
         )
-    tree = Tree(roots[0].observation(0), _noise(roots[0]), most=most)
+    tree = SessionTree(roots[0].observation(0), _noise(roots[0]), most=most)
     places = {roots[0].path.name: _append(tree, 0, roots[0], identity)}
     waiting = [reader for reader in readers if reader is not roots[0]]
     while waiting:
@@ -219,7 +219,9 @@ def _parent(reader: EpisodeReader) -> tuple[str, int]:
         raise InvalidEpisode(f"{reader.path} does not say where it forked") from error
 
 
-def _append(tree: Tree, at: int, reader: EpisodeReader, identity: Mapping[str, Any]) -> list[int]:
+def _append(
+    tree: SessionTree, at: int, reader: EpisodeReader, identity: Mapping[str, Any]
+) -> list[int]:
     """Adds an episode's steps to a tree from a moment on; gives the numbers of its moments."""
     height, width = reader.frame_size
     if reader.steps:  # before reading: an episode may be hours long
@@ -257,7 +259,7 @@ def _is_noise(told: Any) -> TypeGuard[int]:
 class _Branch:
     """One episode to be: the moments it shows, and the lineage it has."""
 
-    nodes: Sequence[Node]
+    nodes: Sequence[SessionNode]
     lineage: dict[str, Any] | None
 
 
@@ -302,9 +304,9 @@ def save_tree(session: Session, folder: Path) -> Path:
     return _write(session, _branches(session.tree), folder)[0].parent
 
 
-def _branches(tree: Tree) -> list[_Branch]:
+def _branches(tree: SessionTree) -> list[_Branch]:
     branches: list[_Branch] = []
-    waiting: list[tuple[list[Node], dict[str, Any] | None]] = [([tree[0]], None)]
+    waiting: list[tuple[list[SessionNode], dict[str, Any] | None]] = [([tree[0]], None)]
     while waiting:
         nodes, lineage = waiting.pop(0)
         name, forks = _name(len(branches)), 0
@@ -321,7 +323,7 @@ def _branches(tree: Tree) -> list[_Branch]:
     return branches
 
 
-def _pieces(path: Sequence[Node]) -> list[_Branch]:
+def _pieces(path: Sequence[SessionNode]) -> list[_Branch]:
     """A way in pieces of one model each, every piece a fork of the one before."""
     pieces = [[path[0]]]
     for node in path[1:]:
@@ -332,12 +334,12 @@ def _pieces(path: Sequence[Node]) -> list[_Branch]:
     return [_Branch(*one) for one in zip(pieces, [None, *forks], strict=True)]
 
 
-def _goes_on(nodes: Sequence[Node], child: Node) -> bool:
+def _goes_on(nodes: Sequence[SessionNode], child: SessionNode) -> bool:
     """Whether a step belongs to the episode of those before it: one model took them all."""
     return len(nodes) == 1 or child.log is nodes[-1].log
 
 
-def _lineage(episode: str, nodes: Sequence[Node], branch: int) -> dict[str, Any]:
+def _lineage(episode: str, nodes: Sequence[SessionNode], branch: int) -> dict[str, Any]:
     return {"episode": episode, "step": len(nodes) - 1, "branch": branch}
 
 
@@ -361,7 +363,7 @@ def _about(session: Session, branch: _Branch) -> dict[str, Any]:
     """An episode's `about`: its log's, where the session's model took none of its steps."""
     last = branch.nodes[-1]
     if last.log is None:
-        about = session.world.about(_seed(session, branch), branch.lineage)
+        about = session.chosen.about(_seed(session, branch), branch.lineage)
     else:
         about = {**last.log, "lineage": branch.lineage}
     first, *noises = (node.noise for node in branch.nodes)

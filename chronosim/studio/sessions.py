@@ -14,7 +14,7 @@ import numpy as np
 from chronosim.errors import ChronosimError, InvalidConfig, ResetNeeded
 from chronosim.seeds import noise_seed, redrawn_noise
 from chronosim.studio.controls import describe_controls, read_action
-from chronosim.studio.tree import Node, Tree
+from chronosim.studio.tree import SessionNode, SessionTree
 from chronosim.studio.workshop import Job
 from chronosim.studio.worlds import ChosenWorld
 
@@ -147,7 +147,7 @@ _FUTURES, _STEPS = 6, 20  # futures asked for at once, and steps of each
 class _Future:
     """A branch that is being grown: from where, by which action, under which noise."""
 
-    at: Node
+    at: SessionNode
     action: Any
     noise: int
 
@@ -159,7 +159,7 @@ class Session:
     the same noise is not predicted again: what it led to is looked at.
 
     Args:
-        world: What answers.
+        chosen: The world that answers, as it was chosen.
         tree: What is there already: a beginning, or an episode that was opened.
         seed: The tree follows from it; None if it does not.
         origin: Where the tree comes from, for people.
@@ -175,10 +175,12 @@ class Session:
         InvalidConfig: No page can give such actions as the prompter's.
     """
 
-    def __init__(self, world: ChosenWorld, tree: Tree, *, seed: int | None, origin: str) -> None:
-        self.world, self.tree = world, tree
+    def __init__(
+        self, chosen: ChosenWorld, tree: SessionTree, *, seed: int | None, origin: str
+    ) -> None:
+        self.chosen, self.tree = chosen, tree
         self.seed, self.origin = seed, origin
-        self.controls = describe_controls(world.world.prompter, tree[0].observation)
+        self.controls = describe_controls(chosen.world.prompter, tree[0].observation)
         self.at = 0
         self.noise = tree[0].noise
         self.version = 1
@@ -209,7 +211,7 @@ class Session:
             ResetNeeded: The episode ended here.
             ChronosimError: As `World.step`.
         """
-        action = read_action(self.world.world.prompter.action_space, given)
+        action = read_action(self.chosen.world.prompter.action_space, given)
         future = _Future(self.tree[self.at], action, self.noise)
         _check_open(future.at)
         self._grow([future])
@@ -236,7 +238,7 @@ class Session:
                 f"1 to {_FUTURES} futures of 1 to {_STEPS} steps can be asked for at once, "
                 f"not {len(given)} of {steps}"
             )
-        space = self.world.world.prompter.action_space
+        space = self.chosen.world.prompter.action_space
         actions = [read_action(space, action) for action in given]
         here = self.tree[self.at]
         _check_open(here)
@@ -263,7 +265,7 @@ class Session:
         before = [future.at.observation for future in asked]
         size = max(math.prod(future.at.frames.shape) for future in asked)
         self.tree.check_room(size * len(asked))  # before the work, not after it
-        taken = self.world.world.advance(
+        taken = self.chosen.world.advance(
             before,
             [future.action for future in asked],
             seeds=[noise_seed(future.noise, future.at.observation.step) for future in asked],
@@ -281,7 +283,7 @@ class Session:
                 return drawn
 
 
-def _check_open(node: Node) -> None:
+def _check_open(node: SessionNode) -> None:
     if node.ended:
         raise ResetNeeded(
             f"the episode ended at step {node.observation.step}: step back and take another way, "
@@ -310,18 +312,17 @@ def state_of(desk: Desk, known: int = 0) -> dict[str, Any]:
 
 
 def _opened(session: Session, known: int) -> dict[str, Any]:
-    world, first = session.world, session.tree[0].observation
-    prompter = world.world.prompter
+    chosen, first = session.chosen, session.tree[0].observation
     return {
         "version": session.version,
         "world": {
-            "scenario": world.scenario_name,
-            "model": world.model_name,
+            "scenario": chosen.scenario_name,
+            "model": chosen.model_name,
             "seed": session.seed,
             "origin": session.origin,
             "height": first.frame.shape[0],
             "width": first.frame.shape[1],
-            "seconds_per_step": prompter.seconds_per_step,
+            "seconds_per_step": chosen.world.prompter.seconds_per_step,
             "controls": session.controls,
         },
         "at": session.at,
@@ -332,7 +333,7 @@ def _opened(session: Session, known: int) -> dict[str, Any]:
     }
 
 
-def _node(node: Node) -> dict[str, Any]:
+def _node(node: SessionNode) -> dict[str, Any]:
     told = {
         "number": node.number,
         "parent": node.parent,

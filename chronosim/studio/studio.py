@@ -9,7 +9,7 @@ from typing import Any
 from chronosim.errors import InvalidConfig
 from chronosim.studio.library import Library, plant, save_branch, save_tree
 from chronosim.studio.sessions import Desk, Session, Sessions
-from chronosim.studio.tree import Tree
+from chronosim.studio.tree import SessionTree
 from chronosim.studio.workshop import Job, Workshop
 from chronosim.studio.worlds import Worlds
 from chronosim.types import Frame
@@ -60,11 +60,11 @@ class Studio:
             raise InvalidConfig(f"a seed must be a whole number from 0 to 2147483647, not {seed!r}")
 
         def make() -> Session:
-            world = self.worlds.make(scenario, model, sampling, frame)
-            first, noise = world.begin(seed, frame)
+            chosen = self.worlds.make(scenario, model, sampling, frame)
+            first, noise = chosen.begin(seed)
             origin = f"{scenario}, seed {seed}" if frame is None else "a frame of one's own"
-            tree = Tree(first, noise, most=self.most)
-            return Session(world, tree, seed=seed if frame is None else None, origin=origin)
+            tree = SessionTree(first, noise, most=self.most)
+            return Session(chosen, tree, seed=seed if frame is None else None, origin=origin)
 
         return self._begin(f"loading {model}", make, asked)
 
@@ -82,10 +82,10 @@ class Studio:
         def make() -> Session:
             readers = self.library.open(path)
             name = self.worlds.maker(readers[0].about.get("prompter"), scenario)
-            world = self.worlds.make(name, model, sampling)
-            tree = plant(readers, world.world.model.identity, most=self.most)
-            world.check_fit(tree[0].observation, path)
-            return Session(world, tree, seed=None, origin=path)
+            chosen = self.worlds.make(name, model, sampling)
+            tree = plant(readers, chosen.world.model.identity, most=self.most)
+            chosen.check_fit(tree[0].observation, path)
+            return Session(chosen, tree, seed=None, origin=path)
 
         return self._begin(f"opening {path[:80]}", make, asked)
 

@@ -12,15 +12,15 @@ from jaxtyping import UInt8
 from chronosim.errors import InvalidConfig
 from chronosim.types import Observation, Step
 
-__all__ = ["Node", "Tree"]
+__all__ = ["SessionNode", "SessionTree"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class SessionNode:
     """One moment, and the step that led to it.
 
     Attributes:
-        number: Its place in `Tree.nodes`, >= 0.
+        number: Its place in `SessionTree.nodes`, >= 0.
         parent: Number of the moment before; None: the beginning.
         observation: Where the world stands; its `step` is the moment's depth.
         step: What led here; None at the beginning.
@@ -49,7 +49,7 @@ class Node:
         return self.step is not None and self.step.ended
 
 
-class Tree:
+class SessionTree:
     """Moments that grew from one beginning; nothing in it changes, it only grows.
 
     Args:
@@ -63,14 +63,14 @@ class Tree:
     """
 
     def __init__(self, first: Observation, noise: int, *, most: int = 2**30) -> None:
-        self.nodes = [Node(0, None, first, None, noise)]
+        self.nodes = [SessionNode(0, None, first, None, noise)]
         self.size = first.frame.nbytes
         self._most = most
 
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def __getitem__(self, number: int) -> Node:
+    def __getitem__(self, number: int) -> SessionNode:
         """Gives a moment by its number.
 
         Raises:
@@ -94,23 +94,23 @@ class Tree:
 
     def add(
         self, parent: int, step: Step, noise: int, log: Mapping[str, Any] | None = None
-    ) -> Node:
-        """Lets a moment grow from another; the arguments are `Node`'s.
+    ) -> SessionNode:
+        """Lets a moment grow from another; the arguments are `SessionNode`'s.
 
         Raises:
             InvalidConfig: The tree holds as many frames as it may.
         """
         self.check_room(step.prediction.trajectory.nbytes)
-        node = Node(len(self.nodes), self[parent].number, step.after, step, noise, log)
+        node = SessionNode(len(self.nodes), self[parent].number, step.after, step, noise, log)
         self.nodes.append(node)
         self.size += step.prediction.trajectory.nbytes
         return node
 
-    def children(self, number: int) -> list[Node]:
+    def children(self, number: int) -> list[SessionNode]:
         """What grew from a moment, in the order it came about."""
         return [node for node in self.nodes if node.parent == number]
 
-    def same(self, parent: int, action: Any, noise: int) -> Node | None:
+    def same(self, parent: int, action: Any, noise: int) -> SessionNode | None:
         """What an action led to under the same noise, if it was taken already: it would again.
 
         What another model took it to is passed over: the session's may answer otherwise.
@@ -123,12 +123,12 @@ class Tree:
                 return node
         return None
 
-    def path(self, number: int) -> list[Node]:
+    def path(self, number: int) -> list[SessionNode]:
         """The moments from the beginning to one, both included."""
         return list(self._up(number))[::-1]
 
-    def _up(self, number: int) -> Iterator[Node]:
-        node: Node | None = self[number]
+    def _up(self, number: int) -> Iterator[SessionNode]:
+        node: SessionNode | None = self[number]
         while node is not None:
             yield node
             node = None if node.parent is None else self[node.parent]

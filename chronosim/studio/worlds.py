@@ -1,4 +1,4 @@
-"""The worlds a page may choose from, how a choice becomes one, and how it begins."""
+"""The worlds that a page may choose from, how they are made and how they begin."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.frames import fit_frame, write_frame
+from chronosim.frames import write_frame
 from chronosim.models.engine.sizes import Sizing
 from chronosim.protocols import Scenario
 from chronosim.seeds import generator
 from chronosim.settings.compose import CONF, compose_config, config_groups, make_part, settings_text
+from chronosim.settings.parts import waits_for_frame
 from chronosim.studio.workshop import Models
 from chronosim.types import Frame, Observation
 from chronosim.world import World
 
-__all__ = ["ChosenWorld", "Worlds", "brings_none", "entry", "named"]
+__all__ = ["ChosenWorld", "Worlds", "entry", "named"]
 
 _SAMPLING = {"denoising_steps": (1, 200), "guidance": (0, 20)}
 _SWITCHES = ("decode_trajectory",)
@@ -33,8 +34,8 @@ class Worlds:
     """Makes the worlds of sessions, from names that a page sends; to be used by one thread.
 
     Args:
-        config: The studio's settings; what was given for its own model and scenario holds where
-            these are chosen.
+        config: The studio's settings; those of its own model and scenario hold where these are
+            chosen.
         models: Loads the models.
 
     Attributes:
@@ -49,7 +50,7 @@ class Worlds:
         self._offered = list(dict.fromkeys([self.model, *map(str, config.models)]))
 
     def choices(self) -> dict[str, Any]:
-        """Gives what can be chosen, in JSON values: names, each with what it is."""
+        """Gives the choices, in JSON values."""
         scenarios = list(dict.fromkeys([self.scenario, *config_groups()["scenario"]]))
         return {
             "scenarios": [entry("scenario", name) for name in scenarios],
@@ -72,11 +73,13 @@ class Worlds:
             scenario: Name of a scenario.
             model: Name of one of the models that the studio offers.
             sampling: Settings of the sampler to change; empty: as the model has them.
-            frame: The user's own, uint8 (height, width, 3), for scenarios that wait for one.
+            frame: A first frame of the user's own, uint8 (height, width, 3). It becomes that of a
+                scenario that waits for one, whose values then hold; else it replaces the scenario's
+                frame and values, as in `ChronoEnv.reset`. None: the scenario's.
 
         Raises:
-            InvalidConfig: A name or a setting that there is not.
-            ChronosimError: Whatever the parts' own making raises.
+            InvalidConfig: A name or a setting is unknown.
+            ChronosimError: A part cannot be made.
         """
         _check_sampling(sampling)
         if model not in self._offered:
@@ -84,21 +87,23 @@ class Worlds:
                 f"this studio does not offer the model {model!r}, but: {', '.join(self._offered)}"
             )
         config = self._composed(scenario, model)
-        prompter, begins = make_part(config, "prompter"), _scenario(config, frame)
+        prompter, waits = make_part(config, "prompter"), waits_for_frame(config.scenario)
+        begins = _scenario(config, frame if waits else None)
         made = self._models.load(config, sampling)
         size = getattr(made, "frame_size", None)  # only some models work at one size alone
         settings: Any = OmegaConf.to_container(config, resolve=True)
         parts = {name: settings[name] for name in _PARTS}
         parts["model"] = {**parts["model"], **sampling}
-        return ChosenWorld(scenario, model, World(made, prompter, begins), parts, size)
+        world = World(made, prompter, begins, frame_size=size)
+        return ChosenWorld(scenario, model, world, parts, None if waits else frame)
 
     def maker(self, told: object, asked: str) -> str:
         """Names the scenario whose prompter an episode was made with.
 
         Args:
             told: The prompter as the episode's log has it.
-            asked: The scenario that the page has chosen: it is the one if its prompter is, or if
-                no other's is.
+            asked: The scenario that the page chose: the answer if its prompter is the one, or if
+                that of no scenario is.
         """
         if not isinstance(told, str):
             return asked
@@ -112,7 +117,7 @@ class Worlds:
         return asked
 
     def _composed(self, scenario: str, model: str) -> DictConfig:
-        """Settings with these choices; the studio's own where they are its own."""
+        """Composes settings with these choices; the studio's own where they are its own."""
         own = self._config
         if (scenario, model) == (self.scenario, self.model):
             return own
@@ -134,7 +139,7 @@ class Worlds:
 
 
 def _scenario(config: DictConfig, frame: Frame | None) -> Scenario:
-    if frame is None or not brings_none(config.scenario):
+    if frame is None:
         made: Scenario = make_part(config, "scenario")
         return made
     with TemporaryDirectory(prefix="chronosim-studio-") as folder:
@@ -160,29 +165,27 @@ def _check_sampling(sampling: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenWorld:
-    """What a session is driven by.
+    """A world and the choices of a page that it was made of.
 
     Attributes:
-        scenario_name: As it was chosen.
-        model_name: As it was chosen.
+        scenario_name: Name of the scenario.
+        model_name: Name of the model.
         world: The model, the prompter and the scenario.
         settings: Of all parts, as they would be made again (for the log).
-        frame_size: The only (height, width) the model works at; None: several.
+        own_frame: The first frame, where it is not the scenario's: uint8 (height, width, 3).
     """
 
     scenario_name: str
     model_name: str
     world: World
     settings: Mapping[str, Any]
-    frame_size: tuple[int, int] | None = None
+    own_frame: Frame | None = None
 
-    def begin(self, seed: int, frame: Frame | None = None) -> tuple[Observation, int]:
+    def begin(self, seed: int) -> tuple[Observation, int]:
         """Begins an episode exactly as `ChronoEnv.reset` would.
 
         Args:
             seed: Of the scenario's draw and of the noise, >= 0.
-            frame: A first frame of one's own, uint8 (height, width, 3); it is fitted to the model.
-                None: one of the scenario's.
 
         Returns:
             The first observation, and the seed that the noise of its steps follows from.
@@ -191,20 +194,20 @@ class ChosenWorld:
             InvalidFrame: The frame cannot be fitted.
             InvalidConfig: The scenario's values do not suit the prompter.
         """
-        if frame is not None:
-            size = self.frame_size
-            frame = Sizing("fit").there(frame) if size is None else fit_frame(frame, size)
+        frame = self.own_frame
+        if frame is not None and self.world.frame_size is None:
+            frame = Sizing("fit").there(frame)
         return self.world.begin(generator(seed), frame=frame)
 
     def check_fit(self, first: Observation, name: str) -> None:
-        """Checks that an episode from elsewhere could go on in this world.
+        """Checks that an episode from elsewhere can go on in this world.
 
         Args:
             first: Its first observation.
-            name: What it is called.
+            name: Its name.
 
         Raises:
-            InvalidEpisode: Its frames or commanded states are of another shape.
+            InvalidEpisode: Its frames or commanded states have another shape.
         """
         size, kept = first.frame.shape[:2], self.world.prompter.state_space.shape
         if first.state.shape != kept:
@@ -212,19 +215,19 @@ class ChosenWorld:
                 f"{name} keeps {len(first.state)} commanded numbers, but the world "
                 f"{self.scenario_name} keeps {kept[0]}: choose the world it was made in"
             )
-        if self.frame_size not in (None, size):
-            wanted = self.frame_size or size
+        wanted = self.world.frame_size
+        if wanted is not None and wanted != size:
             raise InvalidEpisode(
                 f"{name} shows frames of {size[0]} x {size[1]}, but {self.model_name} works at "
                 f"{wanted[0]} x {wanted[1]}: choose a model that takes its size"
             )
 
     def about(self, seed: int | None, lineage: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Gives what a saved episode says of itself, in JSON values.
+        """Gives the `about` of a saved episode, in JSON values.
 
         Args:
-            seed: The episode follows from it alone; None where it does not.
-            lineage: Of a fork, as `World.about` has it.
+            seed: The seed that the whole episode follows from; None where there is none.
+            lineage: Of a fork, as in `World.about`.
         """
         told = self.world.about(seed=seed, lineage=lineage)
         config = {**self.settings, "policy": None, "horizon": None, "seed": seed}
@@ -239,8 +242,8 @@ def named(config: DictConfig, group: str) -> str:
         group: `model` or `scenario`, also the part's name.
 
     Returns:
-        The choice that is most like it (some of its settings may have been given otherwise), or its
-        class's name, where it is of a class of the user's own.
+        The choice most like it (some of its settings may have been given), or the name of a class
+        of the user's own.
     """
     ours: Any = OmegaConf.to_container(config[group])
     best, most = str(ours["_target_"]).rpartition(".")[2], 0
@@ -269,8 +272,8 @@ def entry(group: str, name: str) -> dict[str, Any]:
         name: The choice.
 
     Returns:
-        Its `name`; what its file's first comment `says` of it; what it `needs` to be told where the
-        studio is started; and what a frame must show that it `wants` the user to bring, or None.
+        Its `name`; the first comment of its file (`says`); settings that it `needs` where the
+        studio is started; and what a frame of the user's must show, if it `wants` one, or None.
     """
     text, settings = _file(group, name)
     lines = [line for line in text.splitlines() if not line.startswith("# @package")]
@@ -279,17 +282,12 @@ def entry(group: str, name: str) -> dict[str, Any]:
         "name": name,
         "says": " ".join(line.removeprefix("#").strip() for line in comment),
         "needs": [line.partition(":")[0].strip() for line in lines if ": ???" in line],
-        "wants": settings.get("wants", "a picture") if brings_none(settings) else None,
+        "wants": settings.get("wants", "a picture") if waits_for_frame(settings) else None,
     }
 
 
-def brings_none(scenario: Mapping[str, Any]) -> bool:
-    """Whether a scenario waits for a frame of the user's."""
-    return "frame" in scenario and scenario["frame"] is None
-
-
 def _file(group: str, name: str) -> tuple[str, Mapping[str, Any]]:
-    """A choice's file, as text and as settings; empty where there is none of that name."""
+    """A choice's file, as text and as settings; empty if there is none of that name."""
     file = CONF / group / f"{name}.yaml"
     text = file.read_text("utf-8") if file.is_file() else "{}"
     settings: Any = OmegaConf.to_container(OmegaConf.create(text))

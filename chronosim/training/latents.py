@@ -157,7 +157,6 @@ def blank_features(
 @torch.no_grad()
 def measure_latents(vae: AutoencoderKLWan, windows: Windows, count: int = 512) -> None:
     """Writes the mean and deviation of each latent channel into the autoencoder's config."""
-    count = min(count, len(windows))
     rows = np.linspace(0, len(windows) - 1, count).astype(int)
     latents = torch.cat(
         [

@@ -1,6 +1,4 @@
 from .grower import Grower as Grower
-from .grower import grow as grow
-from .grower import open_store as open_store
 from .plans import Plan as Plan
 from .plans import default_plans as default_plans
 from .plans import read_plans as read_plans

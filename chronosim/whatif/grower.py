@@ -1,11 +1,10 @@
-"""Grows a tree: plays plans out from one moment, and asks for no prediction twice."""
+"""Grows a tree: plays plans out from one moment, and predicts nothing twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -23,17 +22,15 @@ __all__ = [
     "ActionKey",
     "ActionPath",
     "Grower",
-    "Head",
-    "Node",
+    "GrowingBranch",
+    "OwnedStep",
     "action_key",
     "as_action",
-    "grow",
-    "open_store",
 ]
 
 
 ActionKey = tuple[str, tuple[int, ...], bytes]
-"""What two equal actions have in common: dtype, shape and bytes."""
+"""The dtype, the shape and the bytes of an action."""
 
 
 def as_action(space: gym.Space[Any], action: Any, where: str = "") -> Any:
@@ -42,10 +39,10 @@ def as_action(space: gym.Space[Any], action: Any, where: str = "") -> Any:
     Args:
         space: The prompter's action space.
         action: As a file or a policy gives it.
-        where: Which action of which plan, for the error.
+        where: The subject of the error: "step 3 of the plan 'left'".
 
     Raises:
-        InvalidAction: It does not lie in the space.
+        InvalidAction: The action does not lie in the space.
     """
     try:
         if isinstance(space, gym.spaces.Box | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
@@ -62,7 +59,7 @@ def as_action(space: gym.Space[Any], action: Any, where: str = "") -> Any:
 
 
 def action_key(action: Any) -> ActionKey:
-    """Gives what an action is looked up by; equal actions of one space have equal keys."""
+    """Gives the key that an action is looked up by; equal actions of a space have equal keys."""
     values = np.asarray(action)
     if values.dtype.kind in "US":
         return "words", values.shape, str(values.tolist()).encode()
@@ -74,13 +71,13 @@ ActionPath = tuple[ActionKey, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """A moment of the tree.
+class OwnedStep:
+    """A step of the tree and the episode that holds it.
 
     Attributes:
-        step: What led there.
-        owner: The branch whose episode holds that step.
-        place: How many steps of that episode lead there.
+        step: The step.
+        owner: Name of the branch whose episode holds it.
+        place: How many steps of that episode lead up to it, itself included.
     """
 
     step: Step
@@ -89,18 +86,18 @@ class Node:
 
 
 @dataclass(slots=True, eq=False)
-class Head:
-    """Where a plan has got to.
+class GrowingBranch:
+    """A plan while it is played out.
 
     Attributes:
         plan: The plan.
-        observation: Where the world stands on its branch.
-        path: The actions that led there, the one decided for included.
-        stored: What the data set held of this branch from the beginning.
-        action: What it does next.
-        node: Where it stands; None at the root.
-        steps: What happened so far.
-        split: After how many steps its own episode begins; None: not yet.
+        observation: Where the world stands on this branch.
+        path: The actions that led there, and the next one once it is decided.
+        stored: The branch as the data set held it from the beginning; None: it is new.
+        action: The next action.
+        last: The last step; None at the root.
+        steps: The steps taken.
+        split: After how many steps its own episode begins; None: it shares all so far.
         written: Steps of its own episode that are in the data set.
     """
 
@@ -109,7 +106,7 @@ class Head:
     path: ActionPath = ()
     stored: StoredBranch | None = None
     action: Any = None
-    node: Node | None = None
+    last: OwnedStep | None = None
     steps: list[Step] = field(default_factory=list)
     split: int | None = field(init=False)
     written: int = field(init=False)
@@ -126,13 +123,13 @@ class Head:
 
     @property
     def unwritten(self) -> bool:
-        """Whether the step to come belongs into its own episode and is not there yet."""
+        """Whether the next step belongs to its own episode and is not written yet."""
         return self.split is not None and len(self.steps) - self.split >= self.written
 
-    def move(self, node: Node) -> None:
-        """Goes on to a moment."""
-        self.steps.append(node.step)
-        self.node, self.observation = node, node.step.after
+    def take(self, taken: OwnedStep) -> None:
+        """Takes a step."""
+        self.steps.append(taken.step)
+        self.last, self.observation = taken, taken.step.after
 
 
 class Grower:
@@ -181,7 +178,7 @@ class Grower:
         self._at_once = at_once
         self._progress = progress or (lambda more: None)
         self._space = world.prompter.action_space
-        self._nodes: dict[ActionPath, Node] = {}
+        self._known: dict[ActionPath, OwnedStep] = {}
         self._seen: set[ActionPath] = set()
         self._branches: dict[str, Branch] = {}
         if store is not None:
@@ -193,11 +190,11 @@ class Grower:
         return Tree(self.root, tuple(self._branches.values()))
 
     def keep(self, name: str, steps: Sequence[Step], *, own: bool) -> Branch:
-        """Takes a branch that happened already, such as a logged one; the scenario scores it anew.
+        """Adds a branch that was taken already, such as a logged one; the scenario scores it anew.
 
         Args:
-            name: What to call it.
-            steps: What happened, at least one step.
+            name: Of the branch.
+            steps: Its steps, at least one.
             own: Whether this model would predict the very same with the same noise: then plans that
                 begin like it share its steps.
 
@@ -207,7 +204,7 @@ class Grower:
         """
         plan = Plan.of(name, [step.action for step in steps])
         before, path = self.root, self._elsewhere(name) * (not own)
-        head = self._head(plan, path)
+        branch = self._begin(plan, path)
         for place, step in enumerate(steps):
             action = as_action(self._space, step.action, f"step {place} of {name!r}")
             judged = self._world.judge(before, action, step.seed, step.prediction, step.after.state)
@@ -220,22 +217,16 @@ class Grower:
                 success=judged.success,
             )
             path, before = (*path, action_key(action)), step.after
-            self._nodes.setdefault(path, Node(scored, name, place + 1))
+            self._known.setdefault(path, OwnedStep(scored, name, place + 1))
             self._seen.add(path)
-        self._play([head], own=own)
+        self._play([branch], own=own)
         return self._branches[name]
 
     def grow(self, plans: Sequence[Plan]) -> list[Branch]:
-        """Plays plans out, together.
-
-        Args:
-            plans: Any number, of names that the tree does not have yet.
-
-        Returns:
-            A branch for each plan.
+        """Plays plans out together, and gives a branch for each.
 
         Raises:
-            InvalidConfig: Two branches of one name.
+            InvalidConfig: Two branches have one name.
             InvalidAction: An action does not lie in the prompter's action space.
             InvalidEpisode: The data set holds another plan of that name.
             EpisodeWriteError: The disk refuses.
@@ -245,45 +236,45 @@ class Grower:
         for place, name in enumerate(names):
             if name in names[:place]:
                 raise InvalidConfig(f"two branches of a tree cannot both be called {name!r}")
-        self._play([self._head(plan) for plan in plans])
+        self._play([self._begin(plan) for plan in plans])
         return [self._branches[name] for name in names]
 
-    def _play(self, heads: Sequence[Head], *, own: bool = True) -> None:
-        alive = [head for head in heads if head.alive]
+    def _play(self, growing: Sequence[GrowingBranch], *, own: bool = True) -> None:
+        alive = [branch for branch in growing if branch.alive]
         while alive:
-            for head in alive:
-                self._decide(head)
+            for branch in alive:
+                self._decide(branch)
             self._predict(alive)
-            for head in alive:
-                node = self._nodes[head.path]
-                if head.split is None and node.owner == head.plan.name:
-                    self._split(head, own)
-                self._write(head, node.step)
-                head.move(node)
-            alive = [head for head in alive if head.alive]
-        for head in heads:
-            self._finish(head, own)
+            for branch in alive:
+                taken = self._known[branch.path]
+                if branch.split is None and taken.owner == branch.plan.name:
+                    self._split(branch, own)
+                self._write(branch, taken.step)
+                branch.take(taken)
+            alive = [branch for branch in alive if branch.alive]
+        for branch in growing:
+            self._finish(branch, own)
 
-    def _decide(self, head: Head) -> None:
+    def _decide(self, branch: GrowingBranch) -> None:
         """Asks a plan for its next action."""
-        depth, name = len(head.steps), head.plan.name
-        action = head.plan.act(head.observation, depth)
-        head.action = as_action(self._space, action, f"step {depth} of the plan {name!r}")
-        head.path = (*head.path, action_key(head.action))
-        known = head.stored.steps[depth:] if head.stored else ()
-        if known and action_key(known[0].action) != head.path[-1]:
+        depth, name = len(branch.steps), branch.plan.name
+        action = branch.plan.act(branch.observation, depth)
+        branch.action = as_action(self._space, action, f"step {depth} of the plan {name!r}")
+        branch.path = (*branch.path, action_key(branch.action))
+        known = branch.stored.steps[depth:] if branch.stored else ()
+        if known and action_key(known[0].action) != branch.path[-1]:
             raise InvalidEpisode(
                 f"the data set holds another plan called {name!r}, which did {known[0].action} at "
-                f"step {depth}, not {head.action}: use another name, or another folder"
+                f"step {depth}, not {branch.action}: use another name, or another folder"
             )
 
-    def _predict(self, heads: Sequence[Head]) -> None:
-        """Predicts the moments that are not known yet; the first of several plans owns one."""
-        missing: dict[ActionPath, Head] = {}
-        for head in heads:
-            if head.path not in self._nodes:
-                missing.setdefault(head.path, head)
-        fresh = {head.path for head in heads} - self._seen
+    def _predict(self, growing: Sequence[GrowingBranch]) -> None:
+        """Predicts the steps that are not known yet; the first of several plans owns a step."""
+        missing: dict[ActionPath, GrowingBranch] = {}
+        for branch in growing:
+            if branch.path not in self._known:
+                missing.setdefault(branch.path, branch)
+        fresh = {branch.path for branch in growing} - self._seen
         self._seen |= fresh
         self._progress(len(fresh - set(missing)))
         waiting = iter(missing.values())
@@ -291,47 +282,47 @@ class Grower:
             self._ask(chunk)
             self._progress(len(chunk))
 
-    def _ask(self, heads: Sequence[Head]) -> None:
+    def _ask(self, growing: Sequence[GrowingBranch]) -> None:
         """Takes the next step of some branches by one call of the model, and writes it."""
-        depth = len(heads[0].steps)
+        depth = len(growing[0].steps)
         known = self._seeds[depth:]
         seed = known[0] if known else noise_seed(self._seed, depth)
         taken = self._world.advance(
-            [head.observation for head in heads],
-            [head.action for head in heads],
-            seeds=[seed] * len(heads),
+            [branch.observation for branch in growing],
+            [branch.action for branch in growing],
+            seeds=[seed] * len(growing),
         )
-        self.asked += len(heads)
-        for head, step in zip(heads, taken, strict=True):
-            if head.split is None:
-                self._split(head)
-            self._nodes[head.path] = Node(step, head.plan.name, head.written + 1)
-            self._write(head, step)
+        self.asked += len(growing)
+        for branch, step in zip(growing, taken, strict=True):
+            if branch.split is None:
+                self._split(branch)
+            self._known[branch.path] = OwnedStep(step, branch.plan.name, branch.written + 1)
+            self._write(branch, step)
 
-    def _split(self, head: Head, own: bool = True) -> None:
+    def _split(self, branch: GrowingBranch, own: bool = True) -> None:
         """Begins a branch's own episode where it leaves the others."""
-        head.split = len(head.steps)
+        branch.split = len(branch.steps)
         if self._store is not None:
-            parent = None if head.node is None else (head.node.owner, head.node.place)
-            name, steps = head.plan.name, head.plan.steps
-            self._store.begin(name, head.observation, parent, planned=steps, own=own)
+            parent = None if branch.last is None else (branch.last.owner, branch.last.place)
+            name, steps = branch.plan.name, branch.plan.steps
+            self._store.begin(name, branch.observation, parent, planned=steps, own=own)
 
-    def _write(self, head: Head, step: Step) -> None:
-        """Writes the step to come to the branch's own episode, unless it is there."""
-        if head.unwritten:
+    def _write(self, branch: GrowingBranch, step: Step) -> None:
+        """Writes the next step to the branch's own episode, unless it is there."""
+        if branch.unwritten:
             if self._store is not None:
-                self._store.append(head.plan.name, step)
-            head.written += 1
+                self._store.append(branch.plan.name, step)
+            branch.written += 1
 
-    def _finish(self, head: Head, own: bool) -> None:
-        name = head.plan.name
-        if self._store is not None and not (head.stored and head.stored.finished):
-            if head.split is None:
-                self._split(head, own)  # it shares all its steps: its episode has none
+    def _finish(self, branch: GrowingBranch, own: bool) -> None:
+        name = branch.plan.name
+        if self._store is not None and not (branch.stored and branch.stored.finished):
+            if branch.split is None:
+                self._split(branch, own)  # it shares all its steps: its episode has none
             self._store.finish(name)
-        self._branches[name] = Branch(name, tuple(head.steps), head.plan.steps)
+        self._branches[name] = Branch(name, tuple(branch.steps), branch.plan.steps)
 
-    def _head(self, plan: Plan, path: ActionPath = ()) -> Head:
+    def _begin(self, plan: Plan, path: ActionPath = ()) -> GrowingBranch:
         if plan.name in self._branches:
             raise InvalidConfig(f"two branches of a tree cannot both be called {plan.name!r}")
         stored = None if self._store is None else self._store.branches.get(plan.name)
@@ -340,82 +331,18 @@ class Grower:
                 f"the data set holds another plan called {plan.name!r}, of {stored.planned} steps, "
                 f"not {plan.steps}: use another name, or another folder"
             )
-        return Head(plan, self.root, path, stored)
+        return GrowingBranch(plan, self.root, path, stored)
 
     def _recall(self, store: TreeStore) -> None:
-        """Takes what is in the data set for known."""
+        """Knows the steps that the data set holds."""
         for branch in store.branches.values():
             path = self._elsewhere(branch.name) * (not branch.own)
             for place, step in enumerate(branch.steps):
                 path = (*path, action_key(step.action))
-                node = Node(step, branch.name, place - branch.split + 1)
-                self._nodes.setdefault(path, node)
+                owned = OwnedStep(step, branch.name, place - branch.split + 1)
+                self._known.setdefault(path, owned)
 
     @staticmethod
     def _elsewhere(name: str) -> ActionPath:
-        """Where the steps of a branch stand that this model did not predict: with no other's."""
+        """The beginning of the path of a branch that another model predicted: nobody shares it."""
         return (("elsewhere", (), name.encode()),)
-
-
-def grow(
-    world: World,
-    root: Observation,
-    plans: Mapping[str, Sequence[Any]],
-    *,
-    seed: int = 0,
-    dataset: str | Path | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Tree:
-    """Plays several plans out from one moment.
-
-    Args:
-        world: What answers; its scenario says what counts, and where a branch ends.
-        root: The moment.
-        plans: Actions by the name of their plan; lists of numbers will do where arrays are meant.
-        seed: Seed of the noise, the same for all branches at the same depth.
-        dataset: Folder for the tree, an episode for each branch; a tree that was broken off there
-            is gone on with. None: in memory only.
-        progress: Called with how many more moments of the tree are there, after each call of the
-            model.
-
-    Returns:
-        The tree.
-
-    Raises:
-        InvalidAction: An action does not lie in the prompter's action space.
-        InvalidConfig: A plan without a name, or without an action.
-        InvalidEpisode: There is another tree in the folder.
-        EpisodeWriteError: The disk refuses.
-        ChronosimError: As `World.advance`.
-    """
-    whole = [Plan.of(name, actions) for name, actions in plans.items()]
-    if dataset is None:
-        grower = Grower(world, root, seed=seed, progress=progress)
-        return Tree(root, tuple(grower.grow(whole)))
-    with open_store(Path(dataset), world, root, seed=seed) as store:
-        grower = Grower(world, root, seed=seed, store=store, progress=progress)
-        return Tree(root, tuple(grower.grow(whole)))
-
-
-def open_store(
-    dataset: Path,
-    world: World,
-    root: Observation,
-    *,
-    seed: int,
-    lineage: Mapping[str, Any] | None = None,
-) -> TreeStore:
-    """Opens the data set of a tree, new or broken off.
-
-    Args:
-        dataset: The folder.
-        world: What answers, and what counts.
-        root: The moment that the tree grows from.
-        seed: Seed of the noise.
-        lineage: The `episode` that the moment is from, and after which `step` of it; None: none.
-
-    Raises:
-        InvalidEpisode: There is another tree, or something that is no tree, or another process.
-    """
-    about = world.about(seed=seed, lineage=lineage)
-    return TreeStore(dataset, root, {**about, "root_step": root.step})

@@ -13,11 +13,11 @@ from chronosim.errors import InvalidConfig, InvalidEpisode
 from chronosim.protocols import Prompter, WorldModel
 from chronosim.seeds import generator
 from chronosim.types import Observation
-from chronosim.whatif.grower import Grower, open_store
+from chronosim.whatif.grower import Grower
 from chronosim.whatif.plans import Plan, default_plans
 from chronosim.whatif.report import write_report
 from chronosim.whatif.search import Search
-from chronosim.whatif.store import took_steps
+from chronosim.whatif.store import TreeStore, took_steps
 from chronosim.whatif.tree import Tree
 from chronosim.world import World
 
@@ -224,18 +224,14 @@ def _first(
 
 
 def _store(
-    folder: str | Path,
-    world: World,
-    root: Observation,
-    seed: int,
-    moment: LoggedMoment | None,
-) -> Any:
+    folder: str | Path, world: World, root: Observation, seed: int, moment: LoggedMoment | None
+) -> TreeStore:
     lineage = None
     if moment is not None:
         episode = str(Path(str(moment.episode.path)).absolute())
         lineage = {"episode": episode, "step": moment.at, "branch": 1}
-    dataset = Path(folder) / "episodes"
-    return open_store(dataset, world, root, seed=seed, lineage=lineage)
+    about = {**world.about(seed=seed, lineage=lineage), "root_step": root.step}
+    return TreeStore(Path(folder) / "episodes", root, about)
 
 
 def _seeds(moment: LoggedMoment | None, logged: Sequence[Step]) -> list[int]:

@@ -35,6 +35,18 @@ def test_a_frame_of_ones_own_is_fitted_when_asked(tmp_path: Path) -> None:
     assert read_frame(tmp_path / "fitted" / "outcome.png").shape == (32, 32, 3)
 
 
+def test_a_scenario_that_waits_for_a_frame_keeps_its_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_frame(tmp_path / "street.png", np.zeros((40, 60, 3), np.uint8))
+    given = ["scenario=street-pedestrian", f"frame={tmp_path / 'street.png'}", "action=[8, 0]"]
+    assert predict(tmp_path / "out", *given) == 0
+    assert "The car drives at 29 km/h. It keeps its speed" in capsys.readouterr().out
+    assert read_frame(tmp_path / "out" / "outcome.png").shape == (40, 60, 3)
+    assert predict(tmp_path / "other", *given, "start={speed: 0}") == 0
+    assert "The car drives at 0 km/h" in capsys.readouterr().out
+
+
 def test_ones_own_words_reach_the_model_as_they_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,6 +123,16 @@ def test_a_frame_of_ones_own(tmp_path: Path) -> None:
     assert load_tree(tmp_path / "large" / "episodes").root.frame.shape == (960, 960, 3)
 
 
+def test_a_scenario_that_waits_for_a_frame_keeps_its_values(tmp_path: Path) -> None:
+    Image.fromarray(np.full((90, 160, 3), 102, np.uint8)).save(tmp_path / "street.jpg")
+    given = ["scenario=street-pedestrian", f"frame={tmp_path / 'street.jpg'}", "model=echo"]
+    assert whatif(tmp_path / "out", *given, "steps=1") == 0
+    tree = load_tree(tmp_path / "out" / "episodes")
+    assert tree.root.state.tolist() == [8, 0], "m/s and heading: as a rollout begins"
+    assert tree.root.frame.shape == (720, 1280, 3)
+    assert list(branches(tmp_path / "out"))[-1] == "brake"
+
+
 def test_a_search_shows_the_best_and_keeps_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,10 +154,10 @@ def test_the_second_world_has_plans_of_its_own(tmp_path: Path) -> None:
     ("given", "said"),
     [
         (["steps=0"], "steps must be a whole number of at least 1, not 0"),
-        (["search=luck"], "plans are searched for by random or cem, not 'luck'"),
+        (["search=luck"], "search must be random or cem, or null, not 'luck'"),
         (["search=cem", "seek=both"], "seek must be best or worst, not 'both'"),
         (["search=cem", "budget=3"], "a budget of 3 predictions is not enough for one plan of 5"),
-        (["apart=0"], "apart must be a number of grey levels above 0, not 0"),
+        (["apart=0"], "apart must be a number above 0, at most 255, not 0"),
         (["plans=nowhere.yaml"], "the plans in nowhere.yaml cannot be read"),
         (["from=nowhere"], "there is no episode at nowhere"),
         (["from=nowhere", "frame=a.png"], "begins at from= or at frame=, not at both"),

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from chronosim import World
 from chronosim.envs.chrono_env import ChronoEnv
+from chronosim.prompters import Driving
+from chronosim.scenarios import CarRacingScenario
+from chronosim.seeds import noise_seed
+from chronosim.settings.compose import compose_config
+from chronosim.studio.workshop import Models
+from chronosim.studio.worlds import ChosenWorld, Worlds
+from chronosim.testing import EchoModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +30,7 @@ def frames(served: Served, state: Any, number: int) -> np.ndarray:
 
 def test_it_is_the_environment_step_by_step(served: Served, left: list[float]) -> None:
     state = served.begin(seed=5)
-    world = served.studio.sessions.get(state["session"]).opened().world.world
+    world = served.studio.sessions.get(state["session"]).opened().chosen.world
     assert world.scenario is not None
     env = ChronoEnv(world.model, world.prompter, world.scenario)
     env.reset(seed=5)
@@ -35,6 +43,28 @@ def test_it_is_the_environment_step_by_step(served: Served, left: list[float]) -
         assert node["text"] == info["text"]
         assert node["reward"] == reward
         assert node["state"] == pytest.approx(env.observation.state.tolist())
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_episode_begins_as_in_the_environment(own: bool) -> None:
+    frame = np.full((120, 160, 3), 90, np.uint8) if own else None
+    parts = EchoModel(), Driving(), CarRacingScenario()
+    chosen = ChosenWorld("carracing", "echo", World(*parts, frame_size=(96, 96)), {}, frame)
+    env = ChronoEnv(*parts, frame_size=(96, 96))
+    for seed in (3, 4):
+        env.reset(seed=seed, options={"frame": frame} if own else None)
+        first, noise = chosen.begin(seed)
+        assert np.array_equal(first.frame, env.observation.frame)
+        assert first.state.tolist() == env.observation.state.tolist()
+        assert noise_seed(noise, 0) == env.step([0, 0, 0])[4]["seed"]
+
+
+def test_a_frame_that_a_scenario_waits_for_begins_with_its_values() -> None:
+    worlds = Worlds(compose_config("studio", ["model=echo"]), Models(print))
+    photo = np.full((90, 160, 3), 90, np.uint8)
+    first, _ = worlds.make("street-pedestrian", "echo", {}, photo).begin(0)
+    assert first.state.tolist() == [8, 0], "m/s and heading: as a rollout begins"
+    assert first.frame.shape == (720, 1280, 3)
 
 
 def test_the_past_stays_and_other_actions_branch(
@@ -161,7 +191,7 @@ def test_the_end_is_the_end(serve: Callable[..., Served], left: list[float]) -> 
     served = serve()
     state = served.begin()
     session = served.studio.sessions.get(state["session"]).opened()
-    object.__setattr__(session.world.world, "scenario", _Over())
+    object.__setattr__(session.chosen.world, "scenario", _Over())
     ended = served.change(state, "step", action=left)
     assert ended["nodes"][1]["ended"]
     refused = served.change(ended, "step", action=left)

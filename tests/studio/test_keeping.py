@@ -15,7 +15,7 @@ from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.settings.compose import compose_config
 from chronosim.studio.library import save_branch
 from chronosim.studio.sessions import Session
-from chronosim.studio.tree import Tree
+from chronosim.studio.tree import SessionTree
 from chronosim.studio.workshop import Models
 from chronosim.studio.worlds import Worlds
 from chronosim.types import Observation
@@ -55,7 +55,7 @@ def test_a_branch_is_saved_whole_and_runs_again(
     worlds = Worlds(compose_config("studio", ["model=echo", "model.time=2"]), Models(print))
     world = worlds.make("carracing", "echo", {})
     first, noise = world.begin(3)
-    session = Session(world, Tree(first, noise), seed=3, origin="a test")
+    session = Session(world, SessionTree(first, noise), seed=3, origin="a test")
     for action in (left, left):
         session.step(action)
     session.futures([left, [0.0, 0.0, 0.0]], 1, redraw=False)

@@ -73,11 +73,11 @@ def record(dataset: Path, episodes: int, steps: int, time: int) -> None:
                 writer.append(Step(before, way, text, index, prediction, after, 0.0, False, False))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def networks() -> dict[str, dict[str, Any]]:
     return NETWORKS
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def record_toy() -> Callable[[Path, int, int, int], None]:
     return record

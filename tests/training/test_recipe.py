@@ -50,25 +50,18 @@ def dataset(tmp_path: Path, record_toy: Record) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture(scope="module")
-def toy(
-    tmp_path_factory: pytest.TempPathFactory, record_toy: Record, networks: dict[str, Any]
-) -> Path:
-    """A pipeline that was trained by the recipe as it stands, on such a data set."""
-    folder = tmp_path_factory.mktemp("toy")
-    record_toy(folder / "data", 2, 5, 5)
-    return train_pipeline(toy_recipe(networks), [folder / "data"], folder / "out")
-
-
-def test_a_trained_pipeline_loads_and_predicts(dataset: Path, toy: Path) -> None:
-    model = load(toy, denoising_steps=2, guidance=2.0, reasoning_steps=2)
+def test_a_trained_pipeline_loads_and_predicts(
+    dataset: Path, tmp_path: Path, networks: dict[str, Any]
+) -> None:
+    pipeline = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "out")
+    model = load(pipeline, denoising_steps=2, guidance=2.0, reasoning_steps=2)
     seen = EpisodeReader(dataset / "0000").observation(0).frame
     prediction = model.predict([EditPrompt(seen, "Move left by 5 columns.", 0)])[0]
     assert prediction.trajectory.shape == (5, 32, 32, 3)
     with pytest.raises(InvalidPrompt, match="upwards"):
         model.predict([EditPrompt(seen, "Move upwards by 5 columns.", 0)])
-    assert sum(file.stat().st_size for file in toy.rglob("*.safetensors")) < 2e6
-    saved = {file.parent.name for file in toy.rglob("*.safetensors")}
+    assert sum(file.stat().st_size for file in pipeline.rglob("*.safetensors")) < 2e6
+    saved = {file.parent.name for file in pipeline.rglob("*.safetensors")}
     assert saved == {"text_encoder", "image_encoder", "transformer", "vae"}
 
 
@@ -77,10 +70,10 @@ def test_a_training_goes_on_where_it_was_broken_off_before_and_behind_a_checkpoi
     dataset: Path,
     tmp_path: Path,
     networks: dict[str, Any],
-    toy: Path,
     monkeypatch: pytest.MonkeyPatch,
     step: int,
 ) -> None:
+    whole = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "whole")
     short = toy_recipe(networks, world=Schedule(steps=4, learning_rate=1e-3, evaluate_every=2))
     real, calls = flow.FlowObjective.loss, []
 
@@ -96,19 +89,20 @@ def test_a_training_goes_on_where_it_was_broken_off_before_and_behind_a_checkpoi
     monkeypatch.undo()
     resumed = train_pipeline(short, [dataset], tmp_path / "killed")
     for part in ("transformer", "text_encoder", "image_encoder", "vae"):
-        for file in (toy / part).glob("*.safetensors"):
+        for file in (whole / part).glob("*.safetensors"):
             assert file.read_bytes() == (resumed / part / file.name).read_bytes()
 
 
 def test_it_starts_from_shipped_half_precision_weights(
-    dataset: Path, tmp_path: Path, networks: dict[str, Any], toy: Path
+    dataset: Path, tmp_path: Path, networks: dict[str, Any]
 ) -> None:
+    first = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "first")
     once = Schedule(steps=1, learning_rate=1e-9, warmup=0, evaluate_every=1, ema=0.0)
     started = toy_recipe(
-        networks, stills=once, clips=once, carry=once, world=once, start=load(toy).components
+        networks, stills=once, clips=once, carry=once, world=once, start=load(first).components
     )
     second = train_pipeline(started, [dataset], tmp_path / "second")
-    a, b = load(toy).components, load(second).components
+    a, b = load(first).components, load(second).components
     for x, y in zip(a.transformer.parameters(), b.transformer.parameters(), strict=True):
         torch.testing.assert_close(x, y, atol=1e-3, rtol=1e-2)
     for config in second.rglob("*.json"):
@@ -116,11 +110,12 @@ def test_it_starts_from_shipped_half_precision_weights(
 
 
 def test_from_a_start_it_learns_the_words_of_another_world_and_keeps_the_old(
-    dataset: Path, tmp_path: Path, toy: Path, record_toy: Record
+    dataset: Path, tmp_path: Path, networks: dict[str, Any], record_toy: Record
 ) -> None:
+    first = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "first")
     record_toy(tmp_path / "other", 2, 5, 1)  # in which things move by 1 columns, not by 5
     # The networks are those of the start, whatever is said of others.
-    started = toy_recipe({"transformer": {"wrong": 1}}, start=load(toy).components)
+    started = toy_recipe({"transformer": {"wrong": 1}}, start=load(first).components)
     second = train_pipeline(started, [tmp_path / "other"], tmp_path / "second")
     model = load(second, denoising_steps=1, guidance=1.0, reasoning_steps=0)
     seen = EpisodeReader(dataset / "0000").observation(0).frame
@@ -128,7 +123,7 @@ def test_from_a_start_it_learns_the_words_of_another_world_and_keeps_the_old(
         assert len(model.predict([EditPrompt(seen, text, 0)])) == 1
     with pytest.raises(InvalidPrompt, match="upwards"):
         model.predict([EditPrompt(seen, "Move upwards by 5 columns.", 0)])
-    assert load(toy).components.tokenizer("1").input_ids[0] == 2, "the start stays as it was"
+    assert load(first).components.tokenizer("1").input_ids[0] == 2, "the start stays as it was"
 
 
 def test_pairs_alone_are_enough(tmp_path: Path, record_toy: Record, networks: Any) -> None:
@@ -154,10 +149,11 @@ def test_a_data_set_without_steps_is_refused(
 
 
 def test_known_worlds_keep_their_latents(
-    dataset: Path, tmp_path: Path, networks: dict[str, Any], toy: Path, record_toy: Record
+    dataset: Path, tmp_path: Path, networks: dict[str, Any], record_toy: Record
 ) -> None:
+    first = train_pipeline(toy_recipe(networks), [dataset], tmp_path / "first")
     record_toy(tmp_path / "other", 2, 5, 5)
-    start, moved = load(toy).components, {}
+    start, moved = load(first).components, {}
     for name, known in (("kept", [dataset]), ("free", [])):
         recipe = toy_recipe(
             networks,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +15,8 @@ from chronosim import EditPrompt, Observation, Prediction, World
 from chronosim.errors import InvalidAction
 from chronosim.prompters.wording import check_names
 from chronosim.types import Frame, State
+from chronosim.whatif import Grower, Plan, Tree
+from chronosim.whatif.store import TreeStore
 
 PLACES, SIDE = 12, 24
 GOAL, HOLE = 11, 0
@@ -93,6 +96,28 @@ class Reach:
     ) -> tuple[float, bool]:
         place = place_of(after.frame)
         return place / GOAL, place in (GOAL, HOLE)
+
+
+def grow(
+    world: World,
+    root: Observation,
+    plans: Mapping[str, Sequence[Any]],
+    *,
+    seed: int = 0,
+    dataset: Path | str | None = None,
+) -> Tree:
+    """Plays plans out, into a data set where one is given; no pictures are drawn."""
+    named = [Plan.of(name, actions) for name, actions in plans.items()]
+    if dataset is None:
+        return Tree(root, tuple(Grower(world, root, seed=seed).grow(named)))
+    about = {**world.about(seed=seed), "root_step": root.step}
+    with TreeStore(Path(dataset), root, about) as store:
+        return Tree(root, tuple(Grower(world, root, seed=seed, store=store).grow(named)))
+
+
+@pytest.fixture(name="grow")
+def grow_fixture() -> Callable[..., Tree]:
+    return grow
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from chronosim import Observation, World
 from chronosim.errors import InvalidConfig
 from chronosim.whatif import Grower, Plan, Search
-from chronosim.whatif.grower import open_store
 from chronosim.whatif.search import BoxProposals, ChoiceProposals, UniformProposals
+from chronosim.whatif.store import TreeStore
 
 STEPS = 6
 
@@ -79,7 +79,7 @@ def test_a_search_broken_off_goes_on(
     light.calls.clear()
     asked = 0
     for _ in range(3):
-        with open_store(tmp_path, world, root, seed=0) as store:
+        with TreeStore(tmp_path, root, world.about(seed=0)) as store:
             growing = Grower(world, root, seed=0, store=store)
             try:
                 tried = search.run(growing, space, seed=2)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from chronosim import EpisodeReader, Observation, World
 from chronosim.episodes import list_episodes, verify
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
-from chronosim.whatif import Tree, grow, load_tree
+from chronosim.whatif import Tree, load_tree
 
 PLANS: dict[str, list[Any]] = {
     "right": [2, 2, 2, 2],
@@ -51,7 +51,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def test_each_branch_is_an_episode_from_where_it_splits(
-    world: World, root: Observation, dataset: Path
+    world: World, root: Observation, dataset: Path, grow: Any
 ) -> None:
     grow(world, root, PLANS, seed=3, dataset=dataset)
     readers = {str(r.about["branch"]): r for r in map(EpisodeReader, list_episodes(dataset))}
@@ -77,7 +77,9 @@ def test_each_branch_is_an_episode_from_where_it_splits(
         assert verify(path) == []
 
 
-def test_a_tree_is_read_back_whole(world: World, root: Observation, dataset: Path) -> None:
+def test_a_tree_is_read_back_whole(
+    world: World, root: Observation, dataset: Path, grow: Any
+) -> None:
     grown = grow(world, root, PLANS, seed=3, dataset=dataset)
     read = load_tree(dataset)
     by_name = {name: values for name, *values in contents(grown)}
@@ -92,10 +94,9 @@ CHILD = """
 import os, signal, sys
 sys.path.insert(0, {folder!r})
 import numpy as np
-from conftest import Light, Mover, Reach, draw
+from conftest import Light, Mover, Reach, draw, grow
 from test_store import PLANS
 from chronosim import Observation, World
-from chronosim.whatif import grow
 
 class Doomed(Light):
     def _answer(self, prompt):
@@ -111,7 +112,7 @@ grow(World(Doomed(), Mover(), Reach()), root, PLANS, seed=3, dataset={dataset!r}
 
 
 def test_a_killed_tree_goes_on_and_predicts_nothing_again(
-    world: World, root: Observation, light: Any, dataset: Path, tmp_path: Path
+    world: World, root: Observation, light: Any, dataset: Path, tmp_path: Path, grow: Any
 ) -> None:
     whole = grow(world, root, PLANS, seed=3, dataset=tmp_path / "whole")
     needed = light.asked
@@ -137,7 +138,7 @@ def test_a_killed_tree_goes_on_and_predicts_nothing_again(
 
 @pytest.mark.parametrize("calls", [0, 1, 4])
 def test_wherever_it_is_broken_off(
-    calls: int, world: World, root: Observation, light: Any, dataset: Path
+    calls: int, world: World, root: Observation, light: Any, dataset: Path, grow: Any
 ) -> None:
     whole = grow(world, root, PLANS, seed=3)
     needed, light.break_off = light.asked, calls
@@ -150,7 +151,9 @@ def test_wherever_it_is_broken_off(
     assert asked + light.asked == needed
 
 
-def test_more_plans_join_a_tree(world: World, root: Observation, light: Any, dataset: Path) -> None:
+def test_more_plans_join_a_tree(
+    world: World, root: Observation, light: Any, dataset: Path, grow: Any
+) -> None:
     grow(world, root, {"on": [2, 2]}, dataset=dataset)
     light.calls.clear()
     tree = grow(world, root, {"off": [2, 0], "on": [2, 2]}, dataset=dataset)
@@ -161,7 +164,7 @@ def test_more_plans_join_a_tree(world: World, root: Observation, light: Any, dat
 
 
 def test_what_died_while_an_episode_was_written_anew_is_put_back(
-    world: World, root: Observation, light: Any, dataset: Path
+    world: World, root: Observation, light: Any, dataset: Path, grow: Any
 ) -> None:
     light.break_off = 3
     with pytest.raises(KeyboardInterrupt):
@@ -195,6 +198,7 @@ def test_another_tree_is_not_gone_on_with(
     world: World,
     root: Observation,
     dataset: Path,
+    grow: Any,
 ) -> None:
     given: dict[str, Any] = {"root": root, "plans": {"on": [2, 2]}, "dataset": dataset}
     grow(world, **given)
@@ -205,7 +209,7 @@ def test_another_tree_is_not_gone_on_with(
 
 
 def test_another_model_is_another_tree(
-    world: World, root: Observation, light: Any, dataset: Path
+    world: World, root: Observation, light: Any, dataset: Path, grow: Any
 ) -> None:
     grow(world, root, {"on": [2]}, dataset=dataset)
     light.identity = {"name": "light", "threads": 3, "sampling": {"steps": 2}}
@@ -213,7 +217,9 @@ def test_another_model_is_another_tree(
         grow(world, root, {"on": [2]}, dataset=dataset)
 
 
-def test_two_processes_do_not_grow_one_tree(world: World, root: Observation, dataset: Path) -> None:
+def test_two_processes_do_not_grow_one_tree(
+    world: World, root: Observation, dataset: Path, grow: Any
+) -> None:
     grow(world, root, {"on": [2]}, dataset=dataset)
     with (
         FileLock(dataset / ".lock"),
@@ -223,7 +229,7 @@ def test_two_processes_do_not_grow_one_tree(world: World, root: Observation, dat
 
 
 def test_what_is_no_tree_is_left_alone(
-    world: World, root: Observation, dataset: Path, tmp_path: Path
+    world: World, root: Observation, dataset: Path, tmp_path: Path, grow: Any
 ) -> None:
     from chronosim import EpisodeWriter
 

@@ -10,7 +10,7 @@ import pytest
 from chronosim import Observation, World
 from chronosim.errors import InvalidAction, InvalidConfig
 from chronosim.seeds import noise_seed
-from chronosim.whatif import Grower, Plan, Tree, draw_tree, grow, measure
+from chronosim.whatif import Grower, Plan, Tree, draw_tree, measure
 
 PLANS: dict[str, list[Any]] = {
     "right": [2, 2, 2, 2],
@@ -22,7 +22,7 @@ PLANS: dict[str, list[Any]] = {
 
 
 @pytest.fixture
-def tree(world: World, root: Observation) -> Tree:
+def tree(world: World, root: Observation, grow: Any) -> Tree:
     return grow(world, root, PLANS, seed=3)
 
 
@@ -57,7 +57,7 @@ def test_the_end_of_a_branch_is_the_scenarios(tree: Tree) -> None:
     assert not tree["left"].ended
 
 
-def test_an_ended_branch_keeps_its_last_reward(world: World, draw_place: Any) -> None:
+def test_an_ended_branch_keeps_its_last_reward(world: World, draw_place: Any, grow: Any) -> None:
     root = Observation(draw_place(9), np.zeros(1, np.float32))
     tree = grow(world, root, {"fast": [2, 2, 2, 2], "slow": [1, 2, 2, 2]})
     assert tree["fast"].score == pytest.approx((10 + 3 * 11) / 11 / 4)
@@ -146,6 +146,7 @@ def test_plans_that_cannot_be_played(
     plans: dict[str, list[Any]],
     error: type[Exception],
     said: str,
+    grow: Any,
 ) -> None:
     with pytest.raises(error, match=said):
         grow(world, root, plans)
