@@ -18,6 +18,10 @@ PYTHON := $(shell for python in python3.11 python3 python3.12 python3.13; do \
 WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10
 
+# What `make check` tests: all that the core is, but what takes more than a few seconds.
+CORE := tests/test_*.py $(addprefix tests/,envs episodes pictures policies prompters rollouts \
+	scenarios settings whatif)
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: demo studio setup setup-dev check test test-browser screenshots lint
@@ -37,6 +41,9 @@ setup-dev: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	$(PYTEST)
+
+check: lint
+	$(PYTEST) -m "not slow" $(wildcard $(CORE))
 
 # Both need Chromium (Debian: apt-get install chromium), or CHRONOSIM_CHROMIUM=/path/to/it.
 test-browser: $(VENV)/.dev

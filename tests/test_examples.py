@@ -9,6 +9,8 @@ import pytest
 
 from chronosim.frames import write_frame
 
+pytestmark = pytest.mark.slow
+
 # Not "echo" alone: what else an example is asked to be smaller by.
 SMALLEST = {
     "05_evaluate_your_policy": ["echo", "2"],

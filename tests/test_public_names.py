@@ -141,6 +141,7 @@ def test_what_is_taught_is_promised() -> None:
     assert not astray, "import it by a short name, or promise it: the package's __init__.pyi"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", STUBBED)
 def test_a_promised_name_is_there_whatever_was_imported_before(package: str) -> None:
     found = import_module(package)

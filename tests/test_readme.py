@@ -30,6 +30,7 @@ def lines(program: str, text: str = README) -> list[list[str]]:
     return [words for words in split if words and words[0] == program]
 
 
+@pytest.mark.slow
 def test_the_python_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +62,7 @@ def test_every_command_is_shown() -> None:
     assert all(f"chronosim {command} " in texts for command in COMMANDS)
 
 
+@pytest.mark.slow
 def test_the_page_of_episodes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["rollout", "model=echo", "horizon=9", f"output={tmp_path}"]) == 0
     monkeypatch.chdir(tmp_path)
@@ -77,6 +79,7 @@ def test_the_page_of_worlds_shows_the_file_it_names() -> None:
     assert shown in (ROOT / "examples/mine/simulator/pendulum.yaml").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["demo", "predict", "rollout"])
 def test_the_commands_run(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [given] = [words[2:] for words in lines("chronosim") if words[1] == command]

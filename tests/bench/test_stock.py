@@ -28,6 +28,7 @@ def test_a_twin_is_stock_and_shares_the_weights() -> None:
     assert kinds == {WanCausalConv3d}
 
 
+@pytest.mark.slow
 def test_all_are_asked_alike_and_ours_equals_stock(compact: Any, kit: Any) -> None:
     contenders = pit(kit.model(compact, denoising_steps=2), 1)
     prompts = [kit.prompt(0)]

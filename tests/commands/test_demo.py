@@ -12,6 +12,7 @@ from chronosim.frames import read_frame
 from chronosim.scenarios.board import pusher_place
 
 
+@pytest.mark.slow
 def test_the_demo_drives_in_nano(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out"
     assert main(["demo", f"output={output}"]) == 0
@@ -28,6 +29,7 @@ def test_the_demo_drives_in_nano(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert frames == 1 + sum(len(episode.trajectory(index)) for index in range(episode.steps))
 
 
+@pytest.mark.slow
 def test_the_demo_pushes_in_nano(tmp_path: Path) -> None:
     output = tmp_path / "out"
     settings = ["scenario=pusht", "horizon=6", "attempts=1", f"output={output}"]
@@ -59,6 +61,7 @@ def test_an_episode_that_ends_early_is_followed_by_the_next_seed(
     assert "imagined 1 steps (terminated)" in out
 
 
+@pytest.mark.slow
 def test_the_demo_needs_only_the_base_install(tmp_path: Path) -> None:
     """No extra, no simulator, and no OpenCV, whose system libraries a bare machine lacks."""
     code = (

@@ -83,6 +83,7 @@ def test_an_episode_that_never_began_counts_for_nothing(tmp_path: Path) -> None:
     assert "10 episodes to learn from, 5 for the limit" in load_guard(out).about
 
 
+@pytest.mark.slow
 def test_what_a_model_makes_of_true_frames_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

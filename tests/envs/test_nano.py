@@ -22,6 +22,8 @@ from chronosim.prompters.pushing import Pushing
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt, Observation
 
+pytestmark = pytest.mark.slow
+
 STRAIGHT = np.array([0.0, 0.1, 0.0], np.float32)
 LEFT = np.array([-0.4, 0.1, 0.0], np.float32)
 RIGHT = np.array([0.4, 0.1, 0.0], np.float32)

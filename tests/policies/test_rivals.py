@@ -114,6 +114,7 @@ def pushed(policy: Any, seed: int, steps: int) -> tuple[float, float, float]:
     return ways[0], ways[-1], goal_coverage(observation.frame)
 
 
+@pytest.mark.slow
 def test_shovers_and_strays_move_the_block_to_and_fro() -> None:
     shoved = [pushed(Shover(), seed, 10) for seed in (1, 2, 3)]
     strayed = [pushed(Shover(away=True), seed, 10) for seed in (1, 2, 3)]
@@ -123,6 +124,7 @@ def test_shovers_and_strays_move_the_block_to_and_fro() -> None:
     assert after == pytest.approx(before, abs=2)
 
 
+@pytest.mark.slow
 def test_a_clone_acts_like_its_teacher(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     seen = [

@@ -41,6 +41,7 @@ def test_frames_of_another_size_are_refused() -> None:
                 read(frame)
 
 
+@pytest.mark.slow
 def test_shipped_starts_show_block_and_pusher() -> None:
     frames, scenario = set(), PushTScenario()
     for seed in range(200):
@@ -51,6 +52,7 @@ def test_shipped_starts_show_block_and_pusher() -> None:
     assert len(frames) >= 50
 
 
+@pytest.mark.slow
 def test_readings_agree_with_the_simulator() -> None:
     simulator, prompter = PushTSimulator(stride=9), Pushing()
     coverage, places, angles = [], [], []

@@ -16,6 +16,8 @@ from chronosim.training.recipe import Recipe, nano_recipe, train_pipeline
 from chronosim.training.trainer import Schedule
 from chronosim.types import EditPrompt
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[[Path, int, int, int], None]
 
 

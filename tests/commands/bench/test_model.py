@@ -9,6 +9,7 @@ from chronosim.cli.main import main
 SMALL = ["denoising_steps=1", "predictions=1", "num_envs=[1]", "output=out"]
 
 
+@pytest.mark.slow
 def test_the_figures_are_printed_and_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -41,6 +42,7 @@ def test_the_figures_are_printed_and_kept(
         assert said in text
 
 
+@pytest.mark.slow
 def test_without_the_stock_pipeline_nothing_speaks_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

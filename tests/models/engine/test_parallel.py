@@ -30,6 +30,7 @@ sys.exit(status)
 """
 
 
+@pytest.mark.slow
 def test_predict_just_works_under_torchrun(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
