@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -25,6 +26,12 @@ NINE = {
     "hydra-core",
     "pillow",
 }
+# Files and folders at the root that a source distribution holds.
+SHIPPED = (
+    *("pyproject.toml", "MANIFEST.in", "constraints.txt", "Makefile", "LICENSE"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+    *("chronosim", "adapters", "envs", "scenarios", "docs", "examples", "tests"),
+)
 # Packages inside chronosim that are links to folders at the root, and to which.
 LINKS = {
     "envs": "envs",
@@ -42,22 +49,39 @@ def project() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names in a wheel built from a copy: building leaves a folder that would go stale."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy to build from: building leaves a folder that would go stale."""
+    copied = tmp_path_factory.mktemp("source")
+    ignored = shutil.ignore_patterns("__pycache__")
+    for path in (ROOT / name for name in SHIPPED):
+        if path.is_dir():
+            shutil.copytree(path, copied / path.name, symlinks=True, ignore=ignored)
+        else:
+            shutil.copy(path, copied)
+    return copied
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names in a wheel."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("chronosim", "adapters", "envs", "scenarios"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
     built = [*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
     subprocess.run(built, check=True)
     [path] = folder.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names in a source distribution, its own folder left out."""
+    folder = tmp_path_factory.mktemp("sdist")
+    code = f"from setuptools.build_meta import build_sdist; build_sdist({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    [path] = folder.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
 
 
 def folders() -> dict[str, Path]:
@@ -120,6 +144,18 @@ def test_the_wheel_holds_the_data(wheel: set[str]) -> None:
     assert {"chronosim/models/nano/model_index.json", "chronosim/scenarios/conf/demo.yaml"} <= data
     assert any(name.endswith(".npz") for name in data)
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
+
+
+def test_the_sdist_holds_what_the_wheel_is_built_from_and_what_tests_it(sdist: set[str]) -> None:
+    roots = [ROOT / name for name in SHIPPED]
+    kept = {path for root in roots for path in (root.rglob("*") if root.is_dir() else [root])}
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in kept
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert files <= sdist, sorted(files - sdist)[:9]
+    assert {"tests/conftest.py", "tests/envs/test_chrono_env.py", "examples/01_predict.py"} <= files
 
 
 def test_the_base_install_holds_the_nine(project: dict[str, Any]) -> None:
