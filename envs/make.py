@@ -9,7 +9,6 @@ from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.guard import load_guard
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.errors import InvalidConfig
-from chronosim.models.loading.load import load
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.settings import parts as config
 from chronosim.types import Guard
@@ -132,4 +131,6 @@ def load_model(model: str | Path | WorldModel, **settings: Any) -> WorldModel:
     if name in config.names("model") or not (Path(model).is_dir() or "/" in name):
         made: WorldModel = config.load("model", name, **settings)
         return made
+    from chronosim.models.loading.load import load  # here: it brings torch and diffusers
+
     return load(model, **settings)

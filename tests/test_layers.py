@@ -6,8 +6,12 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from threading import Thread
 
 import pytest
+
+from chronosim.models.serving.service import Service
+from chronosim.testing import EchoModel
 
 ROOT = Path(__file__).parents[1]
 ADAPTERS = ("formats", "policies", "prompters", "simulators")
@@ -70,6 +74,32 @@ def test_a_layer_imports_only_what_lies_below_it(layer: str, path: Path) -> None
         assert other in RANK, f"{path.name} imports {other!r} from the package's own __init__"
         assert RANK[other] <= RANK[layer], f"{layer} may not import {other}"
         assert (layer, other) not in STRANGERS, f"{layer} and {other} never import each other"
+
+
+LIGHT = """
+import sys
+import gymnasium as gym
+import chronosim
+
+settings = dict(item.split("=") for item in sys.argv[1:])
+env = gym.make("chronosim/CarRacing-v0", **settings)
+env.reset(seed=0)
+assert env.step([0.0, 0.1, 0.0])[4]["text"]
+heavy = {"torch", "diffusers", "transformers", "cv2", "av", "hydra"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize("model", ["echo", "remote"])
+def test_an_environment_loads_no_more_than_its_model_needs(model: str) -> None:
+    with Service(EchoModel(), port=0) as service:
+        Thread(target=service.serve_forever, args=(0.02,), daemon=True).start()
+        given = [f"model={model}", *([f"url={service.url}"] if model == "remote" else [])]
+        run = subprocess.run(
+            [sys.executable, "-c", LIGHT, *given], capture_output=True, text=True, timeout=120
+        )
+        service.shutdown()
+    assert run.returncode == 0, run.stderr
 
 
 def test_importing_chronosim_is_light() -> None:

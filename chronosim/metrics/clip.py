@@ -14,8 +14,10 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from chronosim.errors import InvalidModel, InvalidPrompt
-from chronosim.models.loading.places import find_device, find_folder
+from chronosim.models.loading.places import find_device
 from chronosim.models.loading.quiet import no_bars
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.models.loading.sources import fetch_folder
 from chronosim.types import Frame
 
 __all__ = ["Clip", "load_clip"]
@@ -99,7 +101,7 @@ def load_clip(name: str | Path, *, device: str | None = None, revision: str | No
         InvalidConfig: An unknown device.
     """
     place = find_device(device)
-    folder, _ = find_folder(name, revision)
+    folder, _ = fetch_folder(name, ModelSettings(revision=revision), of_chronoedit=False)
     try:
         with no_bars():
             model, report = CLIPModel.from_pretrained(

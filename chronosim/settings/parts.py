@@ -12,6 +12,7 @@ from copy import deepcopy
 from functools import partial
 from importlib import import_module
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from chronosim.settings.typed import part_problems
 __all__ = [
     "check_kind",
     "companion",
+    "is_there",
     "load",
     "locate",
     "make",
@@ -57,7 +59,7 @@ def names(group: str) -> list[str]:
     )
 
 
-def load(group: str, name: str, **overrides: Any) -> Any:
+def load(group: str, name: str, /, **overrides: Any) -> Any:
     """Makes the object that a config file describes.
 
     Args:
@@ -87,7 +89,7 @@ def load(group: str, name: str, **overrides: Any) -> Any:
     return make(_resolved(config, what), what, **overrides)
 
 
-def make_part(config: DictConfig, name: str, **overrides: Any) -> Any:
+def make_part(config: DictConfig, name: str, /, **overrides: Any) -> Any:
     """Makes the object that a part of a command's settings describes by its `_target_`.
 
     Args:
@@ -128,7 +130,7 @@ def with_seed(config: DictConfig, seed: int) -> DictConfig:
     return other
 
 
-def make(settings: Any, what: str, **overrides: Any) -> Any:
+def make(settings: Any, what: str, /, **overrides: Any) -> Any:
     """Makes the object that plain settings describe, and before it those that it holds.
 
     `_target_` names a class or function, which is called with the other settings; with
@@ -215,14 +217,22 @@ def locate(target: object, what: str = "a part") -> Callable[..., Any]:
     return found
 
 
+def is_there(package: str) -> bool:
+    """Whether there is such a package or module, here or installed; nothing is imported."""
+    return package.isidentifier() and (_lies_here(package) or find_spec(package) is not None)
+
+
+def _lies_here(package: str) -> bool:
+    return any((Path.cwd() / each).exists() for each in (package, f"{package}.py"))
+
+
 def _module(name: str, target: str, what: str) -> Any:
     here = str(Path.cwd())
-    own = any((Path(here) / each).exists() for each in (name, f"{name}.py"))
     try:
         try:
             return import_module(name)
         except ModuleNotFoundError as error:
-            if error.name != name or not own or here in sys.path:
+            if error.name != name or not _lies_here(name) or here in sys.path:
                 raise
             sys.path.append(here)  # for good: worker processes look there too
             return import_module(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file
@@ -12,24 +12,32 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.errors import ChronosimError, InvalidConfig
+from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidFrame
+from chronosim.protocols import Prompter, Scenario
 from chronosim.settings import parts as config
 from chronosim.settings.compose import CONF, compose_config
-from chronosim.settings.parts import locate
+from chronosim.settings.parts import is_there, locate, make_part
 from chronosim.settings.safe_yaml import parse_yaml, read_text
-from chronosim.settings.typed import Problem, part_problems
+from chronosim.settings.trust import find_requests
+from chronosim.settings.typed import Problem, part_problems, plain
+from chronosim.types import Observation
 
 __all__ = [
     "Problem",
     "ScenarioFile",
+    "check_file",
+    "check_trust",
     "compose_scenario",
     "find_problems",
     "find_scenario",
     "own_scenarios",
 ]
 
+_PARTS = ("scenario", "prompter", "policy")
+_ASKED = 4  # things that a file asks for, which an error repeats
 _GLOBAL = "# @package _global_"
 
 
@@ -183,6 +191,10 @@ def _part(settings: dict[str, Any], key: str) -> Iterator[Problem]:
     if target == "???":
         yield f"{key}._target_", "it is not said which class this is"
         return
+    if not str(target).startswith("chronosim."):  # code of anyone's is not imported to be looked at
+        if not is_there(str(target).partition(".")[0]):
+            yield f"{key}._target_", f"there is no {target} to import"
+        return
     try:
         made = locate(target)
         found = list(part_problems(made, str(target), _without_hydra(settings)))
@@ -196,3 +208,128 @@ def _part(settings: dict[str, Any], key: str) -> Iterator[Problem]:
 
 def _without_hydra(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in _HYDRA}
+
+
+def check_file(
+    file: ScenarioFile,
+    frame: str | None = None,
+    *,
+    trust: bool = False,
+    say: Callable[[str], object] = print,
+) -> list[Problem]:
+    """Looks for what is wrong with a scenario: in its file, and when an episode begins in it.
+
+    Args:
+        file: The scenario.
+        frame: The user's first frame; None: the scenario's own.
+        trust: Whether a file of the user's may run code of its own, ask addresses and the like.
+        say: Told first what a trusted file will do of that.
+
+    Raises:
+        InvalidConfig: It is no YAML, or asks for trust; the sentence says what it would do.
+    """
+    return list(_in_file(file)) or list(_in_use(file, frame, trust, say))
+
+
+def check_trust(
+    file: ScenarioFile,
+    settings: DictConfig,
+    *,
+    trust: bool,
+    say: Callable[[str], object] = print,
+) -> None:
+    """Refuses a file of the user's that does more than chronosim's own parts, or says what it does.
+
+    Args:
+        file: The scenario.
+        settings: As composed of it.
+        trust: Whether it may.
+        say: Told what it will do.
+
+    Raises:
+        InvalidConfig: It asks for trust.
+    """
+    values = plain(settings)
+    parts = {name: values[name] for name in _PARTS if values.get(name) is not None}
+    for name, part in parts.items():
+        if not isinstance(part, dict) or "_target_" not in part:
+            raise InvalidConfig(f"{name} must name its class under _target_")
+        if str(part["_target_"]).startswith("chronosim."):
+            locate(part["_target_"], name)
+    asked = [str(request) for request in find_requests(parts, "anywhere")] if file.own else []
+    if asked and not trust:
+        raise InvalidConfig(
+            f"{file.path} does more than chronosim's own parts ({'; '.join(asked[:_ASKED])}): give "
+            "trust=true if you trust it"
+        )
+    if asked:
+        say("\n".join([f"Trusted, {file.path} does this:", *asked]))
+
+
+def _in_file(file: ScenarioFile) -> Iterator[Problem]:
+    """What can be said of the file alone."""
+    settings = file.settings
+    if not file.is_world:
+        if "_target_" not in settings:
+            yield (
+                "_target_",
+                "it is missing: which class this scenario is, or else scenario: with it",
+            )
+        yield from find_problems(settings, "scenario")
+        return
+    if not file.is_global:
+        yield (
+            "line 1",
+            "it must be '# @package _global_', so that its parts stand beside each other",
+        )
+    for name in _PARTS:
+        if isinstance(settings.get(name), dict):
+            if "_target_" not in settings[name]:
+                yield f"{name}._target_", "it is missing: which class this is"
+            yield from find_problems(settings[name], name)
+
+
+def _in_use(
+    file: ScenarioFile, frame: str | None, trust: bool, say: Callable[[str], object]
+) -> Iterator[Problem]:
+    """What only shows when its parts are made and put to use."""
+    try:
+        settings = compose_scenario(file, frame)
+    except InvalidConfig as error:
+        yield "defaults" if "defaults" in file.settings else file.name, str(error)
+        return
+    check_trust(file, settings, trust=trust, say=say)
+    made = {}
+    for name in _PARTS:
+        if name not in settings:
+            yield name, f"nothing goes with the scenario: name one in defaults, or give {name}=..."
+            continue
+        try:
+            made[name] = make_part(settings, name)
+        except ChronosimError as error:
+            yield _key(name, error, settings), str(error)
+    if len(made) == len(_PARTS):
+        yield from _begun(made["scenario"], made["prompter"], made["policy"])
+
+
+def _begun(scenario: Scenario, prompter: Prompter, policy: Any) -> Iterator[Problem]:
+    """What goes wrong when an episode begins and its first action is worded."""
+    key = "scenario"
+    try:
+        frame, values = scenario.begin(np.random.default_rng(0))
+        key = "scenario.values"
+        seen = Observation(frame, prompter.begin(values))
+        key = "policy"
+        prompter(seen, policy(seen))
+    except ChronosimError as error:
+        yield key, str(error)
+
+
+def _key(name: str, error: ChronosimError, settings: DictConfig) -> str:
+    """The key at fault: a frame's where a frame could not be read."""
+    if not isinstance(error, InvalidFrame | EpisodeNotFound):
+        return name
+    goal = settings[name].get("goal")
+    if isinstance(goal, DictConfig) and "frame" in goal and str(goal.frame) in str(error):
+        return f"{name}.goal.frame"
+    return f"{name}.frame" if "frame" in settings[name] else name

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
@@ -22,8 +22,7 @@ from chronosim.settings.safe_yaml import read_yaml
 
 __all__ = ["Request", "check_parts", "find_requests"]
 
-_CRITERION = {"criterion": "part"}
-_ROAD = {"least": "plain", "most": "plain"}
+Root = Path | Literal["anywhere"] | None
 
 
 def _plain(words: str, **others: str) -> dict[str, str]:
@@ -77,6 +76,25 @@ _PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
             where="criterion",
         ),
     },
+    "policy": {
+        "policies.AnyDrive": _plain("seed"),
+        "policies.AnyPush": _plain("seed near reach"),
+        "policies.Constant": _plain("action"),
+        "policies.DriverMix": _plain("seed"),
+        "policies.Handicapped": _plain(
+            "seed noise bias whim delay", policy="part", prompter="prompter"
+        ),
+        "policies.LaneFollower": _plain("target_speed lookahead gain"),
+        "policies.Planned": _plain("actions"),
+        "policies.Pusher": _plain("strength longest"),
+        "policies.PusherMix": _plain("seed"),
+        "policies.Random": _plain("seed", prompter="prompter"),
+        "policies.RoadBalance": _plain("target_speed rows gain damping"),
+        "policies.RoadLeaver": _plain("steering throttle"),
+        "policies.RoadPlanner": _plain("seed plans rounds depth target_speed haste"),
+        "policies.Shover": _plain("away behind longest"),
+        "policies.StayPut": {},
+    },
     "criterion": {
         "scenarios.goals.AllOf": {"criteria": "criteria"},
         "scenarios.goals.AnyOf": {"criteria": "criteria"},
@@ -118,13 +136,14 @@ class Request:
         return f"{self.key}: {self.what}"
 
 
-def check_parts(parts: Mapping[str, Any], whose: str, root: Path | None) -> None:
+def check_parts(parts: Mapping[str, Any], whose: str, root: Root) -> None:
     """Refuses settings of a log that ask for what is not on the list.
 
     Args:
         parts: The settings of model, prompter and scenario, as plain values.
         whose: Where they came from, for the error.
-        root: The data set's folder, whose files a log may name; None: it may name none.
+        root: The data set's folder, whose files a log may name; None: it may name none; "anywhere",
+            for settings of the user's own.
 
     Raises:
         InvalidConfig: They do; the sentence says for what.
@@ -135,7 +154,7 @@ def check_parts(parts: Mapping[str, Any], whose: str, root: Path | None) -> None
         )
 
 
-def find_requests(parts: Mapping[str, Any], root: Path | None) -> Iterator[Request]:
+def find_requests(parts: Mapping[str, Any], root: Root) -> Iterator[Request]:
     """Finds what a log asks for that is not on the list; as `check_parts`.
 
     Yields:
@@ -148,7 +167,7 @@ def find_requests(parts: Mapping[str, Any], root: Path | None) -> Iterator[Reque
             yield from _of_part(name, settings, name, root)
 
 
-def _of_part(group: str, settings: Any, key: str, root: Path | None) -> Iterator[Request]:
+def _of_part(group: str, settings: Any, key: str, root: Root) -> Iterator[Request]:
     target = settings.get("_target_") if isinstance(settings, Mapping) else None
     if target is None:
         yield Request(key, settings, f"is {_shown(settings)}, which names no class")
@@ -164,7 +183,7 @@ def _of_part(group: str, settings: Any, key: str, root: Path | None) -> Iterator
 
 
 def _of_setting(
-    kind: str | None, value: Any, key: str, root: Path | None, group: str
+    kind: str | None, value: Any, key: str, root: Root, group: str
 ) -> Iterator[Request]:
     """What a setting asks for, by what the list lets it be."""
     part = isinstance(value, Mapping) and "_target_" in value
@@ -178,7 +197,7 @@ def _of_setting(
         yield from _calls(value, key, set())
 
 
-def _may(kind: str, value: Any, root: Path | None) -> bool:
+def _may(kind: str, value: Any, root: Root) -> bool:
     """Whether a value is of the kind that the list says."""
     if kind == "plain":
         return _is_plain(value)
@@ -192,6 +211,8 @@ def _may(kind: str, value: Any, root: Path | None) -> bool:
         return _DEVICE.fullmatch(value) is not None
     if kind == "criterion":
         return True  # a question, which without a judge nobody answers
+    if root == "anywhere":
+        return True
     if kind == "start" and re.fullmatch(r"[a-z0-9-]+", value):
         return (files("chronosim.scenarios") / "starts" / f"{value}.npz").is_file()
     return _lies_within(value, root)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
+from functools import partial
 from textwrap import indent, wrap
 from typing import Any
 
@@ -25,7 +26,12 @@ from chronosim.protocols import Prompter, Scenario
 from chronosim.scenarios.scene import Scene, explain
 from chronosim.settings.commands import ScenariosShow
 from chronosim.settings.parts import locate, make_part
-from chronosim.settings.scenario_files import ScenarioFile, compose_scenario, find_scenario
+from chronosim.settings.scenario_files import (
+    ScenarioFile,
+    check_trust,
+    compose_scenario,
+    find_scenario,
+)
 from chronosim.types import Frame, Observation
 
 __all__ = ["run"]
@@ -46,6 +52,7 @@ def run(given: ScenariosShow) -> None:
     print(f"{file.name}\n{file.title}\n")
     try:
         settings = compose_scenario(file, frame)
+        check_trust(file, settings, trust=given.trust, say=partial(print, flush=True))
         _show(file, settings)
     except InvalidConfig as error:
         if file.own:

@@ -17,8 +17,10 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
 from chronosim.errors import EnhancementFailed, InvalidConfig, InvalidModel, InvalidPrompt
-from chronosim.models.loading.places import find_device, find_dtype, find_folder, hash_weights
+from chronosim.models.loading.places import find_device, find_dtype, hash_weights
 from chronosim.models.loading.quiet import no_bars
+from chronosim.models.loading.settings import ModelSettings
+from chronosim.models.loading.sources import fetch_folder
 from chronosim.types import EditPrompt
 
 __all__ = ["LocalWriter", "load_writer"]
@@ -198,7 +200,7 @@ def load_writer(
     """
     place = find_device(device)
     settings = {"dtype": find_dtype(dtype, place), "use_safetensors": True}
-    folder, commit = find_folder(name, revision)
+    folder, commit = fetch_folder(name, ModelSettings(revision=revision), of_chronoedit=False)
     try:
         with no_bars():
             model, report = AutoModelForImageTextToText.from_pretrained(

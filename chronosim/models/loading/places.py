@@ -1,4 +1,4 @@
-"""Where a model lies and where it runs: a folder or the model hub, a device, a number format."""
+"""Where a model runs, and by what its weights are told: a device, a number format, a hash."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from torch import Tensor
 
-from chronosim.errors import InvalidConfig, ModelNotFound
+from chronosim.errors import InvalidConfig
 
-__all__ = ["find_device", "find_dtype", "find_folder", "hash_file", "hash_weights"]
+__all__ = ["find_device", "find_dtype", "hash_file", "hash_weights"]
 
-# No pickles, and no second set of weights.
-_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -49,32 +46,6 @@ def find_dtype(name: str | None, device: torch.device) -> torch.dtype:
     if kind not in _DTYPES:
         raise InvalidConfig(f"dtype must be {' or '.join(_DTYPES)}, not {name!r}")
     return _DTYPES[kind]
-
-
-def find_folder(location: str | Path, revision: str | None) -> tuple[Path, str | None]:
-    """Gives a model's folder, and the hub's commit that it is a snapshot of.
-
-    Args:
-        location: A local folder, or an id of the model hub (owner/name).
-        revision: A commit, tag or branch of the hub; None: its main branch.
-
-    Raises:
-        ModelNotFound: There is no such folder, and the hub does not give it.
-    """
-    folder = Path(location).expanduser()
-    if folder.exists():
-        return folder.resolve(), None
-    if isinstance(location, Path) or location.count("/") != 1 or location[0] in "./~":
-        raise ModelNotFound(f"there is no model folder {location}")
-    try:
-        snapshot = snapshot_download(location, revision=revision, allow_patterns=_PATTERNS)
-    except Exception as error:  # the hub's client passes on whatever its HTTP library raises
-        reason = str(error).strip().split("\n")[0]
-        raise ModelNotFound(
-            f"there is no folder {location}, and the model hub does not give {location}: {reason} "
-            "(a local folder can be named instead)"
-        ) from error
-    return Path(snapshot), Path(snapshot).name
 
 
 def hash_weights(folder: Path | None, modules: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from chronosim.models.loading.settings import ModelSettings
 
 __all__ = ["check_folder", "fetch_file", "fetch_folder", "find_file", "find_folder", "read_json"]
 
-_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt"]  # no pickles, no second set of weights
+# No pickles, and no second set of weights.
+_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _TRANSFORMER = ["transformer/*.safetensors", "transformer/*.safetensors.index.json"]
 _PARTS = "transformer, text_encoder, image_encoder, vae, tokenizer, image_processor and scheduler"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -36,8 +37,15 @@ def find_folder(location: str | Path, settings: ModelSettings) -> Path | None:
     return found if found is not None and _is_whole(found, settings) else None
 
 
-def fetch_folder(location: str | Path, settings: ModelSettings) -> tuple[Path, str | None]:
+def fetch_folder(
+    location: str | Path, settings: ModelSettings, *, of_chronoedit: bool = True
+) -> tuple[Path, str | None]:
     """Gives a model's folder and the hub's commit it is of, downloading what is missing.
+
+    Args:
+        location: A local folder, or an id of the model hub (owner/name).
+        settings: The revision, the cache and the mirror to take.
+        of_chronoedit: Whether it must be a ChronoEdit; else it is any model's.
 
     Raises:
         ModelNotFound: Neither the disk, the cache nor the hub has it.
@@ -47,6 +55,9 @@ def fetch_folder(location: str | Path, settings: ModelSettings) -> tuple[Path, s
         local = find_folder(location, settings)
         assert local is not None
         return local, None
+    if not of_chronoedit:
+        found = _fetch(snapshot_download, location, "the model", settings, allow_patterns=_PATTERNS)
+        return found, found.name
     wanted = {"allow_patterns": _PATTERNS, "ignore_patterns": ["lora/*", *_unneeded(settings)]}
     found = _fetch(snapshot_download, location, _PARTS, settings, **wanted)
     try:

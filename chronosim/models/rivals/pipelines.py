@@ -19,13 +19,12 @@ from chronosim.models.loading.lora import fuse_lora, read_lora
 from chronosim.models.loading.places import (
     find_device,
     find_dtype,
-    find_folder,
     hash_file,
     hash_weights,
 )
 from chronosim.models.loading.quiet import no_bars
 from chronosim.models.loading.settings import ModelSettings
-from chronosim.models.loading.sources import fetch_file
+from chronosim.models.loading.sources import fetch_file, fetch_folder
 
 __all__ = ["Origin", "fuse_into_expert", "load_pipeline", "pipeline_identity"]
 
@@ -90,7 +89,7 @@ def load_pipeline(
     """
     place = find_device(device)
     number = find_dtype(dtype, place)
-    folder, commit = find_folder(location, revision)
+    folder, commit = fetch_folder(location, ModelSettings(revision=revision), of_chronoedit=False)
     if not (folder / "model_index.json").is_file():
         raise ModelNotFound(f"the model file {folder / 'model_index.json'} is missing")
     try:

@@ -227,3 +227,45 @@ def test_what_is_no_scenario_at_all(
         in run(capsys, "check", "carraing")[1]
     )
     assert "none.yaml cannot be read" in run(capsys, "show", "none.yaml")[1]
+
+
+CODE = """\
+# @package _global_
+# A scenario of anyone's.
+scenario: {_target_: lying_here.Mine}
+prompter: {_target_: chronosim.prompters.Driving}
+policy: {_target_: chronosim.policies.Constant, action: [0.0, 0.0, 0.0]}
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_code_of_a_file_runs_with_trust_alone_and_is_said_first(
+    command: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "lying_here.py").write_text("raise SystemExit('it ran')\n")
+    (here / "mine.yaml").write_text(CODE)
+    for given in ([], ["trust=false"]):
+        assert main(["scenarios", command, "mine.yaml", *given]) == 2
+        err = capsys.readouterr().err
+        assert "mine.yaml does more than chronosim's own parts" in err
+        assert "scenario: calls 'lying_here.Mine'" in err
+    with pytest.raises(SystemExit, match="it ran"):
+        main(["scenarios", command, "mine.yaml", "trust=true"])
+    assert "scenario: calls 'lying_here.Mine'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("_target_: chronosim.scenarios.Scene\na: &x {b: *x}\n", "circle"),
+        ("_target_: chronosim.scenarios.Scene\na: " + "[" * 3000, "too deep"),
+        ("_target_: chronosim.scenarios.Scene\na: [" + "x, " * 30_000 + "]", "too much"),
+    ],
+)
+def test_a_file_that_would_never_end_is_refused(
+    text: str, said: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "mine.yaml").write_text(text)
+    for given in (["check", "mine.yaml"], ["show", "mine.yaml"], ["ls", "."]):
+        assert main(["scenarios", *given]) == 2
+        assert said in capsys.readouterr().err
