@@ -232,7 +232,7 @@ def test_what_is_no_scenario_at_all(
 CODE = """\
 # @package _global_
 # A scenario of anyone's.
-scenario: {_target_: lying_here.Mine}
+scenario: {_target_: code_of_anyone.Mine}
 prompter: {_target_: chronosim.prompters.Driving}
 policy: {_target_: chronosim.policies.Constant, action: [0.0, 0.0, 0.0]}
 """
@@ -242,16 +242,16 @@ policy: {_target_: chronosim.policies.Constant, action: [0.0, 0.0, 0.0]}
 def test_code_of_a_file_runs_with_trust_alone_and_is_said_first(
     command: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (here / "lying_here.py").write_text("raise SystemExit('it ran')\n")
+    (here / "code_of_anyone.py").write_text("raise SystemExit('it ran')\n")
     (here / "mine.yaml").write_text(CODE)
     for given in ([], ["trust=false"]):
         assert main(["scenarios", command, "mine.yaml", *given]) == 2
         err = capsys.readouterr().err
         assert "mine.yaml does more than chronosim's own parts" in err
-        assert "scenario: calls 'lying_here.Mine'" in err
+        assert "scenario: calls 'code_of_anyone.Mine'" in err
     with pytest.raises(SystemExit, match="it ran"):
         main(["scenarios", command, "mine.yaml", "trust=true"])
-    assert "scenario: calls 'lying_here.Mine'" in capsys.readouterr().out
+    assert "scenario: calls 'code_of_anyone.Mine'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
