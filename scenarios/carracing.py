@@ -50,6 +50,11 @@ class CarRacingScenario:
         starts = load_small("carracing", self.starts, {"speed": self.speed})
         object.__setattr__(self, "_starts", starts)
 
+    @property
+    def instruction(self) -> str:
+        """What a policy is asked to do, in words."""
+        return "Drive along the road without leaving it."
+
     def begin(self, rng: np.random.Generator) -> tuple[Frame, Mapping[str, float]]:
         """Draws a first frame, uint8 (96, 96, 3), and the `speed` that goes with it, m/s."""
         return self._starts.draw(rng)

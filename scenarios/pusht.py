@@ -47,6 +47,11 @@ class PushTScenario:
                 raise InvalidFrame(f"first frame {index} shows no pusher, a blue disc")
         object.__setattr__(self, "_starts", starts)
 
+    @property
+    def instruction(self) -> str:
+        """What a policy is asked to do, in words."""
+        return "Push the T-shaped block onto the T-shaped target."
+
     def begin(self, rng: np.random.Generator) -> tuple[Frame, Mapping[str, float]]:
         """Draws a first frame, uint8 (96, 96, 3), and the pusher's `x` and `y`, board units."""
         frame = self._starts.frames[int(rng.integers(len(self._starts)))].copy()

@@ -33,6 +33,7 @@ class RecordedScenario:
         values: Initial values that PNGs begin with.
         judge: A `Judge`, or its import path ("my_package.my_judge"); None: every reward is 0 and
             no episode ends.
+        instruction: What a policy is asked to do, in words.
 
     Raises:
         EpisodeNotFound: There is nothing at `starts`.
@@ -45,6 +46,7 @@ class RecordedScenario:
     names: Sequence[str] = ()
     values: Mapping[str, float] | None = None
     judge: str | Judge | None = None
+    instruction: str = field(default="", repr=False)  # it changes nothing of the world
     _starts: Starts | Moments = field(init=False, repr=False, compare=False)
     _judge: Judge = field(init=False, repr=False, compare=False)
 

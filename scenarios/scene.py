@@ -49,6 +49,7 @@ class Scene:
         where: Only beginnings for which this criterion holds are drawn.
         horizon: Number of steps that an episode is meant to have, for the commands.
         plan: Actions that belong to the scenario; `policy=plan` takes them one by one.
+        instruction: What a policy is asked to do, in words.
 
     Raises:
         InvalidFrame: The frame is missing or cannot be used.
@@ -72,6 +73,7 @@ class Scene:
     where: Criterion | None = None
     horizon: int | None = None
     plan: Sequence[Any] = ()
+    instruction: str = field(default="", repr=False)  # it changes nothing of the world
     _beginning: Beginning = field(init=False, repr=False, compare=False)
     _goal: Criterion | None = field(init=False, repr=False, compare=False)
     _failure: Criterion | None = field(init=False, repr=False, compare=False)

@@ -1,68 +1,74 @@
-"""One episode of a policy in the world model, and the pictures of it."""
+"""What commands that roll out share: the policy, what is logged of the settings, pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from chronosim.cli.summary import ending
-from chronosim.envs.chrono_env import ChronoEnv
-from chronosim.envs.make import make_env
-from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.episodes import EpisodeReader
 from chronosim.frames import write_frame
 from chronosim.pictures.panels import filmstrip, step_panels
 from chronosim.pictures.video import episode_frames, frame_rate, write_video
-from chronosim.settings.compose import make_part, with_seed
+from chronosim.policies import PerEpisode, as_policy
+from chronosim.protocols import Policy
+from chronosim.rollouts import Progress
+from chronosim.settings.parts import with_seed
+from chronosim.settings.typed import Part, plain
 
-__all__ = ["draw_filmstrip", "draw_video", "ending", "make_world", "play"]
+__all__ = ["draw_filmstrip", "draw_video", "episode_bar", "logged_settings", "make_policy"]
+
+# What shapes an episode.
+_LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "guard", "seed")
 
 
-def make_world(config: DictConfig, horizon: int) -> gym.Env[Any, Any]:
-    """Makes the environment of the settings' model, prompter and scenario.
+def make_policy(part: Part) -> Policy:
+    """Makes the policy of a command's settings, once for all its episodes.
 
-    Args:
-        config: The command's settings.
-        horizon: Steps after which an episode is cut.
+    What is no `Policy` of itself and says `seed: ${seed}` is made anew for each episode.
 
     Raises:
-        ChronosimError: A part cannot be made.
+        ChronosimError: It cannot be made.
     """
-    parts = {name: make_part(config, name) for name in ("model", "prompter", "scenario")}
-    return make_env(**parts, horizon=horizon)
+    made = part.make()
+    if isinstance(made, Policy) or "${seed}" not in OmegaConf.to_yaml(part.composed[part.name]):
+        return as_policy(made)
+    seeded = partial(_make_seeded, OmegaConf.to_yaml(part.composed), part.name)
+    return PerEpisode(seeded, type(made).__qualname__)
 
 
-def play(
-    env: gym.Env[Any, Any], dataset: Path, config: DictConfig, seed: int, label: str
-) -> EpisodeReader:
-    """Plays one episode under the settings' policy, made anew with this episode's seed.
+def _make_seeded(text: str, name: str, seed: int) -> Any:
+    return Part(name, DictConfig(OmegaConf.create(text))).seeded(seed).make()
+
+
+def logged_settings(text: str, seed: int) -> dict[str, Any]:
+    """Gives those settings that an episode follows from, for its log and for running it again.
 
     Args:
-        env: An environment that records its episodes in `dataset`.
-        dataset: The folder of the episodes.
-        config: The command's settings.
+        text: A command's settings as YAML, so that processes can be told.
         seed: Of the episode.
-        label: What the progress bar says.
-
-    Returns:
-        The episode, as logged.
-
-    Raises:
-        ChronosimError: As the environment's `reset` and `step`.
     """
-    policy = make_part(with_seed(config, seed), "policy")
-    env.reset(seed=seed)
-    world, ended = env.unwrapped, False
-    assert isinstance(world, ChronoEnv)
-    with tqdm(total=int(config.horizon), desc=label, unit="step", leave=False) as progress:
-        while not ended:
-            _, _, terminated, truncated, _ = env.step(policy(world.observation))
-            ended = terminated or truncated
-            progress.update()
-    return EpisodeReader(list_episodes(dataset)[-1])
+    settings = plain(with_seed(DictConfig(OmegaConf.create(text)), seed))
+    return {"config": {name: settings[name] for name in _LOGGED if name in settings}}
+
+
+@contextmanager
+def episode_bar(label: str | None = None) -> Iterator[Any]:
+    """A progress bar; what it gives is a callback for rollouts."""
+    with tqdm(desc=label, unit="episode", disable=None) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.total = progress.total
+            bar.n = progress.done
+            bar.set_postfix_str(f"{progress.steps / progress.seconds:.1f} steps/s", refresh=False)
+            bar.update(0)
+
+        yield show
 
 
 def draw_filmstrip(reader: EpisodeReader, path: Path) -> None:

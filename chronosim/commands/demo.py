@@ -12,46 +12,60 @@ Examples:
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
 from chronosim.cli.output import new_folder
-from chronosim.cli.play import draw_filmstrip, draw_video, ending, make_world, play
-from chronosim.envs.wrappers import RecordEpisodes
+from chronosim.cli.play import (
+    draw_filmstrip,
+    draw_video,
+    episode_bar,
+    logged_settings,
+    make_policy,
+)
+from chronosim.cli.summary import ending
 from chronosim.episodes import EpisodeReader
-from chronosim.rollouts.run import logged_settings
-from chronosim.settings.compose import make_part, whole_number, with_seed
+from chronosim.errors import InvalidConfig
+from chronosim.rollouts import run as roll_out
+from chronosim.settings.commands import Demo
+from chronosim.world import World
 
 __all__ = ["run"]
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Demo) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work.
     """
-    horizon, least = whole_number(config, "horizon", 1), whole_number(config, "least", 1)
-    seed, attempts = whole_number(config, "seed", 0), whole_number(config, "attempts", 1)
     began = perf_counter()
-    world = make_world(config, horizon)
-    folder = new_folder(config, "demo")
-    dataset = folder / "episodes"
-    played = []
-    for attempt in range(seed, seed + attempts):
-        made_by = {"config": logged_settings(with_seed(config, attempt))}
-        env = RecordEpisodes(world, dataset, about=made_by)
-        played.append(play(env, dataset, config, attempt, f"seed {attempt}"))
-        if len(played[-1]) >= min(least, horizon) or _reached_its_goal(played[-1]):
+    policy, scenario = make_policy(settings.policy), settings.scenario.make()
+    prompter = settings.prompter.make()
+    world = World(settings.model.make(), prompter, scenario, horizon=settings.horizon)
+    folder = new_folder(settings.composed, "demo")
+    about = partial(logged_settings, OmegaConf.to_yaml(settings.composed))
+    played: list[EpisodeReader] = []
+    for seed in range(settings.seed, settings.seed + settings.attempts):
+        with episode_bar(f"seed {seed}") as progress:
+            done = roll_out(
+                world, policy, folder / "episodes", seeds=[seed], about=about, progress=progress
+            )
+        for sentence in done.failures.values():
+            print(f"With seed {seed} the episode failed: {sentence}")
+        played += map(EpisodeReader, done.episodes)
+        if done.episodes and _is_worth_showing(played[-1], min(settings.least, settings.horizon)):
             break
-        print(f"With seed {attempt} the episode ended after {len(played[-1])} steps.")
-    world.close()
+        if done.episodes:
+            print(f"With seed {seed} the episode ended after {len(played[-1])} steps.")
+    if not played:
+        raise InvalidConfig(f"none of {settings.attempts} episodes could be played")
     best = max(played, key=lambda reader: (_reached_its_goal(reader), len(reader)))
     filmstrip, video = folder / "filmstrip.png", folder / "episode.mp4"
     draw_filmstrip(best, filmstrip)
-    pace = make_part(config, "prompter").seconds_per_step
-    draw_video(best, video, seconds_per_step=pace, words=True)
+    draw_video(best, video, seconds_per_step=prompter.seconds_per_step, words=True)
     print(
         f"{best.about['model']['name']} imagined {best.steps} steps "
         f"({ending(best)}) in {perf_counter() - began:.0f} s.\n"
@@ -59,6 +73,10 @@ def run(config: DictConfig) -> None:
         f"  the episode as a video    {video}\n"
         f"  every frame and number    {best.path}"
     )
+
+
+def _is_worth_showing(reader: EpisodeReader, least: int) -> bool:
+    return len(reader) >= least or _reached_its_goal(reader)
 
 
 def _reached_its_goal(reader: EpisodeReader) -> bool:

@@ -12,19 +12,19 @@ Examples:
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.cli.output import holds_nothing, make_folder, output_path
+from chronosim.cli.play import episode_bar, make_policy
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig
-from chronosim.rollouts.run import seeds_to_make
-from chronosim.settings.compose import make_part, whole_number, with_seed
-from chronosim.simulators.record import record_dataset
+from chronosim.rollouts import processes, record
+from chronosim.settings.commands import Record
+from chronosim.settings.parts import with_seed
 from chronosim.simulators.reference import check_clock
 
 __all__ = ["run"]
@@ -32,41 +32,44 @@ __all__ = ["run"]
 _MAY_DIFFER = ("episodes", "output", "seed", "workers")  # from one run on a data set to the next
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Record) -> int:
     """Runs the command.
+
+    Returns:
+        0; 1 where an episode failed.
 
     Raises:
         ChronosimError: A setting that cannot work, a missing simulator, or a disk that refuses.
     """
-    counts = {name: whole_number(config, name, 1) for name in ("episodes", "steps", "workers")}
-    seed, prompter = whole_number(config, "seed", 0), make_part(config, "prompter")
-    # Made here too, so that what is missing is one sentence here, not one from each worker.
-    check_clock(make_part(config, "simulator"), prompter)
-    make_part(config, "policy")
-    dataset, seeds = output_path(config), range(seed, seed + counts["episodes"])
-    _check_same(config, dataset)
+    prompter = settings.prompter.make()
+    check_clock(settings.simulator.make(), prompter)  # here: what is missing is one sentence
+    policy, dataset = make_policy(settings.policy), output_path(settings.composed)
+    _check_same(settings.composed, dataset)
     if holds_nothing(dataset):
-        make_folder(config, dataset)
-    before, began = _frames(dataset), perf_counter()
-    record_dataset(
-        dataset,
-        simulator=partial(make_part, config, "simulator"),
-        prompter=prompter,
-        policy=partial(_policy, OmegaConf.to_yaml(config)),
-        seeds=seeds_to_make(dataset, seeds),
-        steps=counts["steps"],
-        workers=counts["workers"],
-    )
-    after, seconds = _frames(dataset), perf_counter() - began
+        make_folder(settings.composed, dataset)
+    before = _frames(dataset)
+    several = processes(settings.workers) if settings.workers > 1 else nullcontext()
+    with several as workers, episode_bar() as progress:
+        done = record(
+            settings.simulator.make,
+            prompter,
+            policy,
+            dataset,
+            seeds=range(settings.seed, settings.seed + settings.episodes),
+            steps=settings.steps,
+            map=workers,
+            progress=progress,
+        )
+    for sentence in done.lost.values():
+        print(sentence)
+    for seed, sentence in done.failures.items():
+        print(f"the episode of seed {seed} failed: {sentence}")
+    frames = _frames(dataset) - before
     print(
-        f"{dataset} holds {len(list_episodes(dataset))} episodes; {after - before:,} frames were "
-        f"recorded in {seconds:.0f} s, {(after - before) / seconds:,.0f} a second"
+        f"{dataset} holds {len(list_episodes(dataset))} episodes; {frames:,} frames were "
+        f"recorded in {done.seconds:.0f} s, {frames / done.seconds:,.0f} a second"
     )
-
-
-def _policy(settings: str, seed: int) -> Any:
-    """Makes the policy of one episode; a worker process gets the settings as text."""
-    return make_part(with_seed(DictConfig(OmegaConf.create(settings)), seed), "policy")
+    return int(bool(done.failures))
 
 
 def _check_same(config: DictConfig, dataset: Path) -> None:

@@ -2,8 +2,10 @@
 
 Each episode is logged to Zarr while it happens, named by its seed and the same whatever runs beside
 it. The first few are drawn as filmstrips and videos, all of them together as a table and a picture.
-Broken off, the same command with the same output= goes on where it stopped. A policy of your own:
-policy=own policy._target_=my_package.MyPolicy (see scenarios/conf/policy/own.yaml).
+Broken off, the same command with the same output= goes on where it stopped; several may share an
+output=. An episode that fails does not end the others; the exit status is 1 then.
+A policy of your own: policy=own policy._target_=my_package.MyPolicy, looked for in the working
+directory too (see scenarios/conf/policy/own.yaml).
 
 Examples:
     chronosim rollout scenario=carracing episodes=4 policy=random
@@ -13,24 +15,26 @@ Examples:
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
-from chronosim.cli.output import (
-    join_folder,
-    output_path,
-    same_settings,
-    unused_folder,
+from chronosim.cli.output import join_folder, output_path, same_settings, unused_folder
+from chronosim.cli.play import (
+    draw_filmstrip,
+    draw_video,
+    episode_bar,
+    logged_settings,
+    make_policy,
 )
-from chronosim.cli.play import draw_filmstrip, draw_video
 from chronosim.cli.summary import draw_summary, facts, print_episodes, write_summary
-from chronosim.envs.record_vector import RecordRows
+from chronosim.envs import load_guard
 from chronosim.episodes import EpisodeReader
-from chronosim.episodes.writer import check_trajectories
-from chronosim.rollouts.run import episode_name, make_rows, roll, seeds_to_make
-from chronosim.settings.compose import whole_number
+from chronosim.rollouts import Rollouts
+from chronosim.rollouts import run as roll_out
+from chronosim.settings.commands import Rollout
+from chronosim.world import World
 
 __all__ = ["run"]
 
@@ -38,42 +42,66 @@ _MAY_DIFFER = ("episodes", "num_envs", "output", "pictures", "seed", "words")
 _LISTED = 24  # episodes in the printed table
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Rollout) -> int:
     """Runs the command.
 
+    Returns:
+        0; 1 where an episode failed.
+
     Raises:
-        ChronosimError: A setting that cannot work, or an episode that failed.
+        ChronosimError: A setting that cannot work.
     """
-    if config.output is not None:
-        output_path(config)  # before a large model is loaded
-    trajectories = check_trajectories(config.trajectories)
-    first, count = whole_number(config, "seed", 0), whole_number(config, "episodes", 1)
-    rows, pictures = whole_number(config, "num_envs", 1), whole_number(config, "pictures", 0)
-    env = make_rows(config, min(rows, count), whole_number(config, "horizon", 1))
-    folder, seeds = _folder(config), range(first, first + count)
-    dataset = folder / "episodes"
-    join_folder(config, folder, _MAY_DIFFER)
-    waiting = seeds_to_make(dataset, seeds)
-    if len(waiting) < count:
-        print(f"{count - len(waiting)} of the {count} episodes are there already")
-    began = perf_counter()
-    steps = roll(RecordRows(env, dataset, trajectories=trajectories), config, waiting)
-    seconds = perf_counter() - began
-    paths = [dataset / episode_name(seed) for seed in seeds]
-    pace = env.world.prompter.seconds_per_step
-    for path in paths[:pictures]:
-        _draw(EpisodeReader(path), folder, pace, words=bool(config.words))
-    _sum_up(paths, folder)
-    rate = f"{steps:,} steps in {seconds:.0f} s, {steps / seconds:.1f} a second. " if steps else ""
+    if settings.output is not None:
+        output_path(settings.composed)  # before a large model is loaded
+    policy, world = make_policy(settings.policy), _world(settings)
+    folder = _folder(settings)
+    join_folder(settings.composed, folder, _MAY_DIFFER)
+    with episode_bar() as progress:
+        done = roll_out(
+            world,
+            policy,
+            folder / "episodes",
+            seeds=range(settings.seed, settings.seed + settings.episodes),
+            num_envs=min(settings.num_envs, settings.episodes),
+            trajectories=settings.trajectories,
+            clip_actions=settings.clip_actions,
+            about=partial(logged_settings, OmegaConf.to_yaml(settings.composed)),
+            progress=progress,
+        )
+    _tell(done)
+    for path in done.episodes[: settings.pictures]:
+        _draw(EpisodeReader(path), folder, world.prompter.seconds_per_step, words=settings.words)
+    if done.episodes:
+        _sum_up(done.episodes, folder)
+    pace = f"{done.steps / done.seconds:.1f} a second. "
+    rate = f"{done.steps:,} steps in {done.seconds:.0f} s, {pace}" if done.steps else ""
     print(f"\n{rate}Episodes (Zarr), filmstrips (PNG), videos (MP4) and summary are in {folder}")
+    return int(bool(done.failures))
 
 
-def _folder(config: DictConfig) -> Path:
+def _world(settings: Rollout) -> World:
+    # The model last: what is missing elsewhere is said before a large one is loaded.
+    scenario, prompter = settings.scenario.make(), settings.prompter.make()
+    guard = None if settings.guard is None else load_guard(settings.guard)
+    return World(settings.model.make(), prompter, scenario, horizon=settings.horizon, guard=guard)
+
+
+def _folder(settings: Rollout) -> Path:
     """The folder for the results: a new one, or that of the same run broken off."""
-    if config.output is None:
+    if settings.output is None:
         return unused_folder("rollout")
-    same_settings(config, output_path(config), _MAY_DIFFER)
-    return output_path(config)
+    folder = output_path(settings.composed)
+    same_settings(settings.composed, folder, _MAY_DIFFER)
+    return folder
+
+
+def _tell(done: Rollouts) -> None:
+    if done.there:
+        print(f"{len(done.there)} of the {len(done.seeds)} episodes are there already")
+    for sentence in done.lost.values():
+        print(sentence)
+    for seed, sentence in done.failures.items():
+        print(f"the episode of seed {seed} failed: {sentence}")
 
 
 def _draw(reader: EpisodeReader, folder: Path, pace: float | None, *, words: bool) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "BenchEpisodes",
     "BenchModel",
     "Check",
+    "Demo",
     "EpisodesCompact",
     "EpisodesExport",
     "EpisodesImport",
@@ -32,6 +33,8 @@ __all__ = [
     "Judge",
     "JudgeEndpoint",
     "Predict",
+    "Record",
+    "Rollout",
     "ScenariosCheck",
     "ScenariosLs",
     "ScenariosShow",
@@ -95,6 +98,21 @@ class Check(Settings):
     tolerance: Amount
     steps: Whole
     growth: Amount
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo(Settings):
+    """Of `chronosim demo`."""
+
+    model: Part
+    scenario: Part
+    prompter: Part
+    policy: Part
+    seed: Seed
+    horizon: Count
+    least: Count
+    attempts: Count
     output: Path | None
 
 
@@ -258,6 +276,40 @@ class Predict(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Settings):
+    """Of `chronosim record`."""
+
+    simulator: Part
+    prompter: Part
+    policy: Part
+    episodes: Count
+    seed: Seed
+    steps: Count
+    workers: Count
+    output: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout(Settings):
+    """Of `chronosim rollout`."""
+
+    model: Part
+    scenario: Part
+    prompter: Part
+    policy: Part
+    episodes: Count
+    seed: Seed
+    horizon: Count
+    guard: Path | None
+    num_envs: Count
+    trajectories: Literal["lossless", "video", "none"]
+    clip_actions: bool
+    pictures: Whole
+    words: bool
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScenariosCheck(Settings):
     """Of `chronosim scenarios check`."""
 
@@ -348,6 +400,7 @@ COMMANDS = MappingProxyType(
         "bench episodes": BenchEpisodes,
         "bench model": BenchModel,
         "check": Check,
+        "demo": Demo,
         "episodes compact": EpisodesCompact,
         "episodes export": EpisodesExport,
         "episodes import": EpisodesImport,
@@ -361,6 +414,8 @@ COMMANDS = MappingProxyType(
         "guard": Guard,
         "judge": Judge,
         "predict": Predict,
+        "record": Record,
+        "rollout": Rollout,
         "scenarios check": ScenariosCheck,
         "scenarios ls": ScenariosLs,
         "scenarios show": ScenariosShow,

@@ -110,7 +110,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["rollout", "=3"], "a setting is given as key=value, not '=3'"),
         (["rollout", "episodes=four"], "episodes must be a whole number of at least 1, not 'four'"),
         (["rollout", "episodes=0"], "episodes must be a whole number of at least 1, not 0"),
-        (["rollout", "episodes=true"], "episodes must be a whole number of at least 1, not True"),
+        (["rollout", "episodes=true"], "episodes must be a whole number of at least 1, not true"),
         (["rollout", "seed=${nothing}"], "nothing"),
         (["rollout", "model=echo", "model.time=0"], "EchoModel answers with 1 frame or more"),
         (["rollout", "model=echo", "+model.colour=1"], "model: colour is no setting of"),

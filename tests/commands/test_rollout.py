@@ -19,7 +19,7 @@ from chronosim.errors import InvalidEpisode
 from chronosim.frames import read_frame
 from chronosim.policies import policy_name
 from chronosim.policies.carracing import DriverMix
-from chronosim.rollouts.run import seeds_to_make
+from chronosim.rollouts.shards import seeds_to_make
 
 TOYS = """
 import zlib
@@ -246,16 +246,20 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_runs_share_a_folder(tmp_path: Path) -> None:
-    """Two at a time, with seeds of their own."""
-    together = [["episodes=3", "seed=0"], ["episodes=3", "seed=1000", "num_envs=2"]]
+    """Three at a time, two with seeds of their own and one with some of both."""
+    together = [
+        ["episodes=3", "seed=0"],
+        ["episodes=3", "seed=1000", "num_envs=2"],
+        ["episodes=4", "seed=1"],
+    ]
     settings = ["model=echo", "horizon=20", "pictures=0", f"output={tmp_path / 'out'}"]
     code = "import sys; from chronosim.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "rollout", *settings]
     runs = [subprocess.Popen([*command, *own], stderr=subprocess.PIPE) for own in together]
     said = [run.communicate()[1].decode() for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
+    assert [run.returncode for run in runs] == [0, 0, 0], said
     paths = list_episodes(tmp_path / "out" / "episodes", unfinished=True)
-    seeds = (*range(3), *range(1000, 1003))
+    seeds = (*range(5), *range(1000, 1003))
     assert [path.name for path in paths] == [f"{seed:07d}" for seed in seeds]
     assert all(verify(path) == [] for path in paths)
 
@@ -349,7 +353,7 @@ def test_trajectories_can_only_be_kept_in_ways_that_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["rollout", "model=echo", "trajectories=gif", f"output={tmp_path / 'out'}"]) == 2
-    said = "trajectories are kept as one of lossless, video, none, not 'gif'"
+    said = "trajectories must be lossless, video or none, not 'gif'"
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,25 +9,18 @@ import pytest
 from chronosim.errors import EpisodeNotFound, InvalidEpisode, InvalidFrame
 from chronosim.policies.carracing import LaneFollower
 from chronosim.prompters.driving import Driving
+from chronosim.rollouts import record
 from chronosim.scenarios.carracing import may_begin
 from chronosim.scenarios.road import road_share
 from chronosim.scenarios.starts import load_starts, save_starts
 from chronosim.simulators.carracing import CarRacingSimulator
-from chronosim.simulators.record import record_episode
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("set")
-    for seed in (1, 2):
-        record_episode(
-            folder / f"{seed:07d}",
-            simulator=CarRacingSimulator(hold=18, stride=18),
-            prompter=Driving(),
-            policy=LaneFollower(),
-            seed=seed,
-            steps=8,
-        )
+    simulator = partial(CarRacingSimulator, hold=18, stride=18)
+    record(simulator, Driving(), LaneFollower(), folder, seeds=(1, 2), steps=8)
     return folder
 
 

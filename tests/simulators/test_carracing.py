@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chronosim import rollouts
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.errors import InvalidAction, ResetNeeded
 from chronosim.policies.carracing import DriverMix
 from chronosim.prompters.driving import Driving
+from chronosim.rollouts import processes
 from chronosim.simulators.carracing import CarRacingSimulator
-from chronosim.simulators.record import record_dataset
 from chronosim.types import Observation
 
 ACTION = np.array([-0.2, 0.3, 0.0], np.float32)
@@ -53,15 +54,18 @@ def test_recording(tmp_path: Path) -> None:
     # In processes of its own, then once more: what is finished is left alone, what was broken off
     # is begun anew, and the seeds that are missing are added.
     def record(seeds: list[int]) -> dict[str, int]:
-        record_dataset(
-            tmp_path,
-            simulator=partial(CarRacingSimulator, 4, 2),
-            prompter=Driving(),
-            policy=DriverMix,
-            seeds=seeds,
-            steps=3,
-            workers=1,
-        )
+        prompter = Driving(seconds_per_step=0.08)
+        with processes(1) as workers:
+            done = rollouts.record(
+                partial(CarRacingSimulator, 4, 2),
+                prompter,
+                DriverMix(),
+                tmp_path,
+                seeds=seeds,
+                steps=3,
+                map=workers,
+            )
+        assert len(done.episodes) == len(seeds)
         episodes = list_episodes(tmp_path)
         return {path.name: (path / "zarr.json").stat().st_mtime_ns for path in episodes}
 

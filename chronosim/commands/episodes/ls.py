@@ -1,8 +1,8 @@
 """Lists the episodes of a data set: how long, how they ended, who acted in what, how large.
 
 An episode that is not finished has failed where its log says why, is live where it was written to
-within the last minute, and broken off otherwise; one that cannot be opened is damaged, and
-chronosim episodes verify says how.
+within the last minute, and broken off otherwise. One that cannot be opened is damaged: how, says
+the command episodes verify.
 
 Examples:
     chronosim episodes ls runs/thousand
