@@ -10,6 +10,7 @@ from typing import Any
 
 from chronosim.episodes import EpisodeReader, Step
 from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.policies.acting import act_alone
 from chronosim.protocols import Prompter, WorldModel
 from chronosim.seeds import generator
 from chronosim.types import Observation
@@ -99,7 +100,7 @@ def run(
     plans: Mapping[str, Sequence[Any]] | None = None,
     *,
     start: Observation | LoggedMoment | None = None,
-    policy: Callable[[Observation], Any] | None = None,
+    policy: Any = None,
     search: Search | None = None,
     steps: int = 5,
     keep: int = 5,
@@ -121,7 +122,7 @@ def run(
         plans: Actions by the name of their plan; lists of numbers will do where arrays are meant.
             None: `default_plans`, or, with a search, none to begin with.
         start: The moment; None: a first frame of the scenario's.
-        policy: Drives one more branch.
+        policy: Drives one more branch: whatever `chronosim.policies.as_policy` takes.
         search: How to look for plans of a high or low score; None: only the given ones are played.
         steps: Steps of the default plans and of the policy's branch.
         keep: Branches of a search that are shown, the best first.
@@ -146,7 +147,11 @@ def run(
         world = replace(world, model=_outcomes_only(world.model))
     moment = start if isinstance(start, LoggedMoment) else None
     root = _root(world, start, seed)
-    first = _first(world.prompter, root, plans, policy, steps, search)
+    first = _first(world.prompter, root, plans, steps, search)
+    if policy is not None:
+        name = str(getattr(policy, "__name__", type(policy).__name__))
+        act = act_alone(policy, seed, instruction=world.instruction)
+        first.append(Plan.following(name, act, steps))
     longest = max([steps, *(plan.steps for plan in first)])
     logged = () if moment is None else moment.following(longest)
     own = moment is not None and took_steps(world.model.identity, moment.episode.about)
@@ -209,18 +214,13 @@ def _first(
     prompter: Prompter,
     root: Observation,
     plans: Mapping[str, Sequence[Any]] | None,
-    policy: Callable[[Observation], Any] | None,
     steps: int,
     search: Search | None,
 ) -> list[Plan]:
     """The plans that are played out first: all there are, where nothing is searched for."""
     if not plans:
         plans = default_plans(prompter, root, steps) if search is None else {}
-    first = [Plan.of(name, actions) for name, actions in plans.items()]
-    if policy is not None:
-        name = str(getattr(policy, "__name__", type(policy).__name__))
-        first.append(Plan.following(name, policy, steps))
-    return first
+    return [Plan.of(name, actions) for name, actions in plans.items()]
 
 
 def _store(
