@@ -17,7 +17,7 @@ _SIDE = 96  # pixels a side that frames of another size are scaled to
 _BATCH = 32
 _PLACES = 6  # a side of the last feature map: where a thing is must not be pooled away
 
-Frames = UInt8[np.ndarray, "n height width channels"]
+Stacks = UInt8[np.ndarray, "n height width channels"]
 Vectors = Float32[np.ndarray, "n size"]
 
 
@@ -69,7 +69,7 @@ class FrameRegressor(nn.Module):
 
 def fit(
     network: FrameRegressor,
-    frames: Frames,
+    frames: Stacks,
     vectors: Vectors,
     targets: np.ndarray,
     *,
@@ -111,7 +111,7 @@ def fit(
 
 @torch.no_grad()
 def forecast(
-    network: FrameRegressor, frames: Frames, vectors: Vectors
+    network: FrameRegressor, frames: Stacks, vectors: Vectors
 ) -> Float32[np.ndarray, "n outputs"]:
     """Tells the numbers for many frames.
 

@@ -19,10 +19,10 @@ from zarr.core.metadata import ArrayV3Metadata
 from chronosim.episodes.layout import Row
 from chronosim.episodes.place import Place, array_size, open_array
 from chronosim.errors import InvalidEpisode
+from chronosim.types import Frames
 
 __all__ = ["REPAIR", "Content", "Stored", "missing_chunks", "padded", "read_direct", "read_rows"]
 
-Frames = UInt8[np.ndarray, "n height width 3"]
 Between = UInt8[np.ndarray, "n time height width 3"]
 
 

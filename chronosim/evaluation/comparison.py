@@ -17,12 +17,12 @@ from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
 from chronosim.errors import EpisodeNotFound, InvalidConfig
 from chronosim.evaluation.predictions import predict, roll_out, teach
 from chronosim.evaluation.sources import Source
-from chronosim.evaluation.truth import Frames, Moment, Recording, Steps
+from chronosim.evaluation.truth import Moment, Recording, Steps
 from chronosim.models.engine.chronoedit import ChronoEdit
 from chronosim.progress import watch
 from chronosim.protocols import Prompter
 from chronosim.seeds import noise_seed
-from chronosim.types import Observation, Prediction, Trajectory
+from chronosim.types import Frames, Observation, Prediction, Trajectory
 from chronosim.world import World
 
 __all__ = ["Comparison"]

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from chronosim.evaluation.predictions import Autoencoding, roll_out, see_through, teach
-from chronosim.evaluation.truth import Frames, Recording, Steps
+from chronosim.evaluation.truth import Recording, Steps
 from chronosim.metrics.pixels import squared_error
 from chronosim.protocols import Prompter
-from chronosim.types import Observation, State
+from chronosim.types import Frames, Observation, State
 from chronosim.world import World
 
 __all__ = ["OTHER_NOISE", "Experiment", "experiments", "round_trips", "step_errors", "tell_less"]

@@ -20,12 +20,12 @@ from chronosim.evaluation.defects import (
 from chronosim.evaluation.intervals import Curve, resample_steps
 from chronosim.evaluation.report.plots import difference, draw_curves, filmstrip
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
-from chronosim.evaluation.truth import Frames, Recording, Steps
+from chronosim.evaluation.truth import Recording, Steps
 from chronosim.metrics.distribution import Distance
 from chronosim.metrics.perceptual import Perceptual
 from chronosim.metrics.pixels import finite_psnr, psnr, squared_error
 from chronosim.metrics.structure import SMALLEST, multiscale_similarity, structural_similarity
-from chronosim.types import Frame
+from chronosim.types import Frame, Frames
 
 __all__ = [
     "MEASURES",

@@ -40,7 +40,7 @@ __all__ = ["following", "following_recorded"]
 _TITLE = "Following the action"
 _JUDGED = 150  # recorded transitions at most
 
-Frames = UInt8[np.ndarray, "..."]
+_Frames = UInt8[np.ndarray, "..."]  # of any number of axes
 
 
 def following(
@@ -124,7 +124,7 @@ def _judge(
     return retrieval, control(right, swapped, distances(idle, truths)[:, 0])
 
 
-def _kept(reference: Reference, frames: Frames) -> Frames:
+def _kept(reference: Reference, frames: _Frames) -> _Frames:
     """Frames without the region that is left out."""
     return frames if reference.left_out is None else reference.left_out.cut(frames)
 

@@ -29,7 +29,7 @@ _FEWEST = 4  # episodes: half to learn from, a quarter for the limit, a quarter 
 _STRANGERS = 20  # episodes of another world
 _EVERY = 8  # of the frames, the one that is looked at as it is and through a model
 
-Frames = UInt8[np.ndarray, "_ _ _ 3"]
+Film = UInt8[np.ndarray, "_ _ _ 3"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,7 @@ def calibrate_guard(
     return Calibration(guard, alarms, len(judged))
 
 
-def _split(films: list[Frames], false_alarms: float) -> tuple[list[Frames], ...]:
+def _split(films: list[Film], false_alarms: float) -> tuple[list[Film], ...]:
     """Those to learn from, those that set the limit, and those that it is judged on."""
     quarter, wanted = len(films) // 4, math.ceil(1 / false_alarms)
     if quarter < wanted:
@@ -143,7 +143,7 @@ def _split(films: list[Frames], false_alarms: float) -> tuple[list[Frames], ...]
     return films[: -2 * quarter], films[-2 * quarter : -quarter], films[-quarter:]
 
 
-def _read(path: str | Path, most: int) -> list[Frames]:
+def _read(path: str | Path, most: int) -> list[Film]:
     episodes = [reader for reader in map(EpisodeReader, list_episodes(path)) if reader.steps]
     if len(episodes) < _FEWEST:
         raise InvalidConfig(
@@ -156,7 +156,7 @@ def _read(path: str | Path, most: int) -> list[Frames]:
     ]
 
 
-def _with_shown(model: Autoencoding, films: Sequence[Frames]) -> list[Frames]:
+def _with_shown(model: Autoencoding, films: Sequence[Film]) -> list[Film]:
     """Some frames of each episode, and as many that the model's autoencoder makes of them."""
     found = []
     for film in watch(films, "autoencoding", len(films)):
@@ -196,7 +196,7 @@ class Alarms:
 
 def count_alarms(
     guard: DriftGuard,
-    episodes: Sequence[Frames],
+    episodes: Sequence[Film],
     strangers: Sequence[Frame] = (),
     *,
     broken: int = 100,
@@ -221,7 +221,7 @@ def count_alarms(
     return [*found, *([_count(guard, "another world", strangers)] if len(strangers) else [])]
 
 
-def _count_cut(guard: DriftGuard, episodes: Sequence[Frames]) -> Alarms:
+def _count_cut(guard: DriftGuard, episodes: Sequence[Film]) -> Alarms:
     """Counts the true episodes that a guard would cut: those with an alarm on any frame."""
     cut = sum(any(guard(frame) is not None for frame in episode) for episode in episodes)
     return Alarms("true episodes, cut somewhere", cut, len(episodes))

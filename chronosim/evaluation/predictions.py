@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from chronosim.evaluation.truth import Frames, Moment, Recording
+from chronosim.evaluation.truth import Moment, Recording
 from chronosim.seeds import noise_seed
-from chronosim.types import Frame, Trajectory
+from chronosim.types import Frame, Frames, Trajectory
 from chronosim.world import World
 
 __all__ = [

@@ -17,6 +17,7 @@ from chronosim.evaluation.retrieval import Answers
 from chronosim.evaluation.truth import Moment, Recording, Reference, draw_recordings, outcomes_only
 from chronosim.policies.regression import FrameRegressor, fit, forecast
 from chronosim.progress import teller, watch
+from chronosim.types import Frames
 
 __all__ = [
     "Probe",
@@ -28,8 +29,6 @@ __all__ = [
     "probes_for",
     "recover",
 ]
-
-Frames = UInt8[np.ndarray, "n height width 3"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,9 +27,10 @@ from chronosim.evaluation.report.plots import check_plots
 from chronosim.evaluation.report.report import Report, load_section, save_section
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.sources import Simulated, Source
-from chronosim.evaluation.truth import Frames, Policy
+from chronosim.evaluation.truth import Policy
 from chronosim.progress import Progress, listening, watch
 from chronosim.protocols import WorldModel
+from chronosim.types import Frames
 from chronosim.world import World
 
 __all__ = ["REPORTED", "SECTIONS", "Judging", "choose_sections", "evaluate", "make_section"]

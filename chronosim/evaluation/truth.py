@@ -19,10 +19,9 @@ from chronosim.errors import InvalidConfig
 from chronosim.metrics.pixels import squared_error
 from chronosim.protocols import Prompter
 from chronosim.simulators.reference import ReferenceSimulator, branch
-from chronosim.types import Frame, Observation, Trajectory
+from chronosim.types import Frame, Frames, Observation, Trajectory
 
 __all__ = [
-    "Frames",
     "Moment",
     "Policy",
     "Recording",
@@ -40,9 +39,6 @@ __all__ = [
 Policy = Callable[[Observation], Any]
 """From an observation to an action."""
 
-
-Frames = UInt8[np.ndarray, "episodes height width 3"]
-"""A frame of each episode."""
 
 Steps = Sequence[Frames]
 """After each step, a frame of each episode."""

@@ -15,6 +15,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from chronosim.errors import InvalidFrame, InvalidModel, ModelNotFound
+from chronosim.types import Frames
 
 __all__ = ["Features", "Layers", "Perceptual", "ScriptedNetwork", "find_weights", "load_alexnet"]
 
@@ -27,8 +28,6 @@ _SMALLEST = 32  # pixels a side that AlexNet's five convolutions need
 # frames in [-1, 1] and shifts them by (-0.030, -0.088, -0.188), scaled by (0.458, 0.448, 0.450).
 _SHIFT = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
-
-Frames = UInt8[np.ndarray, "frames height width 3"]
 
 
 class Perceptual:
@@ -57,7 +56,7 @@ class Perceptual:
         self._heads = [head.to(device) for head in heads]
         self._device = torch.device(device)
 
-    def __call__(self, predicted: Frames, true: Frames) -> Float64[np.ndarray, " frames"]:
+    def __call__(self, predicted: Frames, true: Frames) -> Float64[np.ndarray, " n"]:
         """Gives the distance of each pair of frames.
 
         Args:
@@ -80,7 +79,7 @@ class Perceptual:
                 found.append(self._compare(predicted[part], true[part]))
         return torch.cat(found).double().cpu().numpy()
 
-    def _compare(self, predicted: Frames, true: Frames) -> Float[Tensor, " frames"]:
+    def _compare(self, predicted: Frames, true: Frames) -> Float[Tensor, " n"]:
         ours, theirs = (self._layers(self._prepare(frames)) for frames in (predicted, true))
         if [layer.shape[1] for layer in ours] != [len(head) for head in self._heads]:
             raise InvalidModel(

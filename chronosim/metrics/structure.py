@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64
 from torch import Tensor
 
 from chronosim.errors import InvalidFrame
+from chronosim.types import Frames
 
 __all__ = ["SMALLEST", "multiscale_similarity", "structural_similarity"]
 
@@ -22,10 +23,8 @@ _EXPONENTS /= _EXPONENTS.sum()
 SMALLEST = (_WINDOW - 1) * 2 ** (len(_EXPONENTS) - 1) + 1
 """Pixels that a side must have for the coarsest of the four scales to hold a window: 81."""
 
-Frames = UInt8[np.ndarray, "frames height width 3"]
 
-
-def structural_similarity(predicted: Frames, true: Frames) -> Float64[np.ndarray, " frames"]:
+def structural_similarity(predicted: Frames, true: Frames) -> Float64[np.ndarray, " n"]:
     """Gives SSIM: 1 for equal frames, near 0 for unrelated ones; it can be slightly negative.
 
     Only windows that lie inside the frame count, as in the paper; colours are judged one by one.
@@ -45,7 +44,7 @@ def structural_similarity(predicted: Frames, true: Frames) -> Float64[np.ndarray
     return structure.reshape(len(predicted), 3).mean(1).numpy()
 
 
-def multiscale_similarity(predicted: Frames, true: Frames) -> Float64[np.ndarray, " frames"]:
+def multiscale_similarity(predicted: Frames, true: Frames) -> Float64[np.ndarray, " n"]:
     """Gives MS-SSIM of four scales: contrasts at each, brightness at the coarsest; 0 to 1.
 
     Args:

@@ -11,6 +11,7 @@ import pytest
 
 from chronosim import EpisodeReader, EpisodeWriter, Observation, World
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
+from chronosim.policies import as_policy
 from chronosim.whatif import Search, load_tree, read_moment, run
 
 PLANS: dict[str, list[Any]] = {"right": [2, 2, 2], "back": [2, 0, 0]}
@@ -55,6 +56,9 @@ def test_without_plans_each_choice_is_played_out(world: World, root: Observation
         return 1
 
     assert names(run(world, PLANS, start=root, policy=stay, steps=2)) == ["right", "back", "stay"]
+    made = as_policy(stay)
+    driven = run(world, PLANS, start=root, policy=made, steps=2).tree.branches[-1]
+    assert (driven.name, driven.actions) == (type(made).__name__, [1, 1])
 
 
 def test_a_search_shows_the_best_of_all_it_tried(world: World, root: Observation) -> None:
