@@ -9,6 +9,7 @@ from chronosim.envs.chrono_env import ChronoEnv
 from chronosim.envs.guard import load_guard
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.errors import InvalidConfig
+from chronosim.models.named import load_model
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.settings import parts as config
 from chronosim.types import Guard
@@ -111,26 +112,3 @@ def _prompter(prompter: str | Prompter | None, scenario: str | Scenario) -> Prom
         )
     made: Prompter = config.load("prompter", prompter) if isinstance(prompter, str) else prompter
     return made
-
-
-def load_model(model: str | Path | WorldModel, **settings: Any) -> WorldModel:
-    """Gives a world model by name, folder or hub id; one that is made is given back.
-
-    Raises:
-        InvalidConfig: The name or a setting is unknown, or settings come with a model that is made.
-        ModelNotFound: The weights, or one of their files, are missing.
-        InvalidModel: The files cannot work together.
-    """
-    if not isinstance(model, str | Path):
-        if settings:
-            raise InvalidConfig(
-                f"{', '.join(settings)}: a model that is made takes no settings; make it with them"
-            )
-        return model
-    name = str(model)
-    if name in config.names("model") or not (Path(model).is_dir() or "/" in name):
-        made: WorldModel = config.load("model", name, **settings)
-        return made
-    from chronosim.models.loading.load import load  # here: it brings torch and diffusers
-
-    return load(model, **settings)

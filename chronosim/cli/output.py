@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from chronosim.episodes import list_episodes
 from chronosim.episodes.place import Place, as_place, locate
 from chronosim.errors import EpisodeNotFound, InvalidConfig
+from chronosim.settings.renamed import rename_settings
+from chronosim.settings.safe_yaml import read_yaml
 
 __all__ = [
     "alone",
@@ -140,13 +142,12 @@ def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...])
             f"{folder} holds something already, and nothing is overwritten: "
             "choose another output=, or remove it"
         )
-    earlier = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(earlier, DictConfig)
+    earlier = read_yaml(folder / "config.yaml")
     followed = {"seed": earlier.get("seed", config.seed)} if "seed" in may_differ else {}
     for name in may_differ:
         if "." in name:
             OmegaConf.update(earlier, name, OmegaConf.select(config, name))
-    theirs = OmegaConf.to_container(earlier)
+    theirs = rename_settings(OmegaConf.to_container(earlier))
     ours = OmegaConf.to_container(OmegaConf.merge(config, followed), resolve=True)
     assert isinstance(theirs, dict)
     assert isinstance(ours, dict)

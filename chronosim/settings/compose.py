@@ -118,8 +118,13 @@ def compose_config(command: str, given: Sequence[str], extra: Path | None = None
                 return config
         except HydraException as error:
             raise InvalidConfig(_explain(command, error)) from error
+        except InvalidConfig:
+            raise
         except OmegaConfBaseException as error:
             raise InvalidConfig(f"{command}: {str(error).splitlines()[0]}") from error
+        except (ValueError, TypeError, RecursionError) as error:  # of defaults that cannot be
+            said = " ".join(str(error).split())
+            raise InvalidConfig(f"{command} cannot read its settings: {said}") from error
 
 
 def compose_settings(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["rename_log"]
+__all__ = ["rename_log", "rename_settings"]
 
 # What is called what today, and what it was called: where it stood, and its name if it was another.
 _MOVED = """
@@ -94,13 +94,14 @@ def rename_log(about: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(told := renamed.get(name), str):
             renamed[name] = _CLASS.sub(lambda found: f"{_WRITTEN[found[1]]}(", told)
     if "config" in renamed:
-        renamed["config"] = _renamed(renamed["config"])
+        renamed["config"] = rename_settings(renamed["config"])
     return renamed
 
 
-def _renamed(value: Any, depth: int = 0) -> Any:
+def rename_settings(value: Any, depth: int = 0) -> Any:
+    """Gives plain settings, however deep, with each target under its name of today."""
     if isinstance(value, str) or depth > _DEPTH:
         return _TARGETS.get(value, value) if isinstance(value, str) else value
     if isinstance(value, Mapping):
-        return {name: _renamed(inner, depth + 1) for name, inner in value.items()}
-    return [_renamed(one, depth + 1) for one in value] if isinstance(value, list) else value
+        return {name: rename_settings(inner, depth + 1) for name, inner in value.items()}
+    return [rename_settings(one, depth + 1) for one in value] if isinstance(value, list) else value

@@ -257,6 +257,7 @@ def check_trust(
         if str(part["_target_"]).startswith("chronosim."):
             locate(part["_target_"], name)
     asked = [str(request) for request in find_requests(parts, "anywhere")] if file.own else []
+    asked += [f"reads {found}" for found in re.findall(r"\$\{oc\.env[^}]*\}", file.text)]
     if asked and not trust:
         raise InvalidConfig(
             f"{file.path} does more than chronosim's own parts ({'; '.join(asked[:_ASKED])}): give "

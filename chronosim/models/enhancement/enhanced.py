@@ -16,9 +16,8 @@ import numpy as np
 
 from chronosim.errors import EnhancementFailed, InvalidConfig
 from chronosim.models.engine.components import Memo
-from chronosim.models.loading.load import load as load_chronoedit
+from chronosim.models.named import load_model
 from chronosim.protocols import WorldModel
-from chronosim.settings import parts as config
 from chronosim.types import EditPrompt, Prediction
 
 __all__ = ["FORMS", "Enhanced", "Form", "Writer", "load_enhanced"]
@@ -267,17 +266,4 @@ def load_enhanced(
         InvalidConfig: An unknown name or setting.
         ChronosimError: Whatever the model's own making raises.
     """
-    return Enhanced(_find(model, dict(settings or {})), writer, form, remembered=remembered)
-
-
-def _find(model: str | Path | WorldModel, settings: dict[str, Any]) -> WorldModel:
-    if isinstance(model, str) and model in config.names("model"):
-        named: WorldModel = config.load("model", model, **settings)
-        return named
-    if isinstance(model, str | Path):
-        return load_chronoedit(model, **settings)
-    if settings:
-        raise InvalidConfig(
-            f"{', '.join(settings)}: a model that is made takes no settings; make it with them"
-        )
-    return model
+    return Enhanced(load_model(model, **(settings or {})), writer, form, remembered=remembered)

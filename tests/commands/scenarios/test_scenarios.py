@@ -269,3 +269,26 @@ def test_a_file_that_would_never_end_is_refused(
     for given in (["check", "mine.yaml"], ["show", "mine.yaml"], ["ls", "."]):
         assert main(["scenarios", *given]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# @package _global_\ndefaults: [mine]\nscenario: {_target_: x}\n",
+        "defaults: 3\n_target_: chronosim.scenarios.Scene\nframe: carracing\n",
+        "defaults: [{a: b, c: d}]\n_target_: chronosim.scenarios.Scene\nframe: carracing\n",
+        "_target_: chronosim.scenarios.Scene\nframe: ${scenario.frame}\n",
+        "_target_: chronosim.scenarios.Scene\nframe: ${nosuch:1}\n",
+        "_target_: chronosim.scenarios.Scene\nframe: ${oc.env:HOME}\n",
+        "_target_: [a]\n",
+        "_target_: null\n",
+        "_target_: chronosim.scenarios.Scene\nframe: carracing\n_partial_: true\n",
+    ],
+)
+def test_whatever_a_file_says_is_answered_in_a_sentence(
+    text: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "mine.yaml").write_text(text)
+    assert main(["scenarios", "check", "mine.yaml"]) in (1, 2)
+    assert main(["scenarios", "show", "mine.yaml"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) in (1, 2)
