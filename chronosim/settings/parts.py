@@ -66,7 +66,8 @@ def load(group: str, name: str, /, **overrides: Any) -> Any:
         group: `model`, `prompter`, `scenario`, `simulator` or `policy`.
         name: The file's name, without its ending; or the path of a YAML of your own, which
             describes a world: the object under the group's name is made.
-        **overrides: Settings that replace or complete the file's.
+        **overrides: Settings that replace the file's; those of a group, `wording={"same": "..."}`,
+            complete it.
 
     Returns:
         The object named by the file's `_target_`.
@@ -85,7 +86,8 @@ def load(group: str, name: str, /, **overrides: Any) -> Any:
     if missing := sorted({name for name, value in plain.items() if value == "???"} - {*overrides}):
         raise InvalidConfig(f"{what} needs to be told: {', '.join(missing)}")
     for key in {"defaults", *overrides} & {*config}:
-        del config[key]  # it may point to what is not in this one file
+        if not isinstance(plain.get(key), dict):  # a group is completed
+            del config[key]  # it may point to what is not in this one file
     return make(_resolved(config, what), what, **overrides)
 
 
@@ -149,7 +151,16 @@ def make(settings: Any, what: str, /, **overrides: Any) -> Any:
         return None
     if not isinstance(settings, Mapping) or "_target_" not in settings:
         raise InvalidConfig(f"{what} must name its class under _target_")
-    return _built({**settings, **overrides}, what)
+    return _built(_completed(settings, overrides), what)
+
+
+def _completed(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Lays settings over others; groups of them are completed, all else is replaced."""
+    found = dict(settings)
+    for name, value in overrides.items():
+        groups = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
+        found[name] = _completed(found[name], value) if groups else value
+    return found
 
 
 def _built(value: Any, what: str) -> Any:
