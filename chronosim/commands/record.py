@@ -14,17 +14,12 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from chronosim.cli.output import holds_nothing, make_folder, output_path
+from chronosim.cli.output import make_folder, output_path, same_settings
 from chronosim.cli.play import episode_bar, make_policy
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.errors import InvalidConfig
 from chronosim.rollouts import processes, record
 from chronosim.settings.commands import Record
-from chronosim.settings.parts import with_seed
 from chronosim.simulators.reference import check_clock
 
 __all__ = ["run"]
@@ -44,8 +39,7 @@ def run(settings: Record) -> int:
     prompter = settings.prompter.make()
     check_clock(settings.simulator.make(), prompter)  # here: what is missing is one sentence
     policy, dataset = make_policy(settings.policy), output_path(settings.composed)
-    _check_same(settings.composed, dataset)
-    if holds_nothing(dataset):
+    if not same_settings(settings.composed, dataset, _MAY_DIFFER):
         make_folder(settings.composed, dataset)
     before = _frames(dataset)
     several = processes(settings.workers) if settings.workers > 1 else nullcontext()
@@ -70,35 +64,6 @@ def run(settings: Record) -> int:
         f"recorded in {done.seconds:.0f} s, {frames / done.seconds:,.0f} a second"
     )
     return int(bool(done.failures))
-
-
-def _check_same(config: DictConfig, dataset: Path) -> None:
-    """Checks that a data set, if there is one, was recorded by the same settings."""
-    if holds_nothing(dataset):
-        return
-    made_by = dataset / "config.yaml"
-    if not made_by.is_file():
-        raise InvalidConfig(f"{dataset} is no data set of chronosim record: choose another output=")
-    theirs = _flat(OmegaConf.load(made_by))
-    # A policy's seed follows the run's, which may differ.
-    ours = _flat(with_seed(config, theirs.get("seed", config.seed)))
-    for name in sorted(set(theirs) | set(ours)):
-        if name not in _MAY_DIFFER and theirs.get(name) != ours.get(name):
-            raise InvalidConfig(
-                f"{dataset} was recorded with {name}={theirs.get(name)}, not {ours.get(name)}: "
-                "use the same settings or another output="
-            )
-
-
-def _flat(config: Any) -> dict[str, Any]:
-    """The settings by their full names, as one gives them on the command line."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, DictConfig):
-            found |= {f"{name}.{inner}": one for inner, one in _flat(value).items()}
-        else:
-            found[str(name)] = value
-    return found
 
 
 def _frames(dataset: Path) -> int:

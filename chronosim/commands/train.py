@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from chronosim.cli.output import make_folder, output_path, same_settings
 from chronosim.cli.terminal import progress_bars
 from chronosim.models.loading.load import load
-from chronosim.settings.compose import whole_number
+from chronosim.settings.commands import Train
+from chronosim.settings.typed import plain
 from chronosim.training.recipe import Recipe, nano_recipe, train_pipeline
 
 __all__ = ["run"]
@@ -35,21 +35,21 @@ __all__ = ["run"]
 _MAY_DIFFER = ("output", "threads", "world.steps")
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Train) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, a data set that cannot be learned from, or a
             folder that holds something else, or a training by other settings.
     """
-    if config.threads is not None:
-        torch.set_num_threads(whole_number(config, "threads", 1))
-    folder = output_path(config)
-    recipe = _recipe(config)
-    _check_folder(config, folder)
-    make_folder(config, folder)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    folder = output_path(settings.composed)
+    recipe = _recipe(settings)
+    _check_folder(settings, folder)
+    make_folder(settings.composed, folder)
     with progress_bars() as progress, _figures_shown():
-        pipeline = train_pipeline(recipe, _paths(config.dataset), folder, progress=progress)
+        pipeline = train_pipeline(recipe, _paths(settings.dataset), folder, progress=progress)
     print(f"\nThe model is in {pipeline}: chronosim rollout model.name={pipeline}")
 
 
@@ -68,21 +68,16 @@ def _figures_shown() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _check_folder(config: DictConfig, folder: Path) -> None:
+def _check_folder(settings: Train, folder: Path) -> None:
     """Checks that a training may go on in a folder: one that has learned nothing may change."""
     learned = any(folder.glob("*/checkpoint.pt"))
+    config = settings.composed
     same_settings(config, folder, _MAY_DIFFER if learned else tuple(map(str, config)))
 
 
-def _recipe(config: DictConfig) -> Recipe:
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
-    start = None if config.start is None else load(str(config.start), device="cpu").components
-    return nano_recipe(
-        {str(name): value for name, value in settings.items()},
-        start=start,
-        known=_paths(config.known),
-    )
+def _recipe(settings: Train) -> Recipe:
+    start = None if settings.start is None else load(settings.start, device="cpu").components
+    return nano_recipe(plain(settings.composed), start=start, known=_paths(settings.known))
 
 
 def _paths(given: str | Sequence[str]) -> list[Path]:

@@ -40,6 +40,7 @@ __all__ = [
     "ScenariosShow",
     "Serve",
     "Studio",
+    "Train",
     "WhatIf",
 ]
 
@@ -49,6 +50,7 @@ Whole = Annotated[int, Range(0)]
 Port = Annotated[int, Range(0, 65535)]
 Lines = Annotated[int, Range(2)]
 Above = Annotated[float, Range(0, above=True)]
+Share = Annotated[float, Range(0, 1)]
 Path = Words
 
 
@@ -367,6 +369,49 @@ class Studio(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainStage:
+    """Of one stage of `chronosim train`."""
+
+    batch: Count
+    steps: Count
+    learning_rate: Above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainWorld:
+    """Of the last stage of `chronosim train`, as `TrainStage` and `FlowObjective`."""
+
+    batch: Count
+    steps: Count
+    learning_rate: Above
+    reasoning: Share
+    reasoning_from: Share
+    drop: Share
+    shift: Above
+    pure: Share
+    disturb: Amount
+    stress: Amount
+    point: Amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Train(Settings):
+    """Of `chronosim train`."""
+
+    dataset: Path | Sequence[Path]
+    output: Path
+    start: Path | None
+    known: Path | Sequence[Path]
+    threads: Count | None
+    held_out: Count
+    stills: TrainStage
+    clips: TrainStage
+    carry: TrainStage
+    world: TrainWorld
+    networks: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIf(Settings):
     """Of `chronosim whatif`."""
 
@@ -421,6 +466,7 @@ COMMANDS = MappingProxyType(
         "scenarios show": ScenariosShow,
         "serve": Serve,
         "studio": Studio,
+        "train": Train,
         "whatif": WhatIf,
     }
 )

@@ -194,7 +194,7 @@ def read(kind: type[_Typed], composed: DictConfig) -> _Typed:
 def _read(kind: type[Any], values: Mapping[str, Any], prefix: str, composed: DictConfig) -> Any:
     hints = get_type_hints(kind, include_extras=True)
     given: dict[str, Any] = {"composed": composed} if "composed" in hints else {}
-    for field in hints.keys() - given.keys():
+    for field in [name for name in hints if name not in given]:
         name = field.rstrip("_")
         key = f"{prefix}{name}"
         value, hint = values.get(name), hints[field]

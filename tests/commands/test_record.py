@@ -61,16 +61,16 @@ def test_one_data_set_has_one_way_of_recording(
     assert record(output, "episodes=1") == 0
     capsys.readouterr()
     assert record(output, "episodes=1", "simulator.stride=9") == 2
-    assert "was recorded with simulator.stride=2, not 9" in capsys.readouterr().err
+    assert "was made with simulator.stride=2, not 9" in capsys.readouterr().err
     (output / "config.yaml").unlink()
     assert record(output, "episodes=1") == 2
-    assert "no data set of chronosim record" in capsys.readouterr().err
+    assert "holds something already, and nothing is overwritten" in capsys.readouterr().err
 
 
 def test_a_file_is_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data").write_text("mine")
     assert record(tmp_path / "data", "episodes=1") == 2
-    assert "data is no data set of chronosim record" in capsys.readouterr().err
+    assert "data holds something already, and nothing is overwritten" in capsys.readouterr().err
     assert (tmp_path / "data").read_text() == "mine"
 
 

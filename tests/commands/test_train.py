@@ -15,7 +15,7 @@ def test_a_schedule_that_cannot_be_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "world.steps=0", f"output={tmp_path / 'out'}"]) == 2
-    assert "world cannot be trained so" in capsys.readouterr().err
+    assert "world.steps must be a whole number of at least 1, not 0" in capsys.readouterr().err
 
 
 def test_a_training_goes_on_by_the_same_settings_alone(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -15,7 +16,17 @@ from chronosim.settings.commands import COMMANDS
 from chronosim.settings.compose import choices, compose_config, compose_settings, settings_text
 from chronosim.settings.parts import locate, make
 from chronosim.settings.safe_yaml import parse_yaml
-from chronosim.settings.typed import Part, Range, Seed, Size, describe, parameters, read, suits
+from chronosim.settings.typed import (
+    Part,
+    Range,
+    Seed,
+    Size,
+    describe,
+    parameters,
+    plain,
+    read,
+    suits,
+)
 
 # What a command cannot be composed without.
 NEEDED = {
@@ -41,7 +52,11 @@ def own(command: str) -> set[str]:
 def test_yaml_and_types_agree(command: str) -> None:
     typed = {name.rstrip("_") for name in get_type_hints(COMMANDS[command])} - {"composed"}
     assert typed == own(command)
-    compose_settings(command, NEEDED.get(command, []))  # every default suits its type
+    settings = compose_settings(command, NEEDED.get(command, []))  # every default suits its type
+    for name, value in plain(compose_config(command, NEEDED.get(command, []))).items():
+        inner = getattr(settings, name, None)
+        if is_dataclass(inner) and not isinstance(inner, Part):
+            assert {field.name for field in fields(inner)} == set(value), name
 
 
 def misread(command: str, kinds: set[type], values: list[Any]) -> Iterator[tuple[str, str]]:
