@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig
-from chronosim.evaluation import Reference, Region, draw_moments
-from chronosim.evaluation.truth import record
+from chronosim.evaluation import Reference, Region, draw_moments, draw_recordings
+from chronosim.evaluation.truth import draw_each, record
 from chronosim.metrics.pixels import squared_error
 from chronosim.policies.alternatives import AnyDrive
 from chronosim.policies.carracing import DriverMix
@@ -62,3 +63,43 @@ def test_processes_draw_the_same() -> None:
         assert ours.seed == theirs.seed
         np.testing.assert_array_equal(ours.outcomes, theirs.outcomes)
         np.testing.assert_array_equal(ours.actions, theirs.actions)
+
+
+def test_a_recording_is_what_happened(slider: Reference) -> None:
+    recordings = list(draw_recordings(3, reference=slider, steps=4, first_seed=9))
+    assert [recording.seed for recording in recordings] == [9, 11, 12], "10 ends too early"
+    recording = recordings[0]
+    assert len(recording.actions) == 4
+    assert [observation.step for observation in recording.observations] == [0, 1, 2, 3, 4]
+    simulator = slider.simulator()
+    simulator.reset(9)
+    place = 9
+    for action, after in zip(recording.actions, recording.observations[1:], strict=True):
+        prediction, _, _ = simulator.step(action)
+        assert prediction is not None
+        np.testing.assert_array_equal(after.frame, prediction.frame)
+        place += 4 * int(action[0])
+        assert after.state == place, "the prompter's own reckoning"
+
+
+def test_what_gives_nothing_is_passed_over_and_nothing_is_drawn_in_vain() -> None:
+    drawn = []
+
+    def draw(seed: int) -> int | None:
+        drawn.append(seed)
+        return seed if seed % 3 == 0 else None
+
+    found: Iterator[int] = draw_each(draw, 3, first_seed=4, workers=1)
+    assert list(found) == [6, 9, 12]
+    assert drawn == list(range(4, 13))
+
+
+def test_processes_keep_the_order() -> None:
+    assert list(draw_each(abs, 9, first_seed=5, workers=2)) == list(range(5, 14))
+
+
+def test_it_does_not_search_for_ever() -> None:
+    with pytest.raises(
+        InvalidConfig, match=r"100 episodes in a row gave nothing .* smaller apart="
+    ):
+        list(draw_each(lambda seed: None, 1, first_seed=0, workers=1))
