@@ -25,8 +25,8 @@ from chronosim.cli.play import (
     logged_settings,
     make_policy,
 )
-from chronosim.cli.summary import ending
 from chronosim.episodes import EpisodeReader
+from chronosim.episodes.summary import ending
 from chronosim.errors import InvalidConfig
 from chronosim.rollouts import run as roll_out
 from chronosim.settings.commands import Demo

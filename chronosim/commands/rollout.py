@@ -28,9 +28,10 @@ from chronosim.cli.play import (
     logged_settings,
     make_policy,
 )
-from chronosim.cli.summary import draw_summary, facts, print_episodes, write_summary
+from chronosim.cli.summary import draw_summary, print_episodes, write_summary
 from chronosim.envs import load_guard
 from chronosim.episodes import EpisodeReader
+from chronosim.episodes.summary import summarize
 from chronosim.rollouts import Rollouts
 from chronosim.rollouts import run as roll_out
 from chronosim.settings.commands import Rollout
@@ -113,7 +114,7 @@ def _draw(reader: EpisodeReader, folder: Path, pace: float | None, *, words: boo
 
 
 def _sum_up(paths: list[Path], folder: Path) -> None:
-    rows = [facts(EpisodeReader(path)) for path in paths]
+    rows = [summarize(EpisodeReader(path)) for path in paths]
     print_episodes(rows, _LISTED)
     write_summary(rows, folder / "summary.json")
     title = f"{len(rows)} episodes of {rows[0].policy} in {rows[0].world}"

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from chronosim.cli.output import episodes_at
-from chronosim.cli.summary import Files, files
 from chronosim.cli.terminal import size
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.compaction import compact
+from chronosim.episodes.summary import Files, files
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.commands import EpisodesCompact
 

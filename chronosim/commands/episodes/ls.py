@@ -16,17 +16,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from chronosim.cli.output import dataset_at, place
-from chronosim.cli.summary import Facts, facts, files
 from chronosim.cli.terminal import faint, size, table
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import Place
+from chronosim.episodes.summary import EpisodeSummary, files, summarize
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.commands import EpisodesLs
 
 __all__ = ["run"]
 
 _HEAD = ("episode", "steps", "end", "world", "policy", "reward", "return", "fps", "size")
-_Row = tuple[Facts, int]
+_Row = tuple[EpisodeSummary, int]
 _SORTS: dict[str, Callable[[_Row], object]] = {
     "name": lambda row: row[0].name,
     "steps": lambda row: -row[0].steps,
@@ -57,13 +57,13 @@ def run(settings: EpisodesLs) -> None:
 
 
 def _row(path: Place) -> _Row:
-    known, found = facts(EpisodeReader(path)), files(path)
+    known, found = summarize(EpisodeReader(path)), files(path)
     if known.end == "unfinished":
         known = replace(known, end="live" if found.live else "broken off")
     return known, found.size
 
 
-def _cells(row: Facts, count: int) -> tuple[object, ...]:
+def _cells(row: EpisodeSummary, count: int) -> tuple[object, ...]:
     fps = None if row.fps is None else f"{row.fps:.3g}"
     return (
         row.name,

@@ -16,9 +16,9 @@ from __future__ import annotations
 from tqdm import tqdm
 
 from chronosim.cli.output import episodes_at
-from chronosim.cli.summary import files
 from chronosim.episodes.place import Place, named
 from chronosim.episodes.repair import repair
+from chronosim.episodes.summary import files
 from chronosim.episodes.verify import verify
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.commands import EpisodesRepair

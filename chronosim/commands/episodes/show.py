@@ -22,10 +22,11 @@ import numpy as np
 
 from chronosim.cli.output import dataset_at, is_episode, new_folder, place
 from chronosim.cli.play import draw_filmstrip
-from chronosim.cli.summary import Facts, facts, print_episodes
+from chronosim.cli.summary import print_episodes
 from chronosim.cli.terminal import bars, blocks, faint, has_all_colours, table
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import Place
+from chronosim.episodes.summary import EpisodeSummary, summarize
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.frames import write_frame
 from chronosim.pictures.chart import Picture
@@ -66,13 +67,13 @@ def run(settings: EpisodesShow) -> None:
 
 def _show_all(paths: Sequence[Place], settings: EpisodesShow) -> Path:
     """Shows those episodes of a data set that can be read, and names the others."""
-    known: list[Facts] = []
+    known: list[EpisodeSummary] = []
     rows: list[list[Panel]] = []
     damaged: list[str] = []
     for path in paths:
         try:
             reader = EpisodeReader(path)
-            one = facts(reader)
+            one = summarize(reader)
             if len(rows) < _ROWS:
                 rows.append(_row(reader, one))
             known.append(one)
@@ -89,7 +90,7 @@ def _show_all(paths: Sequence[Place], settings: EpisodesShow) -> Path:
 
 
 def _heading(reader: EpisodeReader) -> str:
-    known = facts(reader)
+    known = summarize(reader)
     made = " of ".join(name for name in (known.policy, known.world) if name)
     height, width = reader.observation(0).frame.shape[:2]
     clock = "" if known.fps is None else f", {known.fps:.3g} frames a second"
@@ -174,7 +175,7 @@ def _action(action: object) -> str:
     )
 
 
-def _row(reader: EpisodeReader, known: Facts) -> list[Panel]:
+def _row(reader: EpisodeReader, known: EpisodeSummary) -> list[Panel]:
     """One row an episode: its first frame, some on the way, and how it ended."""
     title = f"{known.name} · {known.steps} steps · {known.end}"
     frames = _some_frames(reader, _ACROSS)

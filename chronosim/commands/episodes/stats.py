@@ -8,17 +8,13 @@ Examples:
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from chronosim.cli.output import episodes_at, new_folder
-from chronosim.cli.summary import Facts, draw_summary, facts, pace, summed_up, write_report
+from chronosim.cli.summary import draw_summary, write_report
 from chronosim.cli.terminal import faint, table
 from chronosim.episodes import EpisodeReader
-from chronosim.errors import InvalidEpisode
+from chronosim.episodes.summary import all_actions, summarize, summarize_dataset
 from chronosim.settings.commands import EpisodesStats
 
 __all__ = ["run"]
@@ -34,8 +30,7 @@ def run(settings: EpisodesStats) -> None:
         ChronosimError: No episode there, or one that cannot be read.
     """
     readers = [EpisodeReader(path) for path in episodes_at(settings.path)]
-    rows, actions = [facts(reader) for reader in readers], _actions(readers)
-    report = {**summed_up(rows), **_contents(readers, rows), "action": _spread(actions)}
+    report, actions = summarize_dataset(readers), all_actions(readers)
     folder = new_folder(settings.composed, "stats")
     write_report(report, folder / "stats.json")
     lines = _lines(report)
@@ -48,58 +43,10 @@ def run(settings: EpisodesStats) -> None:
         else {f"action {index}": column for index, column in enumerate(actions.T[:_DRAWN])}
     )
     paths = [reader.path for reader in readers]
-    draw_summary(rows, paths, words, folder / "stats.png", numbers)
-    print(faint(f"\nstats.json and stats.png are in {folder}"))
-
-
-def _contents(readers: Sequence[EpisodeReader], rows: Sequence[Facts]) -> dict[str, Any]:
-    """Who made the episodes, and of how many frames of what size, over how much time."""
-    sizes = Counter(
-        " x ".join(map(str, reader.observation(0).frame.shape[:2])) for reader in readers
+    draw_summary(
+        [summarize(reader) for reader in readers], paths, words, folder / "stats.png", numbers
     )
-    between = sum(int(reader.column("between_length").sum()) for reader in readers if reader.steps)
-    held = [pace(reader.about) for reader in readers]
-    clocked = all(seconds is not None for seconds in held)
-    return {
-        "frames": sum(reader.steps + 1 for reader in readers) + between,
-        "frame sizes": dict(sizes),
-        "worlds": dict(Counter(row.world for row in rows)),
-        "policies": dict(Counter(row.policy for row in rows if row.policy)),
-        "synthetic": sum(reader.about.get("synthetic") is True for reader in readers),
-        "minutes": sum(r.steps * (s or 0) for r, s in zip(readers, held, strict=True)) / 60
-        if clocked
-        else None,
-    }
-
-
-def _actions(readers: Sequence[EpisodeReader]) -> np.ndarray:
-    """All actions: numbers (steps, n), or instructions (steps, 1)."""
-    columns = [reader.column("action") for reader in readers if reader.steps]
-    flat = [column.reshape(len(column), -1) for column in columns]
-    kinds = {(column.dtype.kind in "biuf", column.shape[1]) for column in flat}
-    if len(kinds) > 1:
-        told = sorted(f"{width} {'numbers' if plain else 'words'}" for plain, width in kinds)
-        raise InvalidEpisode(
-            f"the actions of these episodes are of several kinds, {', '.join(told)}: "
-            "they are no one data set; sum them up one by one"
-        )
-    return np.concatenate(flat) if flat else np.zeros((0, 0))
-
-
-def _spread(actions: np.ndarray) -> dict[str, Any]:
-    """The range of each number of the actions; or which instructions there are."""
-    if not len(actions):
-        return {}
-    if actions.dtype.kind not in "biuf":
-        words = Counter(str(word) for word in actions[:, 0])
-        return {"instructions": len(words), "most frequent": dict(words.most_common(10))}
-    numbers = actions.astype(float)
-    return {
-        "mean": numbers.mean(0).tolist(),
-        "deviation": numbers.std(0).tolist(),
-        "least": numbers.min(0).tolist(),
-        "most": numbers.max(0).tolist(),
-    }
+    print(faint(f"\nstats.json and stats.png are in {folder}"))
 
 
 def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
