@@ -1,43 +1,42 @@
 """Makes a world model of an environment that chronosim knows nothing of: record, train, step.
 
 All that it is told is one file, mine/simulator/pendulum.yaml beside this one. The model learns from
-nothing, at toy quality; every command here can be typed into a shell just as well.
+nothing, at toy quality. docs/worlds.md does the same with commands.
 
 Usage: python examples/09_your_own_world.py [quick]
 """
 
-import subprocess
 import sys
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import yaml  # type: ignore[import-untyped]
 
-import chronosim  # noqa: F401  (registers chronosim/World-v0)
-from chronosim import settings
+from chronosim import rollouts, settings  # chronosim registers chronosim/World-v0
+from chronosim.evaluation import Reference, Simulated, evaluate
 from chronosim.frames import write_frame
+from chronosim.models import load
+from chronosim.policies import Random
+from chronosim.training import nano_recipe, train_pipeline
 
-mine = Path(__file__).parent / "mine"
-world = str(mine / "simulator" / "pendulum.yaml")
-model = "runs/train/pendulum/pipeline"
+world = str(Path(__file__).parent / "mine" / "simulator" / "pendulum.yaml")
 quick = sys.argv[1:] == ["quick"]  # only to see that all of it runs: the model learns nothing
+simulator, prompter = partial(settings.load, "simulator", world), settings.load("prompter", world)
+policy = partial(Random, prompter)
 
+# 1. Record the real pendulum, pushed at random. Broken off, the same call goes on.
+seeds = range(4 if quick else 150)
+rollouts.record(simulator, prompter, policy, "datasets/pendulum", seeds=seeds, steps=20)
 
-def run(command: str, *settings: str) -> None:
-    """Runs a command of chronosim's, as a shell would."""
-    print(f"\nchronosim {command} {' '.join(settings)}", flush=True)
-    subprocess.run([Path(sys.executable).with_name("chronosim"), command, *settings], check=True)
-
-
-# 1. Record the real pendulum, pushed at random. Broken off, the same command goes on.
-sizes = ["episodes=4", "workers=1"] if quick else ["episodes=150"]
-own = (f"--config-dir={mine}", "simulator=pendulum")
-run("record", *own, "steps=20", *sizes, "output=datasets/pendulum")
-
-# 2. Train small networks on it. (start=nano trains ours on instead: it takes trajectories of 1 or 9
-# frames, and these have 5.)
-sizes = [f"{stage}.steps=1" for stage in ("stills", "clips", "carry", "world")] if quick else []
-run("train", "+scale=toy", *sizes, "dataset=datasets/pendulum", "output=runs/train/pendulum")
+# 2. Train small networks on it. (nano_recipe(start=...) trains a model on instead; nano takes
+# trajectories of 1 or 9 frames, and these have 5.)
+toy = yaml.safe_load((files("chronosim.scenarios") / "conf/scale/toy.yaml").read_text())
+for stage in ("stills", "clips", "carry", "world") if quick else ():
+    toy[stage]["steps"] = 1
+model = train_pipeline(nano_recipe(toy), [Path("datasets/pendulum")], Path("runs/pendulum"))
 
 # 3. Step it: the same pushes for the real pendulum and for the imagined one, which sees only what
 # it imagined, and knows its speed only from the pushes it was given.
@@ -59,7 +58,7 @@ write_frame("pendulum.png", np.vstack([np.hstack(true), np.hstack(imagined)]))
 print("pendulum.png: the real pendulum above, the imagined one below")
 
 # 4. Measure it beside copying the last frame, on episodes it never saw.
-sizes = ["windows=100"]
-if quick:
-    sizes = ["windows=2", "rollouts=2", "rollout_steps=1", "others=1"]
-run("evaluate", *own, *sizes, "apart=5", f"model.name={model}")
+truth = Reference(simulator, prompter, policy=policy, alternatives=policy)
+sizes = {"windows": 2, "others": 1} if quick else {}
+source = Simulated(truth, apart=5.0, **sizes)
+print(evaluate(load(model, preset="nano"), source, "report", sections="outcomes").markdown())

@@ -2,7 +2,7 @@
 
 The policy is a small network that knows nothing yet; this is the loop that would train it.
 
-Usage: python examples/06_vector_torch_policy.py [model]
+Usage: python examples/03_vector_torch_policy.py [model]
 """
 
 import sys
