@@ -65,7 +65,7 @@ def act_alone(policy: Any, seed: int, *, instruction: str = "") -> Act:
         return policy.for_episode(seed)
     acting = Unchunked(as_policy(policy))
     acting.begin({0: seed}, instruction=instruction)
-    return lambda observation: acting.act([observation], [0])[0]
+    return partial(_act, acting)
 
 
 class RowByRow(ABC):
@@ -202,6 +202,10 @@ def policy_name(policy: object) -> str:
     else:
         name = repr(policy)
     return re.sub(r" at 0x[0-9a-f]+", "", name)
+
+
+def _act(policy: Unchunked, observation: Observation) -> Any:
+    return policy.act([observation], [0])[0]
 
 
 def _make(maker: Callable[..., Act], seed: int) -> Act:

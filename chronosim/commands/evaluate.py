@@ -46,7 +46,7 @@ from chronosim.evaluation.sources import Recorded, Simulated, Source
 from chronosim.evaluation.truth import Reference
 from chronosim.metrics.distribution import load_i3d, load_inception
 from chronosim.metrics.perceptual import load_alexnet
-from chronosim.policies.basic import Random
+from chronosim.policies import Random, act_alone
 from chronosim.settings.compose import make_part, whole_number, with_seed
 
 __all__ = ["run"]
@@ -181,4 +181,5 @@ def _make(settings: str, name: str, seed: int | None = None) -> Any:
     config = DictConfig(OmegaConf.create(settings))
     if name == "alternatives" and config.alternatives is None:
         return Random(make_part(config, "prompter"), seed or 0)
-    return make_part(config if seed is None else with_seed(config, seed), name)
+    made = make_part(config if seed is None else with_seed(config, seed), name)
+    return made if name == "simulator" or callable(made) else act_alone(made, seed or 0)

@@ -29,7 +29,7 @@ from chronosim.evaluation.retrieval import (
     distances,
     retrieve,
 )
-from chronosim.evaluation.truth import Moment, Policy, Recording, Reference, other_actions
+from chronosim.evaluation.truth import Act, Moment, Recording, Reference, other_actions
 from chronosim.progress import watch
 from chronosim.protocols import Prompter
 from chronosim.types import Frame, Observation
@@ -47,7 +47,7 @@ def following(
     moments: Sequence[Moment],
     *,
     simulator: World,
-    idle: Policy,
+    idle: Act,
     reference: Reference,
     folder: Path,
     first_seed: int,
@@ -289,7 +289,7 @@ def following_recorded(
     recordings: Sequence[Recording],
     *,
     simulator: World,
-    idle: Policy | None = None,
+    idle: Act | None = None,
     names: Sequence[str] = (),
     seed: int = 0,
 ) -> Section:

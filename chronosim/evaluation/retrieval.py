@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Interval, Share, ratio, resample
-from chronosim.evaluation.truth import Moment, Policy
+from chronosim.evaluation.truth import Act, Moment
 from chronosim.progress import watch
 from chronosim.world import World
 
@@ -161,7 +161,7 @@ class Answers:
 
 
 def answer_all(
-    moments: Sequence[Moment], simulator: World, *, idle: Policy, seed: int, folder: Path
+    moments: Sequence[Moment], simulator: World, *, idle: Act, seed: int, folder: Path
 ) -> Answers:
     """Asks for the outcome of every action at every moment, and of doing nothing.
 
@@ -193,7 +193,7 @@ def answer_all(
 
 
 def _answer(
-    moments: Sequence[Moment], simulator: World, idle: Policy, seed: int
+    moments: Sequence[Moment], simulator: World, idle: Act, seed: int
 ) -> UInt8[np.ndarray, "moments answers height width 3"]:
     """Outcomes of all actions, then of doing nothing."""
     found = []

@@ -27,7 +27,7 @@ from chronosim.evaluation.report.plots import check_plots
 from chronosim.evaluation.report.report import Report, load_section, save_section
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.sources import Simulated, Source
-from chronosim.evaluation.truth import Policy
+from chronosim.evaluation.truth import Act
 from chronosim.progress import Progress, listening, watch
 from chronosim.protocols import WorldModel
 from chronosim.types import Frames
@@ -59,7 +59,7 @@ class Judging:
         ranking: Who is ranked, and by what; None: nobody.
     """
 
-    idle: Policy | None = None
+    idle: Act | None = None
     numbers: Sequence[str] = ()
     networks: Networks = field(default_factory=Networks)
     ranking: Ranking | None = None

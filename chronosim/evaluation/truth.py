@@ -17,13 +17,14 @@ from jaxtyping import UInt8
 
 from chronosim.errors import InvalidConfig
 from chronosim.metrics.pixels import squared_error
+from chronosim.policies.acting import Act
 from chronosim.protocols import Prompter
 from chronosim.simulators.reference import ReferenceSimulator, branch
 from chronosim.types import Frame, Frames, Observation, Trajectory
 
 __all__ = [
+    "Act",
     "Moment",
-    "Policy",
     "Recording",
     "Reference",
     "Region",
@@ -35,9 +36,6 @@ __all__ = [
     "outcomes_only",
     "record",
 ]
-
-Policy = Callable[[Observation], Any]
-"""From an observation to an action."""
 
 
 Steps = Sequence[Frames]
@@ -90,8 +88,8 @@ class Reference:
 
     simulator: Callable[[], ReferenceSimulator]
     prompter: Prompter
-    policy: Callable[[int], Policy]
-    alternatives: Callable[[int], Policy]
+    policy: Callable[[int], Act]
+    alternatives: Callable[[int], Act]
     left_out: Region | None = None
 
 
@@ -206,7 +204,7 @@ def draw_recordings(
 
 
 def record(
-    simulator: ReferenceSimulator, prompter: Prompter, policy: Policy, seed: int, steps: int
+    simulator: ReferenceSimulator, prompter: Prompter, policy: Act, seed: int, steps: int
 ) -> Recording | None:
     """Records the first steps of an episode; None if it ends with them or before."""
     frame, values = simulator.reset(seed)

@@ -13,15 +13,17 @@ from omegaconf import OmegaConf
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.truth import (
-    Policy,
+    Act,
     Recording,
     Reference,
     draw_each,
     draw_recordings,
     record,
 )
+from chronosim.policies import act_alone, as_policy
 from chronosim.policies.cloned import Cloned, clone
 from chronosim.progress import teller, watch
+from chronosim.protocols import Policy
 from chronosim.settings.parts import make
 from chronosim.settings.typed import plain
 from chronosim.types import Observation
@@ -65,8 +67,8 @@ class Contestant:
         name: Its name, unique.
         make: What kind it is: policies of one lineage, such as one script with several handicaps,
             share a make and count once where makes are counted.
-        policy: Makes it for an episode, from a seed; pickled, if there are processes. None: a
-            network that is yet to learn, by `cloning`.
+        policy: A `Policy`, or what makes one's actions for an episode, from a seed; pickled, if
+            there are processes. None: a network that is yet to learn, by `cloning`.
         cloning: How that is done.
     """
 
@@ -94,9 +96,8 @@ def read_contestants(settings: Mapping[str, Any], prompter: Any) -> list[Contest
             raise InvalidConfig(f"contestant {name!r} needs a make, and a policy or a cloning")
         kinds = {*given} - {"make"}
         if kinds == {"policy"}:
-            make_policy = _maker(given["policy"], prompter, name)
-            make_policy(0)  # so that what is wrong is one sentence here
-            found.append(Contestant(name, str(given["make"]), make_policy))
+            policy = _policy(given["policy"], prompter, name)
+            found.append(Contestant(name, str(given["make"]), policy))
         elif kinds == {"cloning"}:
             found.append(
                 Contestant(name, str(given["make"]), None, _cloning(given, prompter, name))
@@ -133,17 +134,26 @@ def _cloning(given: Mapping[str, Any], prompter: Any, name: str) -> Cloning:
         raise InvalidConfig(f"contestant {name!r} cannot be cloned so: {error}") from error
 
 
+def _policy(settings: Any, prompter: Any, name: str) -> Any:
+    """A policy, made once; what is none and follows the seed is made for each episode."""
+    maker = _maker(settings, prompter, name)
+    made = maker(0)
+    if not isinstance(made, Policy) and "${seed}" in maker.args[0]:
+        return maker
+    return as_policy(made)
+
+
 def _maker(settings: Any, prompter: Any, name: str) -> Any:
     # Processes get the settings as text: the object is made anew for each episode.
     text = OmegaConf.to_yaml(OmegaConf.create({"policy": settings, "prompter": prompter}))
     return partial(_make, text, name)
 
 
-def _make(text: str, name: str, seed: int) -> Policy:
+def _make(text: str, name: str, seed: int) -> Any:
     config: Any = OmegaConf.create(text)
     config["seed"] = seed
     policy: Any = make(plain(config)["policy"], f"contestant {name!r}")
-    if not callable(policy):
+    if not callable(policy) and not isinstance(policy, Policy):
         raise InvalidConfig(f"contestant {name!r} is no policy but {type(policy).__name__}")
     return policy
 
@@ -184,7 +194,7 @@ def learn(
         for one in waiting:
             _learn(one, recordings, reference, paths[one.name])
     return [
-        replace(one, policy=partial(_load, paths[one.name])) if one.name in paths else one
+        replace(one, policy=Cloned(paths[one.name])) if one.name in paths else one
         for one in contestants
     ]
 
@@ -216,14 +226,9 @@ def _shown(one: Contestant, recordings: Sequence[Recording]) -> list[Any]:
         if one.cloning.teacher is None:
             actions += recording.actions
         else:
-            teacher = one.cloning.teacher(recording.seed)
+            teacher = act_alone(one.cloning.teacher(recording.seed), recording.seed)
             actions += [teacher(observation) for observation in recording.observations[:-1]]
     return actions
-
-
-def _load(path: Path, seed: int) -> Policy:
-    """Makes a clone for an episode; it draws nothing, so the seed makes no difference."""
-    return Cloned(path)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,7 +250,7 @@ def draw_starts(
     number: int,
     *,
     reference: Reference,
-    lead_in: Policy | None = None,
+    lead_in: Act | None = None,
     longest: int = 0,
     first_seed: int,
     workers: int = 1,
@@ -268,7 +273,7 @@ def draw_starts(
     return draw_each(draw, number, first_seed=first_seed, workers=workers)
 
 
-def _draw(reference: Reference, lead_in: Policy | None, longest: int, seed: int) -> Start | None:
+def _draw(reference: Reference, lead_in: Act | None, longest: int, seed: int) -> Start | None:
     steps = int(np.random.default_rng(seed).integers((longest + 1) // 2, longest + 1))
     simulator = reference.simulator()
     if lead_in is None or steps == 0:

@@ -22,9 +22,10 @@ from chronosim.evaluation.ranking.contestants import (
     draw_starts,
     learn,
 )
-from chronosim.evaluation.truth import Policy, Reference, outcomes_only
+from chronosim.evaluation.truth import Act, Reference, outcomes_only
+from chronosim.policies import PerEpisode, Unchunked
 from chronosim.progress import teller, watch
-from chronosim.protocols import Prompter, Scenario
+from chronosim.protocols import Policy, Prompter, Scenario
 from chronosim.seeds import noise_seed
 from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation, Prediction
@@ -64,7 +65,7 @@ class Ranking:
     scorer: Scenario
     starts: int = 50
     horizon: int = 12
-    lead_in: Policy | None = None
+    lead_in: Act | None = None
     lead_steps: int = 0
 
     def contest(
@@ -105,7 +106,7 @@ class Contest:
     first_seed: int
     starts: int = 50
     horizon: int = 12
-    lead_in: Policy | None = None
+    lead_in: Act | None = None
     longest: int = 0
     workers: int = 1
 
@@ -292,21 +293,21 @@ class Played:
     steps: int
 
 
-def play(game: Game, policy: Callable[[int], Policy], start: Start) -> Played:
+def play(game: Game, policy: Any, start: Start) -> Played:
     """Plays an episode in the reference simulator.
 
     Args:
         game: What is played.
-        policy: Makes the policy; it gets the start's seed.
+        policy: A contestant's.
         start: Where to begin.
     """
     simulator = _begin(game, start)
-    observation, act = start.observation, policy(start.seed)
+    observation, acting = start.observation, _crew(game, policy, [start])
     scores: list[float] = []
     rewards: list[float] = []
     ended = False
     while not ended and len(scores) < game.horizon:
-        action = act(observation)
+        [action] = acting.act([observation], [0])
         _, state = game.prompter(observation, action)
         prediction, reward, over = simulator.step(action)
         assert prediction is not None  # it was drawn
@@ -321,7 +322,7 @@ def play(game: Game, policy: Callable[[int], Policy], start: Start) -> Played:
 
 def imagine(
     game: Game,
-    policy: Callable[[int], Policy],
+    policy: Any,
     starts: Sequence[Start],
     simulator: World,
     *,
@@ -331,7 +332,7 @@ def imagine(
 
     Args:
         game: What is played.
-        policy: Makes the policies; each gets its start's seed.
+        policy: A contestant's; each row gets its start's seed.
         starts: Where to begin.
         simulator: The model, and the game's prompter.
         seed: The noise from start i at depth d is `noise_seed(seed + i, d)`, whatever the policy.
@@ -341,11 +342,11 @@ def imagine(
     """
     world = World(simulator.model, simulator.prompter, game.scenario)
     observations = [start.observation for start in starts]
-    policies = [policy(start.seed) for start in starts]
+    acting = _crew(game, policy, starts)
     scores: list[list[float]] = [[] for _ in starts]
     alive = list(range(len(starts)))
     for depth in range(game.horizon):
-        actions: list[Any] = [policies[index](observations[index]) for index in alive]
+        actions: list[Any] = acting.act([observations[index] for index in alive], alive)
         steps = world.advance(
             [observations[index] for index in alive],
             actions,
@@ -364,7 +365,7 @@ def imagine(
 
 
 def witness(
-    game: Game, policy: Callable[[int], Policy], starts: Sequence[Start], see: See, *, seed: int
+    game: Game, policy: Any, starts: Sequence[Start], see: See, *, seed: int
 ) -> Iterator[list[Played]]:
     """Plays an episode from each start in the reference simulator, but scores what `see` shows.
 
@@ -372,7 +373,7 @@ def witness(
 
     Args:
         game: What is played.
-        policy: Makes the policies; each gets its start's seed.
+        policy: A contestant's; each row gets its start's seed.
         starts: Where to begin.
         see: What is scored.
         seed: As of `imagine`.
@@ -382,14 +383,12 @@ def witness(
     """
     worlds = [_begin(game, start) for start in starts]
     observations = [start.observation for start in starts]
-    policies = [policy(start.seed) for start in starts]
+    acting = _crew(game, policy, starts)
     scores: list[list[float]] = [[] for _ in starts]
     alive = list(range(len(starts)))
     for depth in range(game.horizon):
         before = [observations[index] for index in alive]
-        actions: list[Any] = [
-            policies[index](seen) for index, seen in zip(alive, before, strict=True)
-        ]
+        actions: list[Any] = acting.act(before, alive)
         steps = [worlds[index].step(action) for index, action in zip(alive, actions, strict=True)]
         truths = [prediction for prediction, _, _ in steps if prediction is not None]
         shown = see(before, actions, truths, [noise_seed(seed + index, depth) for index in alive])
@@ -406,6 +405,15 @@ def witness(
         yield [_so_far(found, game.horizon) for found in scores]
         if not alive:
             return
+
+
+def _crew(game: Game, policy: Any, starts: Sequence[Start]) -> Unchunked:
+    """A policy that begins an episode at each start, each in its row, with the start's seed."""
+    own = isinstance(policy, Policy) and not isinstance(policy, type)
+    acting = Unchunked(policy if own else PerEpisode(policy, "contestant"))
+    asked = str(getattr(game.scenario, "instruction", ""))
+    acting.begin({row: start.seed for row, start in enumerate(starts)}, instruction=asked)
+    return acting
 
 
 def _begin(game: Game, start: Start) -> ReferenceSimulator:
