@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from itertools import product
 from pathlib import Path
 from threading import Thread
@@ -100,6 +101,27 @@ def test_an_environment_loads_no_more_than_its_model_needs(model: str) -> None:
         )
         service.shutdown()
     assert run.returncode == 0, run.stderr
+
+
+def dotted(path: Path) -> str:
+    """The name that a file is imported by."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    inside = parts[1:] if parts[0] in ("adapters", "chronosim") else parts
+    return ".".join(("chronosim", *inside)).removesuffix(".__init__")
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """In a circle it hangs on who comes first whether an import works at all."""
+    files = {dotted(path): path for _, path in modules()}
+    needs: dict[str, set[str]] = {name: set() for name in files}
+    for name, path in files.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                needs[name] |= {alias.name for alias in node.names} & set(files)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found = {f"{node.module}.{alias.name}" for alias in node.names} & set(files)
+                needs[name] |= found or {node.module} & set(files)
+    TopologicalSorter(needs).prepare()  # a CycleError names the modules
 
 
 def test_importing_chronosim_is_light() -> None:

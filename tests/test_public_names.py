@@ -73,6 +73,7 @@ PUBLIC = {
         "sharpness",
         "write_frame",
     ],
+    "chronosim.protocols": ["Policy", "Prompter", "Scenario", "WorldModel"],
     "chronosim.testing": [
         "EchoModel",
         "ReplayModel",
@@ -80,6 +81,18 @@ PUBLIC = {
         "check_prompter",
         "check_scenario",
         "check_world_model",
+    ],
+    "chronosim.types": [
+        "Chunk",
+        "EditPrompt",
+        "Frame",
+        "Frames",
+        "Guard",
+        "Observation",
+        "Prediction",
+        "State",
+        "Step",
+        "Trajectory",
     ],
     "chronosim.whatif": [
         "Branch",
@@ -117,8 +130,7 @@ STUBBED = [
     for package in SETTINGS["tool"]["setuptools"]["packages"]
     if (ROOT / package.replace(".", "/") / "__init__.pyi").exists()
 ]
-TYPES = ["chronosim.protocols", "chronosim.types"]
-PROMISED = {*PUBLIC, *STUBBED, *TYPES}
+PROMISED = {*PUBLIC, *STUBBED}
 
 
 def taught() -> Iterator[tuple[str, str, str]]:
