@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,12 @@ from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import ChronosimError, InvalidConfig
 from chronosim.protocols import WorldModel
 from chronosim.settings.compose import make_part
+from chronosim.settings.typed import Part
 
 __all__ = ["Job", "Models", "Progress", "Workshop", "sentence"]
 
@@ -146,9 +145,8 @@ class Models:
 
     def _told(self, config: DictConfig) -> dict[str, Any]:
         """The progress callback, for models that take one."""
-        target = get_object(str(config.model.get("_target_")))
-        known = inspect.signature(target).parameters
-        return {"progress": self._progress} if "progress" in known else {}
+        takes = Part("model", config).accepts("progress")
+        return {"progress": self._progress} if takes else {}
 
 
 def _resampled(model: WorldModel, sampling: Mapping[str, Any]) -> WorldModel:

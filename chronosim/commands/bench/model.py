@@ -18,32 +18,23 @@ Examples:
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
-from functools import partial
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from chronosim.bench.stock import draw_drive, pit, random_frames
-from chronosim.bench.table import explain, figures, markdown
-from chronosim.bench.timing import describe_machine, list_versions, matmul_rate, measure
+from chronosim.bench.speed import bench_model, check_setup, make_shaped
+from chronosim.bench.stock import draw_drive, random_frames
+from chronosim.bench.table import explain, markdown
 from chronosim.cli.output import new_folder
 from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig, MissingDependency
 from chronosim.models.engine.chronoedit import ChronoEdit
-from chronosim.models.engine.encoding import encode_text
-from chronosim.models.loading.places import find_device
-from chronosim.models.loading.presets import PRESETS
-from chronosim.models.loading.random_weights import make_14b_shape
-from chronosim.models.loading.settings import ModelSettings
 from chronosim.settings.commands import BenchModel
 from chronosim.settings.typed import plain
 from chronosim.types import EditPrompt, Trajectory
 
 __all__ = ["run"]
 
-_SHAPED = ("compiled", "fused", "attention", "batched_guidance", "micro_batch")
 _FRAME_SIZE = (480, 832)  # where a model has none of its own
 _ELSEWHERE = ("offload", "storage", "quantization", "parallel")  # not copied for the stock pipeline
 
@@ -54,36 +45,35 @@ def run(settings: BenchModel) -> None:
     Raises:
         ChronosimError: A setting that cannot work, or a model that cannot be had.
     """
-    numbers, rounds = sorted({1, *settings.num_envs}), settings.predictions
-    if max(numbers) > rounds:
+    most = max(1, *settings.num_envs)
+    if most > settings.predictions:
         raise InvalidConfig(
-            f"predictions must be at least the largest num_envs ({max(numbers)}), not {rounds}: "
-            "each environment has a frame of its own"
+            f"predictions must be at least the largest num_envs ({most}), not "
+            f"{settings.predictions}: each environment has a frame of its own"
         )
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    model = _model(settings, max(numbers))
+    model = _model(settings, most)
     prompts, truth = _prompts(settings, model)
-    _try(model, prompts)
-    parts = model.components
-    contenders = pit(model, settings.reasoning_steps, stock=settings.stock)
+    check_setup(model, prompts, settings.reasoning_steps)
     folder = new_folder(settings.composed, "bench-model")
-    rate = matmul_rate(parts.device, parts.dtype)
-    calls = len(contenders) * (len(numbers) * (rounds + 1) + 2)
-    with tqdm(total=calls, desc="timing", unit="call", leave=False) as bar:
-        timed = measure(contenders, prompts, numbers, parts.device, partial(_count, bar))
-    rows = figures(contenders, timed, rate, truth)
-    report = {
-        "rows": rows,
-        "matmul_rate": rate,
-        "truth": truth is not None,
-        "size": list(prompts[0].frame.shape[:2]),
-        "settings": plain(settings.composed),
-        "model": _describe(model),
-        "versions": list_versions(),
-        "machine": _machine(parts.device),
-    }
-    text = f"{markdown(rows, truth is not None)}\n\n{explain(report)}"
+    with tqdm(desc="timing", unit="call", leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = bench_model(
+            model,
+            prompts,
+            truth,
+            num_envs=settings.num_envs,
+            reasoning_steps=settings.reasoning_steps,
+            stock=settings.stock,
+            progress=progress,
+        )
+    report["settings"] = plain(settings.composed)
+    text = f"{markdown(report['rows'], truth is not None)}\n\n{explain(report)}"
     (folder / "figures.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (folder / "figures.md").write_text(text + "\n", encoding="utf-8")
     print(text)
@@ -100,7 +90,8 @@ def _model(settings: BenchModel, rows: int) -> ChronoEdit:
     given = {"denoising_steps": settings.denoising_steps, "guidance": settings.guidance}
     changes = {name: value for name, value in given.items() if value is not None}
     if settings.shape is not None:
-        return _shaped(settings, rows, changes)
+        size = settings.frame_size or _FRAME_SIZE
+        return make_shaped(settings.model.values, size, rows, changes)
     for name in _ELSEWHERE:
         if settings.stock and settings.model.values.get(name) is not None:
             raise InvalidConfig(
@@ -109,33 +100,6 @@ def _model(settings: BenchModel, rows: int) -> ChronoEdit:
             )
     model: ChronoEdit = settings.model.make(**changes)
     return model
-
-
-def _shaped(settings: BenchModel, rows: int, changes: dict[str, Any]) -> ChronoEdit:
-    """The engine with random weights, with the speed settings of `model`."""
-    given = settings.model.values
-    usual = {field.name: field.default for field in fields(ModelSettings)}
-    used = ("name", "preset", "device", *_SHAPED)
-    unused = [
-        name
-        for name, value in given.items()
-        if name not in used and value not in (None, []) and value is not usual.get(name)
-    ]
-    if unused:
-        raise InvalidConfig(
-            f"shape=true14b has no use for {', '.join(f'model.{name}' for name in unused)}: drop "
-            f"it, or time the model itself with shape=null; it takes device, {', '.join(_SHAPED)}"
-        )
-    device = find_device(given.get("device"))
-    shaping = ModelSettings(**{n: given[n] for n in _SHAPED if given.get(n) is not None})
-    together = min(shaping.micro_batch or rows, rows)
-    return ChronoEdit(
-        make_14b_shape(device, settings.frame_size or _FRAME_SIZE, together, shaping),
-        replace(PRESETS["chronoedit-14b-turbo"].sampling, **changes),
-        name="the shape of ChronoEdit-14B",
-        batched_guidance=shaping.batched_guidance,
-        micro_batch=together,
-    )
 
 
 def _prompts(
@@ -151,37 +115,3 @@ def _prompts(
             print(f"outcomes are not compared with the truth: {error}")
     frames = random_frames(number, size or model.frame_size or _FRAME_SIZE, seed)
     return [EditPrompt(frame, settings.text, seed + i) for i, frame in enumerate(frames)], None
-
-
-def _try(model: ChronoEdit, prompts: list[EditPrompt]) -> None:
-    """Finds frames and words that the model does not take, before anything is written."""
-    frame = prompts[0].frame  # all are of one size
-    model.reconstruct(frame, frame[None])
-    with torch.inference_mode():
-        for prompt in prompts:
-            encode_text(model.components, prompt.text)
-
-
-def _count(bar: Any) -> None:
-    bar.update()
-
-
-def _machine(device: torch.device) -> dict[str, Any]:
-    gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
-    return describe_machine() | gpu | {"torch_threads": torch.get_num_threads()}
-
-
-def _describe(model: ChronoEdit) -> dict[str, Any]:
-    """A model's identity; random weights are not hashed, which would take minutes."""
-    parts = model.components
-    if parts.folder is not None:
-        return {**model.identity, "device": str(parts.device)}
-    return {
-        "name": model.name,
-        **parts.variant,
-        "sampling": asdict(model.sampling),
-        "device": str(parts.device),
-        "dtype": str(parts.dtype).removeprefix("torch."),
-        "micro_batch": model.micro_batch,
-        "batched_guidance": model.batched_guidance,
-    }

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from chronosim.models.engine.denoising import build_scheduler
 from chronosim.models.engine.encoding import clean_text
 from chronosim.models.engine.sampling import Sampling
 from chronosim.models.rivals.pipelines import Origin, pipeline_identity
+from chronosim.settings.typed import Count, Range, check_fields
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
 __all__ = ["STILL", "IfEdit", "IfEditSettings", "kept_latents", "latent_dropout", "sharpest"]
@@ -282,23 +283,17 @@ class IfEditSettings:
     guidance: float | int = 1.0
     flow_shift: float | int = 5.0
     scheduler: str = "unipc"
-    drop_below: float | int = 0.9
-    keep_every: int = 3
+    drop_below: Annotated[float, Range(0, 1)] = 0.9
+    keep_every: Count = 3
     refine: bool = True
     still_frames: int = 5
     negative: str | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("frames", "still_frames"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 5 or value % 4 != 1:
+            if (value := getattr(self, name)) < 5 or value % 4 != 1:
                 raise InvalidConfig(f"{name} must be 5, 9, 13 ..., not {value!r}")
-        if not 0 <= self.drop_below <= 1:
-            raise InvalidConfig(f"drop_below must lie between 0 and 1, not {self.drop_below!r}")
-        if not isinstance(self.keep_every, int) or self.keep_every < 1:
-            raise InvalidConfig(f"keep_every must be at least 1, not {self.keep_every!r}")
-        if not isinstance(self.refine, bool):
-            raise InvalidConfig(f"refine must be true or false, not {self.refine!r}")
         _ = self.sampling  # which checks the sampler's own settings
 
     @property

@@ -217,8 +217,8 @@ def test_bad_prompts(wan: Any, kit: SimpleNamespace) -> None:
     [
         ({"frames": 32}, "frames must be 5, 9, 13 ..., not 32"),
         ({"still_frames": 1}, "still_frames must be 5, 9"),
-        ({"drop_below": 900}, "drop_below must lie between 0 and 1, not 900"),
-        ({"keep_every": 0}, "keep_every must be at least 1"),
+        ({"drop_below": 900}, "drop_below must be a number from 0 to 1, not 900"),
+        ({"keep_every": 0}, "keep_every must be a whole number of at least 1"),
         ({"refine": "yes"}, "refine must be true or false"),
         ({"denoising_steps": 0}, "denoising_steps must be"),
         ({"flow_shift": 0}, "flow_shift must be"),
