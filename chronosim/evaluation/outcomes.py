@@ -103,7 +103,7 @@ def _outcomes(
 
 
 def _row(name: str, closeness: Closeness, setting: Setting) -> tuple[str, ...]:
-    row = (name, _decibels(closeness.psnr), _decibels(closeness.psnr_moving))
+    row = (name, f"{closeness.psnr:.1f}", f"{closeness.psnr_moving:.1f}")
     return (*row, str(closeness.following)) if setting.others else row
 
 
@@ -119,7 +119,7 @@ def _between_table(scores: Mapping[str, Scores]) -> Table | None:
     if times == 0:
         return None
     header = ("frame", *(str(time) for time in range(1, times + 1)))
-    rows = tuple((name, *map(_decibels, values)) for name, values in known.items())
+    rows = tuple((name, *(f"{value:.1f}" for value in values)) for name, values in known.items())
     return Table(header, rows, "Frames on the way to the outcome, PSNR in dB, moving half.")
 
 
@@ -156,10 +156,6 @@ def _bootstrap(
     low, high = np.percentile(psnrs["model"], (2.5, 97.5), method="nearest")
     gain_low, gain_high = np.percentile(gains, (2.5, 97.5), method="nearest")
     return float(low), float(high), float(gain_low), float(gain_high)
-
-
-def _decibels(value: float) -> str:
-    return f"{value:.1f}"
 
 
 @dataclass(frozen=True, slots=True)

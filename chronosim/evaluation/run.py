@@ -277,12 +277,8 @@ def _contest(evidence: Comparison, judging: Judging) -> Contest:
     source, ranking = evidence.source, judging.ranking
     assert isinstance(source, Simulated)  # the section was refused else
     assert ranking is not None
-    return ranking.contest(
-        source.reference,
-        evidence.folder / "ranking",
-        first_seed=source.first_seed + _RANKING_SEEDS,
-        workers=source.workers,
-    )
+    seed = source.first_seed + _RANKING_SEEDS
+    return Contest(ranking, source.reference, evidence.folder / "ranking", seed, source.workers)
 
 
 def _ranking(evidence: Comparison, judging: Judging) -> Section:

@@ -74,7 +74,7 @@ def move_ranking(contest: Contest, simulator: World, *, seed: int) -> list[Moved
         InvalidConfig: What is kept is of other settings.
         ChronosimError: As the simulators, the policies and the model.
     """
-    starts = min(_STARTS, contest.starts)
+    starts = min(_STARTS, contest.ranking.starts)
     board = hold(contest, simulator, seed=seed)
     truth, unchanged = board.reference[:, :starts], board.model[:, :starts]
     where = contest.draw(starts)
@@ -90,7 +90,7 @@ def moved_section(moved: Sequence[Moved], contest: Contest) -> Section:
     return Section(
         name="moved",
         title="What moves the ranking",
-        verdict=_verdict(moved, min(_STARTS, contest.starts)),
+        verdict=_verdict(moved, min(_STARTS, contest.ranking.starts)),
         tables=(_table(moved, contest),),
         values=finite({"ranking": {one.name: asdict(one) for one in moved}}),
     )
@@ -108,6 +108,7 @@ def _verdict(moved: Sequence[Moved], starts: int) -> str:
 
 
 def _table(moved: Sequence[Moved], contest: Contest) -> Table:
+    ranking = contest.ranking
     rows = [
         (one.name, one.changed, f"{one.pearson:.2f}", one.gain.signed, f"{one.mmrv:.2f}")
         for one in moved
@@ -115,8 +116,8 @@ def _table(moved: Sequence[Moved], contest: Contest) -> Table:
     return Table(
         ("experiment", "what was changed, alone", "Pearson", "moves it by (95%)", "MMRV"),
         tuple(rows),
-        f"{len(contest.contestants)} policies from {min(_STARTS, contest.starts)} starts, "
-        f"{contest.horizon} held actions; intervals over policies and starts.",
+        f"{len(ranking.contestants)} policies from {min(_STARTS, ranking.starts)} starts, "
+        f"{ranking.horizon} held actions; intervals over policies and starts.",
     )
 
 

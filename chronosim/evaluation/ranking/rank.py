@@ -37,7 +37,7 @@ def rank(contest: Contest, simulator: World, *, seed: int = 0) -> Section:
     return ranking_section(
         hold(contest, simulator, seed=seed),
         source=contest.reference.simulator().source,
-        horizon=contest.horizon,
+        horizon=contest.ranking.horizon,
         first_seed=contest.first_seed,
     )
 

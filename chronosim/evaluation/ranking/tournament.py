@@ -59,6 +59,9 @@ class Ranking:
         horizon: Held actions in an episode; 1 or more.
         lead_in: Who acts before the starts; None: nobody.
         lead_steps: For how many held actions at most.
+
+    Raises:
+        InvalidConfig: Fewer than 3 contestants, 2 starts or 1 step; names that are not unique.
     """
 
     contestants: Sequence[Contestant]
@@ -68,48 +71,6 @@ class Ranking:
     lead_in: Act | None = None
     lead_steps: int = 0
 
-    def contest(
-        self, reference: Reference, folder: Path, *, first_seed: int, workers: int = 1
-    ) -> Contest:
-        """Lets them begin in a reference simulator; see `Contest`."""
-        return Contest(
-            self.contestants, reference, self.scorer, folder, first_seed, self.starts,
-            self.horizon, self.lead_in, self.lead_steps, workers,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Contest:
-    """Policies that begin on the same true frames on both sides.
-
-    Attributes:
-        contestants: The policies; those of the make "random" say what is better than random.
-        reference: The simulator, its prompter, and in its policy who acts in the recordings that
-            clones learn from.
-        scenario: Reads a step's score off the frames on both sides.
-        folder: For what is finished: policies learned, results.
-        first_seed: Of the starts. Clones learn from seeds a million further on.
-        starts: Episodes of each policy on each side.
-        horizon: Held actions in an episode.
-        lead_in: Who acts before the starts; see `draw_starts`.
-        longest: For how many held actions at most.
-        workers: Processes that run the reference simulator.
-
-    Raises:
-        InvalidConfig: Fewer than 3 contestants, 2 starts or 1 step; names that are not unique.
-    """
-
-    contestants: Sequence[Contestant]
-    reference: Reference
-    scenario: Scenario
-    folder: Path
-    first_seed: int
-    starts: int = 50
-    horizon: int = 12
-    lead_in: Act | None = None
-    longest: int = 0
-    workers: int = 1
-
     def __post_init__(self) -> None:
         if len(self.contestants) < 3 or self.starts < 2 or self.horizon < 1:
             raise InvalidConfig(
@@ -118,11 +79,32 @@ class Contest:
             )
         check_contestants(self.contestants)
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """Policies that begin on the same true frames on both sides.
+
+    Attributes:
+        ranking: Who they are, and by what they are ranked.
+        reference: The simulator, its prompter, and in its policy who acts in the recordings that
+            clones learn from.
+        folder: For what is finished: policies learned, results.
+        first_seed: Of the starts. Clones learn from seeds a million further on.
+        workers: Processes that run the reference simulator.
+    """
+
+    ranking: Ranking
+    reference: Reference
+    folder: Path
+    first_seed: int
+    workers: int = 1
+
     @property
     def game(self) -> Game:
         """What each of them plays."""
         simulator = outcomes_only(self.reference).simulator
-        return Game(simulator, self.reference.prompter, self.scenario, self.horizon)
+        ranking = self.ranking
+        return Game(simulator, self.reference.prompter, ranking.scorer, ranking.horizon)
 
     def train(self) -> list[Contestant]:
         """Gives the contestants, all able to act: clones learn first, or are found in the folder.
@@ -131,7 +113,7 @@ class Contest:
             ChronosimError: As the simulator and the policies.
         """
         return learn(
-            self.contestants,
+            self.ranking.contestants,
             reference=outcomes_only(self.reference),
             folder=self.folder / "policies",
             steps=_RECORDED,
@@ -145,12 +127,12 @@ class Contest:
         Raises:
             ChronosimError: As the simulator and who leads in.
         """
-        number = self.starts if number is None else number
+        number = self.ranking.starts if number is None else number
         drawn = draw_starts(
             number,
             reference=outcomes_only(self.reference),
-            lead_in=self.lead_in,
-            longest=self.longest,
+            lead_in=self.ranking.lead_in,
+            longest=self.ranking.lead_steps,
             first_seed=self.first_seed,
             workers=self.workers,
         )
@@ -158,8 +140,8 @@ class Contest:
 
     def ledger(self, side: str, starts: int | None = None) -> Ledger:
         """Where results are kept: of "reference", "model", or another side of fewer starts."""
-        number = self.starts if starts is None else starts
-        return Ledger(self.folder / side, self.first_seed, number, self.horizon)
+        number = self.ranking.starts if starts is None else starts
+        return Ledger(self.folder / side, self.first_seed, number, self.ranking.horizon)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -105,18 +105,6 @@ _WORDS = {
 _SYMBOLS = {"good": "✓", "unsure": "?", "bad": "✕", "warned": "!", "plain": "·"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Bar:
-    """A gauge's places on its bar, in percent of the bar, and its figures in words."""
-
-    value: float
-    low: float
-    high: float
-    baseline: float
-    text: str
-    baseline_text: str
-
-
 def render(report: Report) -> str:
     """Gives the page.
 
@@ -148,26 +136,23 @@ def _light(section: Section) -> str:
     return "plain" if section.gauge is None else section.gauge.light
 
 
-def _bar(gauge: Gauge) -> _Bar:
+def _bar(gauge: Gauge) -> dict[str, float | str]:
+    """A gauge's places on its bar, in percent of the bar, and its figures in words."""
+
     def place(value: float) -> float:
         share = (value - gauge.least) / (gauge.most - gauge.least or 1.0)
         return round(100 * min(max(0.0, share), 1.0), 2)  # of what is no number: where it begins
 
     value, low, high = (_figure(v, gauge.unit) for v in (gauge.value, gauge.low, gauge.high))
-    return _Bar(
-        value=place(gauge.value),
-        low=place(gauge.low),
-        high=place(gauge.high),
-        baseline=place(gauge.baseline),
-        text=f"{gauge.label}: {value} (95%: {low} to {high})",
-        baseline_text=f"{gauge.baseline_label} {_figure(gauge.baseline, gauge.unit)}",
-    )
+    return {
+        **{name: place(getattr(gauge, name)) for name in ("value", "low", "high", "baseline")},
+        "text": f"{gauge.label}: {value} (95%: {low} to {high})",
+        "baseline_text": f"{gauge.baseline_label} {_figure(gauge.baseline, gauge.unit)}",
+    }
 
 
 def _figure(value: float, unit: str) -> str:
-    if unit == "%":
-        return f"{value:.0%}"
-    return f"{value:.3g} {unit}".strip()
+    return f"{value:.0%}" if unit == "%" else f"{value:.3g} {unit}".strip()
 
 
 def _source(picture: Picture) -> str:
@@ -196,6 +181,7 @@ def save_section(folder: Path, section: Section) -> None:
         name = f"{section.name}-{index}.png"
         (folder / name).write_bytes(picture.png)
         pictures.append({"file": name, "caption": picture.caption})
+    gauge = section.gauge
     kept = {
         "name": section.name,
         "title": section.title,
@@ -204,7 +190,7 @@ def save_section(folder: Path, section: Section) -> None:
         "tables": [asdict(table) for table in section.tables],
         "pictures": pictures,
         "values": finite(dict(section.values)),
-        "gauge": None if section.gauge is None else _written(section.gauge),
+        "gauge": gauge and {name: _word(value) for name, value in asdict(gauge).items()},
     }
     draft = folder / f".{section.name}.json"  # a run may be killed here too
     draft.write_text(json.dumps(kept, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -237,29 +223,20 @@ def _section(folder: Path, kept: Mapping[str, Any]) -> Section:
         Picture((folder / picture["file"]).read_bytes(), picture["caption"])
         for picture in kept["pictures"]
     )
-    return Section(
-        name=kept["name"],
-        title=kept["title"],
-        verdict=kept["verdict"],
-        warnings=tuple(kept["warnings"]),
-        tables=tuple(tables),
-        pictures=tuple(pictures),
-        values=kept["values"],
-        gauge=None if kept["gauge"] is None else _read(kept["gauge"]),
-    )
-
-
-def _written(gauge: Gauge) -> dict[str, Any]:
-    """A gauge as JSON values; what is infinite (a PSNR without error) as the word for it."""
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in asdict(gauge).items()
+    gauge = kept["gauge"]
+    known = {
+        "warnings": tuple(kept["warnings"]),
+        "tables": tuple(tables),
+        "pictures": tuple(pictures),
+        "gauge": None if gauge is None else Gauge(**{n: _number(v) for n, v in gauge.items()}),
     }
+    return Section(**{**kept, **known})
 
 
-def _read(kept: Mapping[str, Any]) -> Gauge:
-    known: dict[str, Any] = {
-        name: float(value) if value in ("inf", "-inf", "nan") else value
-        for name, value in kept.items()
-    }
-    return Gauge(**known)
+def _word(value: Any) -> Any:
+    """A figure as a JSON value; what is infinite (a PSNR without error) as the word for it."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> Any:
+    return float(value) if value in ("inf", "-inf", "nan") else value

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chronosim.evaluation import Reference
-from chronosim.evaluation.ranking import Contest
+from chronosim.evaluation.ranking import Contest, Ranking
 from chronosim.evaluation.ranking.moved import move_ranking, moved_section
 from chronosim.evaluation.ranking.tournament import play, witness
 from chronosim.types import Prediction
@@ -19,15 +19,8 @@ from tests.evaluation.ranking.test_rank import Rightwards, contestants
 
 @pytest.fixture
 def contest(slider: Reference, tmp_path: Path) -> Contest:
-    return Contest(
-        contestants(),
-        reference=slider,
-        scenario=Rightwards(),
-        folder=tmp_path,
-        first_seed=1,
-        starts=4,
-        horizon=3,
-    )
+    ranking = Ranking(contestants(), Rightwards(), starts=4, horizon=3)
+    return Contest(ranking, reference=slider, folder=tmp_path, first_seed=1)
 
 
 def test_a_model_that_knows_the_world_loses_by_worse_words_alone(

@@ -13,7 +13,14 @@ import pytest
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Reference
-from chronosim.evaluation.ranking import Cloning, Contest, Contestant, rank, read_contestants
+from chronosim.evaluation.ranking import (
+    Cloning,
+    Contest,
+    Contestant,
+    Ranking,
+    rank,
+    read_contestants,
+)
 from chronosim.evaluation.ranking.contestants import draw_starts
 from chronosim.evaluation.ranking.tournament import Game, play
 from chronosim.evaluation.report.section import Section
@@ -63,15 +70,9 @@ def _walk(way: int, whim: float, seed: int) -> Walker:
 def ranked(
     slider: Reference, model: Any, folder: Path, *, chosen: Any = None, starts: int = 6
 ) -> Section:
-    contest = Contest(
-        contestants() if chosen is None else chosen,
-        reference=slider,
-        scenario=Rightwards(),
-        folder=folder,
-        first_seed=1,
-        starts=starts,
-        horizon=3,
-    )
+    ranked = contestants() if chosen is None else chosen
+    ranking = Ranking(ranked, Rightwards(), starts=starts, horizon=3)
+    contest = Contest(ranking, reference=slider, folder=folder, first_seed=1)
     return rank(contest, World(model, slider.prompter))
 
 
