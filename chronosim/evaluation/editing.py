@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 
 from chronosim.bench.timing import list_versions
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
+from chronosim.evaluation.intervals import resample
 from chronosim.evaluation.report.section import Section, Table
 from chronosim.frames import read_frame, resize_frame
 from chronosim.metrics.clip import Clip
@@ -31,7 +32,6 @@ from chronosim.types import Frame
 __all__ = ["Edit", "Graders", "editing_section", "find_edits", "grade", "grade_edits"]
 
 _log = logging.getLogger(__name__)
-_RESAMPLES = 2000
 _GRADES = "grades.jsonl"
 _TITLES = {
     "psnr": ("PSNR to before, dB", 1),
@@ -202,7 +202,11 @@ def editing_section(
         for edit, one in zip(edits, grades, strict=True)
     )
     main = "overall" if "overall" in means else "clip_i" if "clip_i" in means else "ssim"
-    told = f", {_TITLES[main][0]} {_range(means[main], main)}" if main in means else ""
+    told = ""
+    if main in means:
+        title, digits = _TITLES[main]
+        value = f"{means[main]['mean']:.{digits}f}"
+        told = f", {title} {value} ({_interval(means[main], digits)})"
     return Section(
         name="editing",
         title="Edits",
@@ -242,19 +246,8 @@ def _or_none(edit: Edit, measure: Callable[[], Any]) -> float | None:
 
 def _mean(values: Iterable[float | None]) -> dict[str, Any]:
     known = np.array([value for value in values if value is not None], float)
-    draws = np.random.default_rng(0).integers(0, len(known), (_RESAMPLES, len(known)))
-    low, high = np.percentile(known[draws].mean(1), (2.5, 97.5))
-    return {
-        "mean": float(known.mean()),
-        "low": float(low),
-        "high": float(high),
-        "edits": len(known),
-    }
-
-
-def _range(mean: Mapping[str, Any], name: str) -> str:
-    digits = _TITLES[name][1]
-    return f"{mean['mean']:.{digits}f} ({_interval(mean, digits)})"
+    mean = resample(known)
+    return {"mean": mean.value, "low": mean.low, "high": mean.high, "edits": len(known)}
 
 
 def _interval(mean: Mapping[str, Any], digits: int) -> str:
