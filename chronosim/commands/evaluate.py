@@ -37,7 +37,6 @@ from chronosim.cli.output import (
 )
 from chronosim.cli.terminal import faint, progress_bars
 from chronosim.episodes import list_episodes
-from chronosim.errors import InvalidConfig
 from chronosim.evaluation.fidelity import Networks
 from chronosim.evaluation.ranking import Ranking, read_contestants
 from chronosim.evaluation.report.plots import check_plots
@@ -47,26 +46,25 @@ from chronosim.evaluation.truth import Reference
 from chronosim.metrics.distribution import load_i3d, load_inception
 from chronosim.metrics.perceptual import load_alexnet
 from chronosim.policies import Random, act_alone
-from chronosim.settings.compose import make_part, whole_number, with_seed
+from chronosim.settings.commands import Evaluate
+from chronosim.settings.typed import Part, plain
 
 __all__ = ["run"]
 
 _MAY_DIFFER = ("output", "parts", "workers")  # from one run on a folder to the next
 
 
-def run(config: DictConfig) -> None:
+def run(settings: Evaluate) -> None:
     """Runs the command.
 
     Raises:
         ChronosimError: A setting that cannot work, a missing package, or a model that fails.
     """
     check_plots()
-    sections = asked_for(config)
-    judging = make_judging(config, sections)
-    source, model = _source(config), make_part(config, "model")
-    seed, settings = whole_number(config, "seed", 0), OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
-    folder = _folder(config)
+    sections = asked_for(settings)
+    judging = make_judging(settings, sections)
+    source, model = _source(settings), settings.model.make()
+    folder = _folder(settings)
     with alone(folder, "evaluate"), progress_bars() as progress:
         report = evaluate(
             model,
@@ -74,17 +72,18 @@ def run(config: DictConfig) -> None:
             folder,
             sections=sections,
             judging=judging,
-            seed=seed,
-            settings={str(name): value for name, value in settings.items()},
+            seed=settings.seed,
+            settings=plain(settings.composed),
             progress=progress,
         )
     print(f"\n{report.markdown()}\n")
     print(faint(f"{folder / 'report.html'}, results.json, results.md and episodes/ beside it"))
 
 
-def _folder(config: DictConfig) -> Path:
+def _folder(settings: Evaluate) -> Path:
     """A new folder, or that of a run to go on with."""
-    if config.output is None:
+    config = settings.composed
+    if settings.output is None:
         return new_folder(config, "evaluate")
     folder = output_path(config)
     same_settings(config, folder, _MAY_DIFFER)
@@ -92,94 +91,85 @@ def _folder(config: DictConfig) -> Path:
     return folder
 
 
-def asked_for(config: DictConfig) -> tuple[str, ...]:
+def asked_for(settings: Evaluate) -> tuple[str, ...]:
     """The sections that `parts` asks for.
 
     Raises:
         InvalidConfig: There is no such section, or it lacks something.
     """
-    given: Any = config.parts
     return choose_sections(
-        OmegaConf.to_container(given) if OmegaConf.is_list(given) else given,
-        recorded=config.episodes is not None,
-        idle=config.idle is not None,
-        ranking=config.scorer is not None and bool(config.get("contestants")),
+        settings.parts,
+        recorded=settings.episodes is not None,
+        idle=settings.idle is not None,
+        ranking=settings.scorer is not None and bool(settings.composed.get("contestants")),
     )
 
 
-def make_judging(config: DictConfig, sections: Sequence[str]) -> Judging:
+def make_judging(settings: Evaluate, sections: Sequence[str]) -> Judging:
     """Makes what those sections judge by.
 
     Raises:
         ChronosimError: A part that cannot be made, or a network's file that is missing.
     """
-    networks = Networks()
+    networks, follows = Networks(), "following" in sections and settings.episodes is None
     if "fidelity" in sections:
         networks = Networks(
-            lpips=None if config.lpips is None else load_alexnet(config.lpips),
-            fid=None if config.fid is None else load_inception(config.fid),
-            fvd=None if config.fvd is None else load_i3d(config.fvd),
+            lpips=None if settings.lpips is None else load_alexnet(settings.lpips),
+            fid=None if settings.fid is None else load_inception(settings.fid),
+            fvd=None if settings.fvd is None else load_i3d(settings.fvd),
         )
-    follows = "following" in sections and config.episodes is None
     return Judging(
-        idle=make_part(config, "idle") if follows else None,
-        numbers=[str(name) for name in config.numbers],
+        idle=settings.idle.make() if settings.idle is not None and follows else None,
+        numbers=settings.numbers,
         networks=networks,
-        ranking=_ranking(config) if "ranking" in sections else None,
+        ranking=_ranking(settings) if "ranking" in sections else None,
     )
 
 
-def _ranking(config: DictConfig) -> Ranking:
-    settings: Any = OmegaConf.to_container(config.contestants, resolve=False)
+def _ranking(settings: Evaluate) -> Ranking:
+    contestants: Any = OmegaConf.to_container(settings.composed.contestants, resolve=False)
+    assert settings.scorer is not None  # the section was refused else
     return Ranking(
-        contestants=read_contestants(
-            settings, OmegaConf.to_container(config.prompter, resolve=True)
-        ),
-        scorer=make_part(config, "scorer"),
-        starts=whole_number(config, "starts", 2),
-        horizon=whole_number(config, "horizon", 1),
-        lead_in=None if config.lead_in is None else make_part(config, "lead_in"),
-        lead_steps=whole_number(config, "lead_steps", 0),
+        contestants=read_contestants(contestants, plain(settings.composed.prompter)),
+        scorer=settings.scorer.make(),
+        starts=settings.starts,
+        horizon=settings.horizon,
+        lead_in=None if settings.lead_in is None else settings.lead_in.make(),
+        lead_steps=settings.lead_steps,
     )
 
 
-def _source(config: DictConfig) -> Source:
-    counts: Any = {name: config[name] for name in ("windows", "rollouts", "rollout_steps")}
-    if config.episodes is not None:
-        dataset = dataset_at(place(config.episodes))
-        return Recorded(str(config.episodes), list_episodes(dataset), **counts)
-    counts |= {name: config[name] for name in ("first_seed", "others", "workers")}
-    return Simulated(make_reference(config), **counts, apart=_apart(config))
+def _source(settings: Evaluate) -> Source:
+    counts = {name: getattr(settings, name) for name in ("windows", "rollouts", "rollout_steps")}
+    if settings.episodes is not None:
+        dataset = dataset_at(place(settings.episodes))
+        return Recorded(settings.episodes, list_episodes(dataset), **counts)
+    more = {name: getattr(settings, name) for name in ("first_seed", "others", "workers")}
+    return Simulated(make_reference(settings), **counts, **more, apart=settings.apart)
 
 
-def _apart(config: DictConfig) -> float:
-    apart: Any = config.apart
-    if isinstance(apart, bool) or not isinstance(apart, int | float):
-        raise InvalidConfig(f"apart must be a number of grey levels, 0 or more, not {apart!r}")
-    return float(apart)
-
-
-def make_reference(config: DictConfig) -> Reference:
+def make_reference(settings: Evaluate) -> Reference:
     """Makes the reference simulator's parts, to be drawn from by several processes.
 
     Raises:
         ChronosimError: One cannot be made.
     """
     # Worker processes get the settings as text: a part that follows the seed must not be made yet.
-    make = partial(_make, OmegaConf.to_yaml(config))
+    make = partial(_make, OmegaConf.to_yaml(settings.composed))
     return Reference(
         simulator=partial(make, "simulator"),
-        prompter=make_part(config, "prompter"),
+        prompter=settings.prompter.make(),
         policy=partial(make, "policy"),
         alternatives=partial(make, "alternatives"),
-        left_out=make_part(config, "left_out"),
+        left_out=None if settings.left_out is None else settings.left_out.make(),
     )
 
 
-def _make(settings: str, name: str, seed: int | None = None) -> Any:
+def _make(text: str, name: str, seed: int | None = None) -> Any:
     """Makes a part, with a seed of its own if it has one."""
-    config = DictConfig(OmegaConf.create(settings))
+    config = DictConfig(OmegaConf.create(text))
     if name == "alternatives" and config.alternatives is None:
-        return Random(make_part(config, "prompter"), seed or 0)
-    made = make_part(config if seed is None else with_seed(config, seed), name)
+        return Random(Part("prompter", config).make(), seed or 0)
+    part = Part(name, config)
+    made = (part if seed is None else part.seeded(seed)).make()
     return made if name == "simulator" or callable(made) else act_alone(made, seed or 0)

@@ -29,6 +29,7 @@ __all__ = [
     "EpisodesShow",
     "EpisodesStats",
     "EpisodesVerify",
+    "Evaluate",
     "Guard",
     "Judge",
     "JudgeEndpoint",
@@ -218,6 +219,39 @@ class EpisodesVerify(Settings):
     """Of `chronosim episodes verify`."""
 
     path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluate(Settings):
+    """Of `chronosim evaluate`."""
+
+    model: Part
+    simulator: Part
+    prompter: Part
+    policy: Part
+    parts: Any
+    episodes: Path | None
+    windows: Annotated[int, Range(2)]
+    rollouts: Annotated[int, Range(2)]
+    rollout_steps: Count
+    first_seed: Seed
+    others: Count
+    apart: Annotated[float, Range(0), Said("a number of grey levels, 0 or more")]
+    alternatives: Part | None
+    left_out: Part | None
+    idle: Part | None
+    numbers: Sequence[Words]
+    scorer: Part | None
+    starts: Annotated[int, Range(2)]
+    horizon: Count
+    lead_in: Part | None
+    lead_steps: Whole
+    lpips: Path | None
+    fid: Path | None
+    fvd: Path | None
+    workers: Count
+    seed: Seed
+    output: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -456,6 +490,7 @@ COMMANDS = MappingProxyType(
         "episodes show": EpisodesShow,
         "episodes stats": EpisodesStats,
         "episodes verify": EpisodesVerify,
+        "evaluate": Evaluate,
         "guard": Guard,
         "judge": Judge,
         "predict": Predict,

@@ -15,12 +15,19 @@ from chronosim.evaluation import Region
 from chronosim.evaluation.run import REPORTED
 from chronosim.policies.basic import Random
 from chronosim.scenarios.road import DASHBOARD_ROW
-from chronosim.settings.compose import compose_config, make_part
+from chronosim.settings.commands import Evaluate
+from chronosim.settings.compose import compose_settings
 from chronosim.testing import EchoModel
 from chronosim.types import Observation, Prediction
 
 SMALL = ["windows=2", "others=1", "first_seed=8000000", "rollouts=2", "rollout_steps=2"]
 PARTS = "parts=[defects,fidelity,outcomes]"
+
+
+def settings(command: str, given: list[str], extra: Path | None = None) -> Evaluate:
+    read = compose_settings(command, given, extra)
+    assert isinstance(read, Evaluate)
+    return read
 
 
 def test_missing_plots_are_named_before_anything_is_computed(
@@ -129,48 +136,49 @@ def test_recorded_episodes_need_no_simulator(
 
 def test_what_judges_a_world_comes_with_it(tmp_path: Path) -> None:
     carracing, pusht = (
-        compose_config("evaluate", []),
-        compose_config("evaluate", ["simulator=pusht"]),
+        settings("evaluate", []),
+        settings("evaluate", ["simulator=pusht"]),
     )
-    assert make_part(carracing, "left_out") == Region("dashboard", DASHBOARD_ROW)
-    assert make_part(pusht, "left_out") is None
-    assert compose_config("evaluate", ["left_out=null"]).left_out is None
+    assert carracing.left_out is not None
+    assert carracing.left_out.make() == Region("dashboard", DASHBOARD_ROW)
+    assert pusht.left_out is None
+    assert settings("evaluate", ["left_out=null"]).left_out is None
     (tmp_path / "simulator").mkdir()
     (tmp_path / "simulator" / "mine.yaml").write_text("_target_: my.Simulator\n")
-    mine = compose_config("evaluate", ["simulator=mine"], tmp_path)
+    mine = settings("evaluate", ["simulator=mine"], tmp_path)
     assert mine.alternatives is None, "a world of one's own needs only its simulator"
     assert asked_for(mine) == ("outcomes", "fidelity", "defects")
 
 
 @pytest.mark.parametrize("simulator", ["carracing", "pusht"])
 def test_a_world_of_ours_has_all_parts(simulator: str) -> None:
-    config = compose_config("evaluate", [f"simulator={simulator}", "parts=all"])
+    config = settings("evaluate", [f"simulator={simulator}", "parts=all"])
     sections = asked_for(config)
     assert sections == REPORTED, "what moves the ranking follows from two of them"
-    assert "moved" not in asked_for(compose_config("evaluate", ["parts=[ranking]"]))
+    assert "moved" not in asked_for(settings("evaluate", ["parts=[ranking]"]))
     judging = make_judging(config, sections)
     assert judging.ranking is not None
     assert len(judging.ranking.contestants) >= 16
     assert len({contestant.make for contestant in judging.ranking.contestants}) >= 5
     idle: Any = judging.idle
-    prompter = make_part(config, "prompter")
+    prompter = config.prompter.make()
     space = prompter.action_space
     frame = np.zeros((96, 96, 3), np.uint8)
     assert idle(Observation(frame, prompter.begin({}))) in space
     assert len(config.numbers) == space.shape[0]
-    assert OmegaConf.to_container(config, resolve=True)
+    assert OmegaConf.to_container(config.composed, resolve=True)
 
 
 @pytest.mark.parametrize("simulator", ["carracing", "pusht"])
 def test_other_processes_can_make_every_part(simulator: str) -> None:
-    config = compose_config("evaluate", [f"simulator={simulator}"])
+    config = settings("evaluate", [f"simulator={simulator}"])
     reference = pickle.loads(pickle.dumps(make_reference(config)))
     assert reference.policy(5).seed == reference.alternatives(5).seed == 5
     assert reference.simulator().seconds_per_step == reference.prompter.seconds_per_step
 
 
 def test_a_world_without_alternatives_of_its_own_draws_from_all_actions() -> None:
-    config = compose_config("evaluate", ["alternatives=null"])
+    config = settings("evaluate", ["alternatives=null"])
     alternatives = make_reference(config).alternatives(5)
     assert isinstance(alternatives, Random)
     assert alternatives.seed == 5
