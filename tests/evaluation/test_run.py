@@ -1,11 +1,12 @@
-"""That the parts are given the evidence they are about; each part has tests of its own."""
+"""An evaluation from Python, and that its sections are given the comparison they are about."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chronosim.evaluation import Judging, Reference, run
+from chronosim.errors import InvalidConfig
+from chronosim.evaluation import Judging, Reference, evaluate, run
 from chronosim.evaluation.comparison import Comparison
 from chronosim.evaluation.ranking import Contestant, Ranking
 from chronosim.evaluation.report.section import Section
@@ -79,4 +80,59 @@ def test_other_seeds_are_for_the_probe_and_for_the_ranking(
     assert given["reference"] is contest.reference is source.reference
     assert given["folder"].parent == contest.folder.parent == evidence.folder
     assert (given["simulator"], given["seed"]) == (evidence.simulator, 7)
-    assert (given["names"], contest.ranking.lead_steps) == (["way"], 1)
+    assert (given["names"], contest.longest) == (["way"], 1)
+
+
+def truth(slider: Reference, **settings: Any) -> Simulated:
+    sizes = {"windows": 3, "rollouts": 2, "rollout_steps": 2, "others": 2, "first_seed": 1}
+    return Simulated(slider, **sizes | settings)
+
+
+def test_an_evaluation_is_one_call_and_goes_on_by_the_same(
+    slider: Reference, broken: Any, tmp_path: Path
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    first = evaluate(
+        broken(),
+        truth(slider),
+        tmp_path,
+        sections="outcomes",
+        progress=lambda *how_far: told.append(how_far),
+    )
+    assert [section.name for section in first.sections] == ["outcomes"]
+    assert told[:4] == [("moments of the truth", done, 3) for done in range(4)]
+    assert told[4:] == [("predicting", done, 3) for done in range(4)]
+    model = broken()
+    again = evaluate(model, truth(slider), tmp_path, sections=["defects", "outcomes"])
+    assert [section.name for section in again.sections] == ["outcomes", "defects"]
+    assert again.sections[0].values == first.sections[0].values, "what is known is kept"
+    assert (tmp_path / "report.html").is_file()
+    calls = model.calls
+    evaluate(model, truth(slider), tmp_path, sections=["defects"])
+    assert model.calls == calls
+
+
+def test_another_model_or_truth_is_another_evaluation(
+    slider: Reference, broken: Any, tmp_path: Path
+) -> None:
+    evaluate(broken(), truth(slider), tmp_path, sections=["outcomes"])
+    with pytest.raises(InvalidConfig, match="other weights or settings of broken: drifts"):
+        evaluate(broken("drifts"), truth(slider), tmp_path, sections=["outcomes"])
+    for other, seed in ((truth(slider, windows=4), 0), (truth(slider, first_seed=2), 0)):
+        with pytest.raises(InvalidConfig, match="other moments and episodes of the truth"):
+            evaluate(broken(), other, tmp_path, sections=["outcomes"], seed=seed)
+    with pytest.raises(InvalidConfig, match="or another seed"):
+        evaluate(broken(), truth(slider), tmp_path, sections=["outcomes"], seed=1)
+
+
+def test_what_a_section_lacks_is_said_before_anything_is_computed(
+    slider: Reference, broken: Any, tmp_path: Path
+) -> None:
+    for name, lacks in (("following", "needs idle"), ("ranking", "needs a scorer")):
+        with pytest.raises(InvalidConfig, match=lacks):
+            evaluate(broken(), truth(slider), tmp_path / "out", sections=[name])
+    with pytest.raises(InvalidConfig, match="there is no part 'beauty'"):
+        evaluate(broken(), truth(slider), tmp_path / "out", sections=["beauty"], judging=Judging())
+    with pytest.raises(InvalidConfig, match="windows must be a whole number of at least 2, not 1"):
+        truth(slider, windows=1)
+    assert not (tmp_path / "out").exists()
