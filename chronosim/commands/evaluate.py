@@ -37,6 +37,7 @@ from chronosim.cli.output import (
 )
 from chronosim.cli.terminal import faint, progress_bars
 from chronosim.episodes import list_episodes
+from chronosim.errors import InvalidConfig
 from chronosim.evaluation.fidelity import Networks
 from chronosim.evaluation.ranking import Ranking, read_contestants
 from chronosim.evaluation.report.plots import check_plots
@@ -127,10 +128,11 @@ def make_judging(settings: Evaluate, sections: Sequence[str]) -> Judging:
 
 
 def _ranking(settings: Evaluate) -> Ranking:
+    prompter = settings.composed.get("prompter")
     contestants: Any = OmegaConf.to_container(settings.composed.contestants, resolve=False)
     assert settings.scorer is not None  # the section was refused else
     return Ranking(
-        contestants=read_contestants(contestants, plain(settings.composed.prompter)),
+        contestants=read_contestants(contestants, prompter and plain(prompter)),
         scorer=settings.scorer.make(),
         starts=settings.starts,
         horizon=settings.horizon,
@@ -154,6 +156,11 @@ def make_reference(settings: Evaluate) -> Reference:
     Raises:
         ChronosimError: One cannot be made.
     """
+    if settings.prompter is None or settings.policy is None:
+        raise InvalidConfig(
+            "a simulator to evaluate against comes with a prompter and a policy: name them with "
+            "prompter= and policy=, or as defaults in its YAML"
+        )
     # Worker processes get the settings as text: a part that follows the seed must not be made yet.
     make = partial(_make, OmegaConf.to_yaml(settings.composed))
     return Reference(

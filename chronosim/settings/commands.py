@@ -227,8 +227,8 @@ class Evaluate(Settings):
 
     model: Part
     simulator: Part
-    prompter: Part
-    policy: Part
+    prompter: Part | None
+    policy: Part | None
     parts: Any
     episodes: Path | None
     windows: Annotated[int, Range(2)]

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from chronosim.cli.main import main
 from chronosim.commands.evaluate import asked_for, make_judging, make_reference
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes
+from chronosim.errors import InvalidConfig
 from chronosim.evaluation import Region
 from chronosim.evaluation.run import REPORTED
 from chronosim.policies.basic import Random
@@ -148,6 +149,8 @@ def test_what_judges_a_world_comes_with_it(tmp_path: Path) -> None:
     mine = settings("evaluate", ["simulator=mine"], tmp_path)
     assert mine.alternatives is None, "a world of one's own needs only its simulator"
     assert asked_for(mine) == ("outcomes", "fidelity", "defects")
+    with pytest.raises(InvalidConfig, match="comes with a prompter and a policy"):
+        make_reference(mine)
 
 
 @pytest.mark.parametrize("simulator", ["carracing", "pusht"])
@@ -161,6 +164,7 @@ def test_a_world_of_ours_has_all_parts(simulator: str) -> None:
     assert len(judging.ranking.contestants) >= 16
     assert len({contestant.make for contestant in judging.ranking.contestants}) >= 5
     idle: Any = judging.idle
+    assert config.prompter is not None
     prompter = config.prompter.make()
     space = prompter.action_space
     frame = np.zeros((96, 96, 3), np.uint8)
