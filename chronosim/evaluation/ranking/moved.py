@@ -31,7 +31,7 @@ from chronosim.world import World
 __all__ = ["Moved", "move_ranking", "moved_section"]
 
 Scores = Float[np.ndarray, "policies starts"]
-_Play = Callable[[Contestant, Sequence[Start]], Iterator[list[Played]]]
+_Play = Callable[[Contestant, Sequence[Start]], list[Played]]
 
 _STARTS = 6  # each experiment plays all policies from all of them once more
 _RESAMPLES = 2000
@@ -172,7 +172,7 @@ def _scores(
     for one in watch(contestants, f"ranking: {name}", len(contestants)):
         played = ledger.read(one.name)
         if played is None:
-            *_, played = play(one, where)
+            played = play(one, where)
             ledger.write(one.name, played)
         rows.append([episode.score for episode in played])
     return np.array(rows, np.float64)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +180,7 @@ def hold(contest: Contest, simulator: World, *, seed: int) -> Scoreboard:
     where = contest.draw() if missing or unseen else []
     _play_all(missing, where, game, real, contest.workers)
     for one in watch(unseen, "imagining", len(unseen)):
-        *_, played = imagine(game, one.policy, where, simulator, seed=seed)
-        imagined.write(one.name, played)
+        imagined.write(one.name, imagine(game, one.policy, where, simulator, seed=seed))
     return Scoreboard(
         contestants=tuple(contestants),
         reference=_table(contestants, real, lambda episode: episode.score),
@@ -309,7 +308,7 @@ def imagine(
     simulator: World,
     *,
     seed: int,
-) -> Iterator[list[Played]]:
+) -> list[Played]:
     """Plays an episode from each start in the world model, all of them side by side.
 
     Args:
@@ -318,37 +317,20 @@ def imagine(
         starts: Where to begin.
         simulator: The model, and the game's prompter.
         seed: The noise from start i at depth d is `noise_seed(seed + i, d)`, whatever the policy.
-
-    Yields:
-        After each held action, what the episodes have come to by then; the last is the result.
     """
     world = World(simulator.model, simulator.prompter, game.scenario)
-    observations = [start.observation for start in starts]
-    acting = _crew(game, policy, starts)
-    scores: list[list[float]] = [[] for _ in starts]
-    alive = list(range(len(starts)))
-    for depth in range(game.horizon):
-        actions: list[Any] = acting.act([observations[index] for index in alive], alive)
-        steps = world.advance(
-            [observations[index] for index in alive],
-            actions,
-            seeds=[noise_seed(seed + index, depth) for index in alive],
-        )
-        going = []
-        for index, step in zip(alive, steps, strict=True):
-            scores[index].append(step.reward)
-            observations[index] = step.after
-            if not step.terminated:
-                going.append(index)
-        alive = going
-        yield [_so_far(found, game.horizon) for found in scores]
-        if not alive:
-            return
+
+    def advance(alive: list[int], seen: list[Observation], actions: list[Any], depth: int) -> Any:
+        seeds = [noise_seed(seed + index, depth) for index in alive]
+        for step in world.advance(seen, actions, seeds=seeds):
+            yield step.reward, step.terminated, step.after
+
+    return _side_by_side(game, policy, starts, advance)
 
 
 def witness(
     game: Game, policy: Any, starts: Sequence[Start], see: See, *, seed: int
-) -> Iterator[list[Played]]:
+) -> list[Played]:
     """Plays an episode from each start in the reference simulator, but scores what `see` shows.
 
     The policy is shown the truth, so that no error of a step reaches the next one.
@@ -359,34 +341,54 @@ def witness(
         starts: Where to begin.
         see: What is scored.
         seed: As of `imagine`.
-
-    Yields:
-        As `imagine`.
     """
     worlds = [_begin(game, start) for start in starts]
+
+    def advance(alive: list[int], seen: list[Observation], actions: list[Any], depth: int) -> Any:
+        steps = [worlds[index].step(action) for index, action in zip(alive, actions, strict=True)]
+        truths = [prediction for prediction, _, _ in steps if prediction is not None]
+        shown = see(seen, actions, truths, [noise_seed(seed + index, depth) for index in alive])
+        rows = zip(seen, actions, truths, shown, steps, strict=True)
+        for before, action, truth, prediction, (_, _, over) in rows:
+            _, state = game.prompter(before, action)
+            after = Observation(prediction.frame, state, before.step + 1)
+            score, ended = game.scenario.score(before, action, prediction, after)
+            yield score, ended or over, replace(after, frame=truth.frame)
+
+    return _side_by_side(game, policy, starts, advance)
+
+
+def _side_by_side(
+    game: Game,
+    policy: Any,
+    starts: Sequence[Start],
+    advance: Callable[[list[int], list[Observation], list[Any], int], Any],
+) -> list[Played]:
+    """Plays all starts at once.
+
+    `advance` takes those alive, what is seen there, the actions and the depth, and gives for each
+    its score, whether it has ended, and what is seen next.
+    """
     observations = [start.observation for start in starts]
     acting = _crew(game, policy, starts)
     scores: list[list[float]] = [[] for _ in starts]
     alive = list(range(len(starts)))
     for depth in range(game.horizon):
-        before = [observations[index] for index in alive]
-        actions: list[Any] = acting.act(before, alive)
-        steps = [worlds[index].step(action) for index, action in zip(alive, actions, strict=True)]
-        truths = [prediction for prediction, _, _ in steps if prediction is not None]
-        shown = see(before, actions, truths, [noise_seed(seed + index, depth) for index in alive])
+        seen = [observations[index] for index in alive]
+        actions: list[Any] = acting.act(seen, alive)
         going = []
-        for row, index in enumerate(alive):
-            _, state = game.prompter(before[row], actions[row])
-            after = Observation(shown[row].frame, state, before[row].step + 1)
-            score, ended = game.scenario.score(before[row], actions[row], shown[row], after)
+        for index, (score, ended, after) in zip(
+            alive, advance(alive, seen, actions, depth), strict=True
+        ):
             scores[index].append(score)
-            observations[index] = Observation(truths[row].frame, state, before[row].step + 1)
-            if not (ended or steps[row][2]):
-                going.append(index)
+            observations[index] = after
+            going += [] if ended else [index]
         alive = going
-        yield [_so_far(found, game.horizon) for found in scores]
         if not alive:
-            return
+            break
+    # A world model has no rewards of its own.
+    means = [float(_held(found, game.horizon).mean()) for found in scores]
+    return [Played(mean, None, len(found)) for mean, found in zip(means, scores, strict=True)]
 
 
 def _crew(game: Game, policy: Any, starts: Sequence[Start]) -> Unchunked:
@@ -405,11 +407,6 @@ def _begin(game: Game, start: Start) -> ReferenceSimulator:
     for action in start.history:
         simulator.step(action, draw=False)
     return simulator
-
-
-def _so_far(scores: Sequence[float], horizon: int) -> Played:
-    """What an episode has come to; a world model has no rewards of its own."""
-    return Played(float(_held(scores, horizon).mean()), None, len(scores))
 
 
 def _held(rewards: Sequence[float], horizon: int) -> Float[np.ndarray, " horizon"]:

@@ -75,7 +75,7 @@ def test_experiments_are_not_played_again(contest: Contest, broken: Any) -> None
 def test_a_witness_of_the_truth_scores_as_the_reference_does(contest: Contest) -> None:
     starts = contest.draw()
     for one in contestants():
-        *_, seen = witness(
+        seen = witness(
             contest.game, one.policy, starts, lambda before, actions, truths, seeds: truths, seed=0
         )
         true = [play(contest.game, one.policy, start) for start in starts]
