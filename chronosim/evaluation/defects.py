@@ -21,7 +21,7 @@ from chronosim.world import World
 
 __all__ = [
     "LEAVING",
-    "Finding",
+    "Defect",
     "defects_section",
     "find_defects",
     "find_leaving",
@@ -36,7 +36,7 @@ _AGAIN = 4  # moments asked about twice
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Defect:
     """One defect that was looked for.
 
     Attributes:
@@ -63,7 +63,7 @@ class Finding:
         return asdict(self) | {"found": self.found}
 
 
-def defects_section(findings: Sequence[Finding]) -> Section:
+def defects_section(findings: Sequence[Defect]) -> Section:
     """Says which of the defects that were looked for were found."""
     found = tuple(finding.name for finding in findings if finding.found)
     verdict = (
@@ -98,7 +98,7 @@ def find_defects(
     predicted: Sequence[Trajectory],
     *,
     seed: int,
-) -> list[Finding]:
+) -> list[Defect]:
     """Looks for the defects that single steps show; long rollouts show others.
 
     Args:
@@ -116,10 +116,10 @@ def find_defects(
     return [finding for finding in findings if finding is not None]
 
 
-def _stands_still(moments: Sequence[Moment], predicted: Sequence[Trajectory]) -> Finding:
+def _stands_still(moments: Sequence[Moment], predicted: Sequence[Trajectory]) -> Defect:
     ours = [squared_error(p[-1], m.observation.frame) for m, p in _pairs(moments, predicted)]
     true = [squared_error(m.trajectory[-1], m.observation.frame) for m in moments]
-    return Finding(
+    return Defect(
         "the picture stands still",
         _ratio(ours, true),
         0.1,
@@ -128,7 +128,7 @@ def _stands_still(moments: Sequence[Moment], predicted: Sequence[Trajectory]) ->
     )
 
 
-def _ignores_actions(simulator: World, moments: Sequence[Moment], seed: int) -> Finding | None:
+def _ignores_actions(simulator: World, moments: Sequence[Moment], seed: int) -> Defect | None:
     """Where nobody knows what other actions lead to, those of other moments are tried.
 
     None where they all have the same words.
@@ -151,7 +151,7 @@ def _ignores_actions(simulator: World, moments: Sequence[Moment], seed: int) -> 
     if not ours:
         return None
     than = "true outcomes" if len(moments[0].others) else "the truth from the frame seen"
-    return Finding(
+    return Defect(
         "actions are ignored",
         _ratio(ours, true),
         0.1,
@@ -176,7 +176,7 @@ def _spread(frames: Sequence[Frame]) -> float:
 
 def _changes_its_mind(
     simulator: World, moments: Sequence[Moment], predicted: Sequence[Trajectory], seed: int
-) -> Finding:
+) -> Defect:
     again = simulator.advance(
         [moment.observation for moment in moments],
         [moment.actions[0] for moment in moments],
@@ -186,7 +186,7 @@ def _changes_its_mind(
         float(np.abs(step.after.frame.astype(np.int16) - known[-1]).mean())
         for step, known in zip(again, predicted, strict=False)
     )
-    return Finding(
+    return Defect(
         "the same question gets different answers",
         worst,
         1.0,
@@ -196,7 +196,7 @@ def _changes_its_mind(
     )
 
 
-def _runs_backwards(moments: Sequence[Moment], predicted: Sequence[Trajectory]) -> Finding | None:
+def _runs_backwards(moments: Sequence[Moment], predicted: Sequence[Trajectory]) -> Defect | None:
     """None where the model shows the outcome alone, or nothing that moves."""
     known = [(m, p) for m, p in _pairs(moments, predicted) if len(p) > 1]
     if not known:
@@ -211,7 +211,7 @@ def _runs_backwards(moments: Sequence[Moment], predicted: Sequence[Trajectory]) 
     nearer = [first < last for first, last in ends if first != last]
     if not nearer:
         return None
-    return Finding(
+    return Defect(
         "the trajectory runs backwards",
         float(np.mean(nearer)),
         0.5,
@@ -242,7 +242,7 @@ def sharpness_curve(predicted: Steps, true: Steps) -> Curve:
     return resample_steps(_sharpness(predicted), _sharpness(true), of=_over)
 
 
-def find_wear(imagined: Steps, true: Steps) -> list[Finding]:
+def find_wear(imagined: Steps, true: Steps) -> list[Defect]:
     """Looks at the last quarter of rollouts for what they have lost.
 
     Args:
@@ -256,7 +256,7 @@ def find_wear(imagined: Steps, true: Steps) -> list[Finding]:
     blur = _over(_sharpness(ours).mean(), _sharpness(theirs).mean())
     moved = [true[0], *imagined][-last - 1 :], true[-last - 1 :]
     return [
-        Finding(
+        Defect(
             "colours drift",
             float(np.abs(gaps.mean(0)).max()),
             _COLOURS,
@@ -264,14 +264,14 @@ def find_wear(imagined: Steps, true: Steps) -> list[Finding]:
             f"Grey levels by which the mean red, green or blue leaves the truth's {where} (the "
             f"worst colour, mean of {len(gaps)} episodes: a drift that they share).",
         ),
-        Finding(
+        Defect(
             "frames blur",
             float(blur),
             _BLUR,
             False,
             f"Sharpness of imagined frames over that of true ones {where}.",
         ),
-        Finding(
+        Defect(
             "frames freeze",
             float(_over(_movement(moved[0]), _movement(moved[1]))),
             _STILL,
@@ -326,9 +326,9 @@ def shares_lost(imagined: Steps, true: Steps, shown: Steps = ()) -> tuple[float,
     return tuple(float(share) for share in shares)
 
 
-def find_leaving(shares: Sequence[float]) -> Finding:
+def find_leaving(shares: Sequence[float]) -> Defect:
     """Looks at how many rollouts have left the world at their end."""
-    return Finding(
+    return Defect(
         "frames leave the world",
         shares[-1],
         _LOST,

@@ -107,14 +107,14 @@ def evaluate(
         idle=judging.idle is not None,
         ranking=judging.ranking is not None,
     )
-    evidence = Comparison(folder, World(model, source.prompter), source, seed=seed)
+    comparison = Comparison(folder, World(model, source.prompter), source, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    _check_same(folder, evidence)
+    _check_same(folder, comparison)
     with listening(progress):
         for name in names:
             if load_section(_finished(folder), name) is None:
-                save_section(_finished(folder), make_section(name, evidence, judging))
-    report = _report(evidence, settings)
+                save_section(_finished(folder), make_section(name, comparison, judging))
+    report = _report(comparison, settings)
     report.save(folder)
     return report
 
@@ -155,14 +155,14 @@ def choose_sections(given: Any, *, recorded: bool, idle: bool, ranking: bool) ->
     return (*(name for name in SECTIONS if name in names), *follows)
 
 
-def _check_same(folder: Path, evidence: Comparison) -> None:
+def _check_same(folder: Path, comparison: Comparison) -> None:
     """Refuses to go on with another model or another truth."""
-    identity = evidence.simulator.model.identity
+    identity = comparison.simulator.model.identity
     shaping = {name: value for name, value in identity.items() if name not in _MACHINE}
     truth = {
-        "tested": evidence.source.tested,
-        "setting": asdict(evidence.source.setting),
-        "seed": evidence.seed,
+        "tested": comparison.source.tested,
+        "setting": asdict(comparison.source.setting),
+        "seed": comparison.seed,
     }
     for name, ours, what in (
         ("model.json", shaping, f"weights or settings of {identity['name']}"),
@@ -179,13 +179,13 @@ def _finished(folder: Path) -> Path:
     return folder / "parts"
 
 
-def _report(evidence: Comparison, settings: Mapping[str, Any]) -> Report:
+def _report(comparison: Comparison, settings: Mapping[str, Any]) -> Report:
     """Everything that is known by now, also from earlier runs for other sections."""
-    known = (load_section(_finished(evidence.folder), name) for name in REPORTED)
-    identity = dict(evidence.simulator.model.identity)
+    known = (load_section(_finished(comparison.folder), name) for name in REPORTED)
+    identity = dict(comparison.simulator.model.identity)
     return Report(
         model=str(identity["name"]),
-        tested=evidence.source.tested,
+        tested=comparison.source.tested,
         sections=tuple(section for section in known if section is not None),
         settings=settings,
         identity=identity,
@@ -195,40 +195,44 @@ def _report(evidence: Comparison, settings: Mapping[str, Any]) -> Report:
     )
 
 
-def make_section(name: str, evidence: Comparison, judging: Judging | None = None) -> Section:
+def make_section(name: str, comparison: Comparison, judging: Judging | None = None) -> Section:
     """Makes one of the sections in `REPORTED`.
 
     Args:
         name: Which.
-        evidence: Truth, and what the model makes of it.
+        comparison: Truth, and what the model makes of it.
         judging: What else the world is judged by; `choose_sections` tells what a section lacks.
 
     Raises:
         ChronosimError: As the source and the model.
     """
-    return _MAKERS[name](evidence, judging or Judging())
+    return _MAKERS[name](comparison, judging or Judging())
 
 
-def _outcomes(evidence: Comparison, judging: Judging) -> Section:
+def _outcomes(comparison: Comparison, judging: Judging) -> Section:
     """One held action at a time: how near to the truth."""
-    moments, model = evidence.moments, evidence.simulator.model
-    ways = {"model": evidence.predicted, "copy-last-frame": [copy_frame(m) for m in moments]}
+    moments, model = comparison.moments, comparison.simulator.model
+    ways = {"model": comparison.predicted, "copy-last-frame": [copy_frame(m) for m in moments]}
     if isinstance(model, Autoencoding):
-        pairs = zip(moments, evidence.predicted, strict=True)
+        pairs = zip(moments, comparison.predicted, strict=True)
         ways["oracle"] = [reconstruct(moment, model, len(p)) for moment, p in pairs]
-    return outcomes_section(moments, ways, evidence.source.setting, seconds=evidence.seconds)
+    return outcomes_section(moments, ways, comparison.source.setting, seconds=comparison.seconds)
 
 
-def _fidelity(evidence: Comparison, judging: Judging) -> Section:
+def _fidelity(comparison: Comparison, judging: Judging) -> Section:
     """Many actions: how near to the truth after each step, fed on its own frames and not."""
     return horizon_section(
-        evidence.recordings, evidence.imagined, evidence.taught, judging.networks, _shown(evidence)
+        comparison.recordings,
+        comparison.imagined,
+        comparison.taught,
+        judging.networks,
+        _shown(comparison),
     )
 
 
-def _shown(evidence: Comparison) -> list[Frames]:
+def _shown(comparison: Comparison) -> list[Frames]:
     """After each step, the true frame of each episode through the model's autoencoder."""
-    model, recordings = evidence.simulator.model, evidence.recordings
+    model, recordings = comparison.simulator.model, comparison.recordings
     if not isinstance(model, Autoencoding):
         return []
     times = range(1, len(recordings[0].observations))
@@ -243,28 +247,28 @@ def _shown(evidence: Comparison) -> list[Frames]:
     ]
 
 
-def _defects(evidence: Comparison, judging: Judging) -> Section:
+def _defects(comparison: Comparison, judging: Judging) -> Section:
     """Defects that have a name."""
     findings = find_defects(
-        evidence.simulator, evidence.moments, evidence.predicted, seed=evidence.seed
+        comparison.simulator, comparison.moments, comparison.predicted, seed=comparison.seed
     )
     return defects_section(findings)
 
 
-def _following(evidence: Comparison, judging: Judging) -> Section:
+def _following(comparison: Comparison, judging: Judging) -> Section:
     """Does the action decide what is predicted?"""
-    source, simulator, seed = evidence.source, evidence.quick, evidence.seed
+    source, simulator, seed = comparison.source, comparison.quick, comparison.seed
     if not isinstance(source, Simulated):
         return following_recorded(
-            evidence.recordings, simulator=simulator, idle=None, names=judging.numbers, seed=seed
+            comparison.recordings, simulator=simulator, idle=None, names=judging.numbers, seed=seed
         )
     assert judging.idle is not None  # the section was refused else
     return following(
-        evidence.moments,
+        comparison.moments,
         simulator=simulator,
         idle=judging.idle,
         reference=source.reference,
-        folder=evidence.folder / "following",
+        folder=comparison.folder / "following",
         first_seed=source.first_seed + _PROBE_SEEDS,
         names=judging.numbers,
         workers=source.workers,
@@ -272,35 +276,35 @@ def _following(evidence: Comparison, judging: Judging) -> Section:
     )
 
 
-def _contest(evidence: Comparison, judging: Judging) -> Contest:
+def _contest(comparison: Comparison, judging: Judging) -> Contest:
     """Who is ranked, in the simulator that the truth comes from."""
-    source, ranking = evidence.source, judging.ranking
+    source, ranking = comparison.source, judging.ranking
     assert isinstance(source, Simulated)  # the section was refused else
     assert ranking is not None
     seed = source.first_seed + _RANKING_SEEDS
-    return Contest(ranking, source.reference, evidence.folder / "ranking", seed, source.workers)
+    return Contest(ranking, source.reference, comparison.folder / "ranking", seed, source.workers)
 
 
-def _ranking(evidence: Comparison, judging: Judging) -> Section:
+def _ranking(comparison: Comparison, judging: Judging) -> Section:
     """Are policies ranked as in the reference simulator?"""
-    return rank(_contest(evidence, judging), evidence.quick, seed=evidence.seed)
+    return rank(_contest(comparison, judging), comparison.quick, seed=comparison.seed)
 
 
-def _moved(evidence: Comparison, judging: Judging) -> Section:
+def _moved(comparison: Comparison, judging: Judging) -> Section:
     """What moves the ranking, by experiment."""
-    contest = _contest(evidence, judging)
-    return moved_section(move_ranking(contest, evidence.quick, seed=evidence.seed), contest)
+    contest = _contest(comparison, judging)
+    return moved_section(move_ranking(contest, comparison.quick, seed=comparison.seed), contest)
 
 
-def _diagnosis(evidence: Comparison, judging: Judging) -> Section:
+def _diagnosis(comparison: Comparison, judging: Judging) -> Section:
     """What limits the model, by experiment."""
-    count = min(_DIAGNOSED, len(evidence.recordings))
+    count = min(_DIAGNOSED, len(comparison.recordings))
     return diagnose(
-        evidence.recordings[:count],
-        evidence.quick,
-        [frames[:count] for frames in evidence.imagined],
-        [frames[:count] for frames in evidence.taught],
-        seed=evidence.seed,
+        comparison.recordings[:count],
+        comparison.quick,
+        [frames[:count] for frames in comparison.imagined],
+        [frames[:count] for frames in comparison.taught],
+        seed=comparison.seed,
     )
 
 

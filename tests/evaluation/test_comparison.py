@@ -65,8 +65,8 @@ def test_what_was_computed_is_not_computed_again(
 
 
 def test_the_episodes_are_in_the_log(slider: Reference, broken: Any, tmp_path: Path) -> None:
-    evidence = Comparison(tmp_path, World(broken(), slider.prompter), source(slider), seed=7)
-    imagined = evidence.imagined
+    comparison = Comparison(tmp_path, World(broken(), slider.prompter), source(slider), seed=7)
+    imagined = comparison.imagined
     true, ours = (list_episodes(tmp_path / "episodes" / name) for name in ("true", "imagined"))
     assert [path.name for path in true] == [path.name for path in ours]
     for index, (one, other) in enumerate(
@@ -84,9 +84,9 @@ def test_the_episodes_are_in_the_log(slider: Reference, broken: Any, tmp_path: P
 
 def test_what_is_spoilt_is_said(slider: Reference, broken: Any, tmp_path: Path) -> None:
     (tmp_path / "moments.npz").write_bytes(b"no archive")
-    evidence = Comparison(tmp_path, World(broken(), slider.prompter), source(slider), seed=0)
+    comparison = Comparison(tmp_path, World(broken(), slider.prompter), source(slider), seed=0)
     with pytest.raises(InvalidConfig, match="remove the file, and it is computed anew"):
-        _ = evidence.moments
+        _ = comparison.moments
 
 
 def test_recorded_episodes_are_judged_by_their_words(
@@ -104,13 +104,13 @@ def test_recorded_episodes_are_judged_by_their_words(
     dreams = list_episodes(tmp_path / "episodes" / "imagined")
     assert "Beware" in Recorded("mine", dreams, windows=2, rollouts=2, rollout_steps=3).tested
     (tmp_path / "run").mkdir()
-    evidence = Comparison(tmp_path / "run", World(broken(), AsLogged()), recorded, seed=0)
-    assert len(evidence.moments) == 9
-    for moment, ours in zip(evidence.moments, evidence.predicted, strict=True):
+    comparison = Comparison(tmp_path / "run", World(broken(), AsLogged()), recorded, seed=0)
+    assert len(comparison.moments) == 9
+    for moment, ours in zip(comparison.moments, comparison.predicted, strict=True):
         np.testing.assert_array_equal(moment.trajectory[-1], ours[-1])
         assert len(moment.others) == 0
-    last = np.stack([recording.observations[-1].frame for recording in evidence.recordings])
-    np.testing.assert_array_equal(evidence.imagined[-1], last)
+    last = np.stack([recording.observations[-1].frame for recording in comparison.recordings])
+    np.testing.assert_array_equal(comparison.imagined[-1], last)
     first = EpisodeReader(episodes[0]).observation(0)
     smaller = tmp_path / "smaller"
     with EpisodeWriter(smaller, replace(first, frame=first.frame[:8]), {}) as writer:

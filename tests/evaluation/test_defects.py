@@ -16,7 +16,7 @@ from chronosim.world import World
 
 
 @pytest.fixture
-def evidence(slider: Reference, broken: Any, tmp_path: Path) -> Callable[[str], Comparison]:
+def comparison(slider: Reference, broken: Any, tmp_path: Path) -> Callable[[str], Comparison]:
     def make(how: str) -> Comparison:
         source = Simulated(
             slider, windows=8, rollouts=3, rollout_steps=6, first_seed=1, others=2, apart=10.0
@@ -42,9 +42,9 @@ def found(*sections: Section) -> list[str]:
     ],
 )
 def test_single_steps_tell(
-    how: str, names: list[str], evidence: Callable[[str], Comparison]
+    how: str, names: list[str], comparison: Callable[[str], Comparison]
 ) -> None:
-    section = make_section("defects", evidence(how))
+    section = make_section("defects", comparison(how))
     assert found(section) == names
     known = section.values["findings"]
     assert sorted(name for name, finding in known.items() if finding["found"]) == names
@@ -52,15 +52,15 @@ def test_single_steps_tell(
     assert all(name in section.verdict for name in names)
 
 
-def test_long_rollouts_tell_of_colours(evidence: Callable[[str], Comparison]) -> None:
-    assert "colours drift" in make_section("fidelity", evidence("drifts")).warnings
+def test_long_rollouts_tell_of_colours(comparison: Callable[[str], Comparison]) -> None:
+    assert "colours drift" in make_section("fidelity", comparison("drifts")).warnings
 
 
 def test_words_of_other_moments_are_tried_where_no_other_outcome_is_known(
-    evidence: Callable[[str], Comparison],
+    comparison: Callable[[str], Comparison],
 ) -> None:
     for how in ("", "ignores actions"):
-        each = evidence(how)
+        each = comparison(how)
         alone = [
             Moment(m.seed, m.observation, m.actions[:1], m.trajectory, m.others[:0])
             for m in each.moments
@@ -70,9 +70,9 @@ def test_words_of_other_moments_are_tried_where_no_other_outcome_is_known(
 
 
 def test_an_outcome_without_a_way_cannot_run_backwards(
-    evidence: Callable[[str], Comparison],
+    comparison: Callable[[str], Comparison],
 ) -> None:
-    each = evidence("")
+    each = comparison("")
     outcomes = [np.array(trajectory[-1:]) for trajectory in each.predicted]
     each.__dict__["_predictions"] = (outcomes, 0.1)
     assert "the trajectory runs backwards" not in make_section("defects", each).values["findings"]
