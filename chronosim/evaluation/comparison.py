@@ -33,13 +33,13 @@ class Comparison:
 
     Args:
         folder: The run's; what is found there is not computed again.
-        simulator: The model, and the prompter that words the source's actions.
+        world: The model, and the prompter that words the source's actions.
         source: Where the truth comes from.
         seed: Of the model's noise; moment i has seed + i.
     """
 
-    def __init__(self, folder: Path, simulator: World, source: Source, *, seed: int) -> None:
-        self.folder, self.simulator, self.source, self.seed = folder, simulator, source, seed
+    def __init__(self, folder: Path, world: World, source: Source, *, seed: int) -> None:
+        self.folder, self.world, self.source, self.seed = folder, world, source, seed
 
     @cached_property
     def moments(self) -> list[Moment]:
@@ -69,7 +69,7 @@ class Comparison:
         if kept is not None:
             return list(kept["trajectories"]), float(kept["seconds"])
         moments, began = self.moments, time.perf_counter()
-        answers = predict(moments, self.simulator, seed=self.seed)
+        answers = predict(moments, self.world, seed=self.seed)
         predicted = list(watch(answers, "predicting", len(moments)))
         seconds = (time.perf_counter() - began) / len(moments)
         _save_arrays(path, trajectories=np.stack(predicted), seconds=np.array(seconds))
@@ -116,18 +116,18 @@ class Comparison:
 
     @cached_property
     def quick(self) -> World:
-        """The same simulator without the frames on the way, where a model can leave them out."""
-        model = self.simulator.model
+        """The same world without the frames on the way, where a model can leave them out."""
+        model = self.world.model
         if not isinstance(model, ChronoEdit):
-            return self.simulator
+            return self.world
         sampling = replace(model.sampling, decode_trajectory=False)  # the outcome is the same
-        return World(model.resampled(sampling), self.simulator.prompter)
+        return World(model.resampled(sampling), self.world.prompter)
 
     def _log(self, folder: Path, recordings: Sequence[Recording], imagined: Steps | None) -> None:
         about = dict(self.source.about)
         if imagined is not None:
-            about |= {"model": dict(self.simulator.model.identity)}
-        prompter = self.simulator.prompter
+            about |= {"model": dict(self.world.model.identity)}
+        prompter = self.world.prompter
         _save_episodes(folder, recordings, imagined, prompter=prompter, seed=self.seed, about=about)
 
 

@@ -93,7 +93,7 @@ def defects_section(findings: Sequence[Defect]) -> Section:
 
 
 def find_defects(
-    simulator: World,
+    world: World,
     moments: Sequence[Moment],
     predicted: Sequence[Trajectory],
     *,
@@ -102,15 +102,15 @@ def find_defects(
     """Looks for the defects that single steps show; long rollouts show others.
 
     Args:
-        simulator: The model, and the prompter of the moments.
+        world: The model, and the prompter of the moments.
         moments: Where, at least two.
         predicted: The model's trajectory at each, of the taken action.
         seed: Of the noise that `predicted` was made with; moment i has seed + i.
     """
     findings = [
         _stands_still(moments, predicted),
-        _ignores_actions(simulator, moments, seed),
-        _changes_its_mind(simulator, moments[:_AGAIN], predicted, seed),
+        _ignores_actions(world, moments, seed),
+        _changes_its_mind(world, moments[:_AGAIN], predicted, seed),
         _runs_backwards(moments, predicted),
     ]
     return [finding for finding in findings if finding is not None]
@@ -128,17 +128,17 @@ def _stands_still(moments: Sequence[Moment], predicted: Sequence[Trajectory]) ->
     )
 
 
-def _ignores_actions(simulator: World, moments: Sequence[Moment], seed: int) -> Defect | None:
+def _ignores_actions(world: World, moments: Sequence[Moment], seed: int) -> Defect | None:
     """Where nobody knows what other actions lead to, those of other moments are tried.
 
     None where they all have the same words.
     """
     ours, true = [], []
     for index, moment in enumerate(moments[:_PROBED]):
-        actions = _alternatives(moments, index, simulator.prompter)
+        actions = _alternatives(moments, index, world.prompter)
         if len(actions) < 2:
             continue
-        steps = simulator.advance(
+        steps = world.advance(
             [moment.observation] * len(actions), actions, seeds=[seed + index] * len(actions)
         )
         ours.append(_spread([step.after.frame for step in steps]))
@@ -175,9 +175,9 @@ def _spread(frames: Sequence[Frame]) -> float:
 
 
 def _changes_its_mind(
-    simulator: World, moments: Sequence[Moment], predicted: Sequence[Trajectory], seed: int
+    world: World, moments: Sequence[Moment], predicted: Sequence[Trajectory], seed: int
 ) -> Defect:
-    again = simulator.advance(
+    again = world.advance(
         [moment.observation for moment in moments],
         [moment.actions[0] for moment in moments],
         seeds=range(seed, seed + len(moments)),

@@ -39,7 +39,7 @@ class _Effect:
 
 def diagnose(
     recordings: Sequence[Recording],
-    simulator: World,
+    world: World,
     imagined: Steps,
     taught: Steps,
     *,
@@ -49,7 +49,7 @@ def diagnose(
 
     Args:
         recordings: What truly happened in at least two episodes, all of one length.
-        simulator: The model, and the prompter that the recordings were made with.
+        world: The model, and the prompter that the recordings were made with.
         imagined: The model's frames after each step, fed on its own, as `roll_out` gives them.
         taught: The same, shown the truth before each step, as `teach` gives them.
         seed: Of the noise of both.
@@ -64,7 +64,7 @@ def diagnose(
         "free-running": step_errors(recordings, imagined),
         "teacher-forced": step_errors(recordings, taught),
     }
-    model = simulator.model
+    model = world.model
     if isinstance(model, Autoencoding):
         trips = list(watch(round_trips(recordings, model), "autoencoder alone", len(imagined)))
         errors["autoencoder"] = step_errors(recordings, trips)
@@ -74,7 +74,7 @@ def diagnose(
             errors["teacher-forced"], errors["free-running"], "free-running",
         )
     }  # fmt: skip
-    for experiment in experiments(recordings, simulator, seed=seed):
+    for experiment in experiments(recordings, world, seed=seed):
         steps = watch(experiment.run(), f"experiment: {experiment.name}", len(imagined))
         changed = step_errors(recordings, list(steps))
         effects[experiment.name] = _effect(

@@ -43,35 +43,33 @@ class Experiment:
     run: Callable[[], Iterator[Frames]]
 
 
-def experiments(
-    recordings: Sequence[Recording], simulator: World, *, seed: int
-) -> list[Experiment]:
+def experiments(recordings: Sequence[Recording], world: World, *, seed: int) -> list[Experiment]:
     """Gives the experiments that a model and its prompter allow.
 
     Args:
         recordings: What truly happened.
-        simulator: The model, and the prompter that the recordings were made with.
+        world: The model, and the prompter that the recordings were made with.
         seed: Of the noise that the unchanged runs were made with.
     """
-    model = simulator.model
+    model = world.model
     swapped = _swapped(recordings)
     known = [
         Experiment(
             "noise",
             "another seed of the noise: how much is chance",
             "free-running",
-            lambda: roll_out(recordings, simulator, seed=seed + OTHER_NOISE),
+            lambda: roll_out(recordings, world, seed=seed + OTHER_NOISE),
         ),
         Experiment(
             "swapped actions",
             "told another episode's actions",
             "free-running",
-            lambda: roll_out(swapped, simulator, seed=seed),
+            lambda: roll_out(swapped, world, seed=seed),
         ),
     ]
     known += [
         Experiment(name, changed, "free-running", partial(roll_out, recordings, told, seed=seed))
-        for name, changed, told in tell_less(simulator)
+        for name, changed, told in tell_less(world)
     ]
     if isinstance(model, Autoencoding):
         seen = [_reconstructed(recording, model) for recording in recordings]
@@ -80,7 +78,7 @@ def experiments(
                 "blurred sight",
                 "shown the true frames as its autoencoder gives them back",
                 "teacher-forced",
-                lambda: teach(seen, simulator, seed=seed),
+                lambda: teach(seen, world, seed=seed),
             )
         )
     return known
@@ -138,21 +136,21 @@ def _reconstructed(recording: Recording, model: Autoencoding) -> Recording:
 _COARSE = 4  # steps that an action's range is told in
 
 
-def tell_less(simulator: World) -> Iterator[tuple[str, str, World]]:
-    """Gives the simulator with worse words, in each way that its prompter allows.
+def tell_less(world: World) -> Iterator[tuple[str, str, World]]:
+    """Gives the world with worse words, in each way that its prompter allows.
 
     Args:
-        simulator: A model and its prompter.
+        world: A model and its prompter.
 
     Yields:
-        A word for JSON, what was changed in words, and the simulator so changed.
+        A word for JSON, what was changed in words, and the world so changed.
     """
-    prompter = simulator.prompter
+    prompter = world.prompter
     if isinstance(prompter.action_space, gym.spaces.Box):
-        coarse = replace(simulator, prompter=_CoarseWords(prompter))
+        coarse = replace(world, prompter=_CoarseWords(prompter))
         yield "coarse words", f"actions worded in {_COARSE} steps of their range", coarse
     if prompter.state_space.shape[0]:
-        unaware = replace(simulator, prompter=_StartWords(prompter))
+        unaware = replace(world, prompter=_StartWords(prompter))
         yield "no state", "told the state of a beginning at every step", unaware
 
 

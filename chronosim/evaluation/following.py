@@ -46,7 +46,7 @@ _Frames = UInt8[np.ndarray, "..."]  # of any number of axes
 def following(
     moments: Sequence[Moment],
     *,
-    simulator: World,
+    world: World,
     idle: Act,
     reference: Reference,
     folder: Path,
@@ -60,7 +60,7 @@ def following(
 
     Args:
         moments: States with the true outcomes of several actions each.
-        simulator: The model, and the prompter that the moments were drawn with.
+        world: The model, and the prompter that the moments were drawn with.
         idle: What doing nothing is.
         reference: Where the moments come from; its region left out is not looked at.
         folder: For answers that are finished; the same call goes on with them.
@@ -73,10 +73,10 @@ def following(
     Raises:
         ChronosimError: As the simulators and the model.
     """
-    answers = answer_all(moments, simulator, idle=idle, seed=seed, folder=folder)
+    answers = answer_all(moments, world, idle=idle, seed=seed, folder=folder)
     retrieval, controls = _judge(moments, answers, reference)
     recovered: dict[str, Recovery] = {}
-    if probes_for(simulator.prompter.action_space):
+    if probes_for(world.prompter.action_space):
         recovered = probe_moments(
             moments,
             answers,
@@ -288,7 +288,7 @@ def _draw_probe(names: Sequence[str], true: Sequence[float], predicted: Sequence
 def following_recorded(
     recordings: Sequence[Recording],
     *,
-    simulator: World,
+    world: World,
     idle: Act | None = None,
     names: Sequence[str] = (),
     seed: int = 0,
@@ -301,7 +301,7 @@ def following_recorded(
 
     Args:
         recordings: At least two.
-        simulator: The model, and the prompter that words the recorded actions.
+        world: The model, and the prompter that words the recorded actions.
         idle: What doing nothing is; None: nobody knows, and that control is left out.
         names: Of the action's numbers; none: numbered.
         seed: Of the model's noise; transition i has seed + i.
@@ -318,21 +318,21 @@ def following_recorded(
     judged = _transitions(recordings[-held:])
     if len(judged) < 2:
         raise InvalidConfig("following the action is judged from 2 held-out steps on, not 1")
-    judged, others = _with_others(judged, simulator.prompter)
+    judged, others = _with_others(judged, world.prompter)
     if len(judged) < 2:
         why = f"all judged steps ({held} episodes) have the same words"
         verdict = f"Cannot be told: {why}, so there is no other action to compare with."
         return Section("following", _TITLE, verdict)
     observations, actions, truths = (list(column) for column in zip(*judged, strict=True))
-    own = _predict(simulator, observations, actions, seed, "its own action")
-    swapped = _predict(simulator, observations, others, seed, "another action")
+    own = _predict(world, observations, actions, seed, "its own action")
+    swapped = _predict(world, observations, others, seed, "another action")
     still = None
     if idle is not None:
         nothing = [idle(observation) for observation in observations]
-        still = _errors(_predict(simulator, observations, nothing, seed, "doing nothing"), truths)
+        still = _errors(_predict(world, observations, nothing, seed, "doing nothing"), truths)
     controls = control(_errors(own, truths), _errors(swapped, truths), still)
     recovered: dict[str, Recovery] = {}
-    if probes_for(space := simulator.prompter.action_space):
+    if probes_for(space := world.prompter.action_space):
         pairs = pairs_of(recordings[:-held])
         shown = [np.stack([seen.frame for seen in observations]), np.stack(truths), np.stack(own)]
         groups = range(len(judged))
@@ -387,7 +387,7 @@ def _transitions(recordings: Sequence[Recording]) -> list[tuple[Observation, Any
 
 
 def _predict(
-    simulator: World,
+    world: World,
     observations: Sequence[Observation],
     actions: Sequence[Any],
     seed: int,
@@ -396,7 +396,7 @@ def _predict(
     frames = []
     steps = enumerate(zip(observations, actions, strict=True))
     for index, (observation, action) in watch(steps, what, len(actions)):
-        frames.append(simulator.step(observation, action, seed=seed + index).after.frame)
+        frames.append(world.step(observation, action, seed=seed + index).after.frame)
     return frames
 
 

@@ -34,12 +34,12 @@ class Autoencoding(Protocol):
         ...
 
 
-def predict(moments: Sequence[Moment], simulator: World, *, seed: int = 0) -> Iterator[Trajectory]:
+def predict(moments: Sequence[Moment], world: World, *, seed: int = 0) -> Iterator[Trajectory]:
     """Predicts what comes of the action taken at each moment.
 
     Args:
         moments: Where.
-        simulator: The model, and the prompter that the moments were drawn with.
+        world: The model, and the prompter that the moments were drawn with.
         seed: Of the model's noise; moment i has seed + i.
 
     Yields:
@@ -47,7 +47,7 @@ def predict(moments: Sequence[Moment], simulator: World, *, seed: int = 0) -> It
     """
     for first in range(0, len(moments), _BATCH):
         batch = moments[first : first + _BATCH]
-        steps = simulator.advance(
+        steps = world.advance(
             [moment.observation for moment in batch],
             [moment.actions[0] for moment in batch],
             seeds=range(seed + first, seed + first + len(batch)),
@@ -82,12 +82,12 @@ def reconstruct(moment: Moment, model: Autoencoding, time: int) -> Trajectory:
     return model.reconstruct(moment.observation.frame, true if len(true) == time else true[-1:])
 
 
-def roll_out(recordings: Sequence[Recording], simulator: World, *, seed: int) -> Iterator[Frames]:
+def roll_out(recordings: Sequence[Recording], world: World, *, seed: int) -> Iterator[Frames]:
     """Lets the model go on alone from each first observation, under the recorded actions.
 
     Args:
         recordings: All of one length.
-        simulator: The model, and the prompter that the recordings were made with.
+        world: The model, and the prompter that the recordings were made with.
         seed: The noise of recording i at depth d is `noise_seed(seed + i, d)`.
 
     Yields:
@@ -95,7 +95,7 @@ def roll_out(recordings: Sequence[Recording], simulator: World, *, seed: int) ->
     """
     observations = [recording.observations[0] for recording in recordings]
     for depth in range(len(recordings[0].actions)):
-        steps = simulator.advance(
+        steps = world.advance(
             observations,
             [recording.actions[depth] for recording in recordings],
             seeds=[noise_seed(seed + index, depth) for index in range(len(recordings))],
@@ -104,19 +104,19 @@ def roll_out(recordings: Sequence[Recording], simulator: World, *, seed: int) ->
         yield np.stack([observation.frame for observation in observations])
 
 
-def teach(recordings: Sequence[Recording], simulator: World, *, seed: int) -> Iterator[Frames]:
+def teach(recordings: Sequence[Recording], world: World, *, seed: int) -> Iterator[Frames]:
     """Has the model predict each step from the true observation before it.
 
     Args:
         recordings: All of one length.
-        simulator: The model, and the prompter that the recordings were made with.
+        world: The model, and the prompter that the recordings were made with.
         seed: The noise of recording i at depth d is `noise_seed(seed + i, d)`, as of `roll_out`.
 
     Yields:
         For each step the model's frame of each episode; one call of the model a step.
     """
     for depth in range(len(recordings[0].actions)):
-        steps = simulator.advance(
+        steps = world.advance(
             [recording.observations[depth] for recording in recordings],
             [recording.actions[depth] for recording in recordings],
             seeds=[noise_seed(seed + index, depth) for index in range(len(recordings))],

@@ -161,7 +161,7 @@ class Answers:
 
 
 def answer_all(
-    moments: Sequence[Moment], simulator: World, *, idle: Act, seed: int, folder: Path
+    moments: Sequence[Moment], world: World, *, idle: Act, seed: int, folder: Path
 ) -> Answers:
     """Asks for the outcome of every action at every moment, and of doing nothing.
 
@@ -169,7 +169,7 @@ def answer_all(
 
     Args:
         moments: Where; all with as many actions.
-        simulator: The model, and the prompter that the moments were drawn with.
+        world: The model, and the prompter that the moments were drawn with.
         idle: What doing nothing is.
         seed: Of the model's noise; moment i has seed + i.
         folder: For what is finished; it is read again.
@@ -183,7 +183,7 @@ def answer_all(
     for first in watch(firsts, "answering every action", len(firsts)):
         path, chunk = folder / f"{first:06d}.npy", moments[first : first + _CHUNK]
         if not path.is_file():
-            outcomes = _answer(chunk, simulator, idle, seed + first)
+            outcomes = _answer(chunk, world, idle, seed + first)
             draft = folder / f".{first:06d}.npy"  # a run may be killed here too
             np.save(draft, outcomes)
             draft.replace(path)
@@ -193,13 +193,13 @@ def answer_all(
 
 
 def _answer(
-    moments: Sequence[Moment], simulator: World, idle: Act, seed: int
+    moments: Sequence[Moment], world: World, idle: Act, seed: int
 ) -> UInt8[np.ndarray, "moments answers height width 3"]:
     """Outcomes of all actions, then of doing nothing."""
     found = []
     for index, moment in enumerate(moments):
         actions = [*moment.actions, idle(moment.observation)]
-        steps = simulator.advance(
+        steps = world.advance(
             [moment.observation] * len(actions), actions, seeds=[seed + index] * len(actions)
         )
         found.append(np.stack([step.after.frame for step in steps]))

@@ -157,7 +157,7 @@ def choose_sections(given: Any, *, recorded: bool, idle: bool, ranking: bool) ->
 
 def _check_same(folder: Path, comparison: Comparison) -> None:
     """Refuses to go on with another model or another truth."""
-    identity = comparison.simulator.model.identity
+    identity = comparison.world.model.identity
     shaping = {name: value for name, value in identity.items() if name not in _MACHINE}
     truth = {
         "tested": comparison.source.tested,
@@ -182,7 +182,7 @@ def _finished(folder: Path) -> Path:
 def _report(comparison: Comparison, settings: Mapping[str, Any]) -> Report:
     """Everything that is known by now, also from earlier runs for other sections."""
     known = (load_section(_finished(comparison.folder), name) for name in REPORTED)
-    identity = dict(comparison.simulator.model.identity)
+    identity = dict(comparison.world.model.identity)
     return Report(
         model=str(identity["name"]),
         tested=comparison.source.tested,
@@ -211,7 +211,7 @@ def make_section(name: str, comparison: Comparison, judging: Judging | None = No
 
 def _outcomes(comparison: Comparison, judging: Judging) -> Section:
     """One held action at a time: how near to the truth."""
-    moments, model = comparison.moments, comparison.simulator.model
+    moments, model = comparison.moments, comparison.world.model
     ways = {"model": comparison.predicted, "copy-last-frame": [copy_frame(m) for m in moments]}
     if isinstance(model, Autoencoding):
         pairs = zip(moments, comparison.predicted, strict=True)
@@ -232,7 +232,7 @@ def _fidelity(comparison: Comparison, judging: Judging) -> Section:
 
 def _shown(comparison: Comparison) -> list[Frames]:
     """After each step, the true frame of each episode through the model's autoencoder."""
-    model, recordings = comparison.simulator.model, comparison.recordings
+    model, recordings = comparison.world.model, comparison.recordings
     if not isinstance(model, Autoencoding):
         return []
     times = range(1, len(recordings[0].observations))
@@ -250,22 +250,22 @@ def _shown(comparison: Comparison) -> list[Frames]:
 def _defects(comparison: Comparison, judging: Judging) -> Section:
     """Defects that have a name."""
     findings = find_defects(
-        comparison.simulator, comparison.moments, comparison.predicted, seed=comparison.seed
+        comparison.world, comparison.moments, comparison.predicted, seed=comparison.seed
     )
     return defects_section(findings)
 
 
 def _following(comparison: Comparison, judging: Judging) -> Section:
     """Does the action decide what is predicted?"""
-    source, simulator, seed = comparison.source, comparison.quick, comparison.seed
+    source, world, seed = comparison.source, comparison.quick, comparison.seed
     if not isinstance(source, Simulated):
         return following_recorded(
-            comparison.recordings, simulator=simulator, idle=None, names=judging.numbers, seed=seed
+            comparison.recordings, world=world, idle=None, names=judging.numbers, seed=seed
         )
     assert judging.idle is not None  # the section was refused else
     return following(
         comparison.moments,
-        simulator=simulator,
+        world=world,
         idle=judging.idle,
         reference=source.reference,
         folder=comparison.folder / "following",

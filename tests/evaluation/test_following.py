@@ -56,7 +56,7 @@ def judged(
 ) -> Section:
     return following(
         moments,
-        simulator=World(model, slider.prompter),
+        world=World(model, slider.prompter),
         idle=idle,
         reference=slider,
         folder=folder,
@@ -116,17 +116,17 @@ def test_what_has_been_answered_is_not_asked_again(
 
 def test_recorded_episodes_alone_tell_it_too(slider: Reference, knowing: Any) -> None:
     recordings = list(draw_recordings(8, reference=slider, steps=20, first_seed=3))
-    followed = following_recorded(recordings, simulator=World(knowing, slider.prompter))
+    followed = following_recorded(recordings, world=World(knowing, slider.prompter))
     assert followed.warnings == ()
     assert followed.values["controls"]["idle"] is None
     deaf = World(Deaf(knowing), slider.prompter)
-    ignored = following_recorded(recordings, simulator=deaf, idle=idle, names=["way"])
+    ignored = following_recorded(recordings, world=deaf, idle=idle, names=["way"])
     assert ignored.warnings == ("actions are ignored",)
     assert ignored.values["controls"]["swapped"]["value"] == 1
     assert ignored.values["controls"]["idle"]["value"] == 1
     assert ignored.values["probe"]["whole frames"]["names"] == ["way"]
     with pytest.raises(InvalidConfig, match="from 2 recorded episodes on, not 1"):
-        following_recorded(recordings[:1], simulator=deaf)
+        following_recorded(recordings[:1], world=deaf)
 
 
 class Pushing(Mover):
@@ -167,11 +167,11 @@ def one_way_each(slider: Reference, ways: Sequence[int]) -> list[Recording]:
 
 def test_another_action_is_really_another(slider: Reference) -> None:
     honest = World(Pushed(), Pushing())
-    followed = following_recorded(one_way_each(slider, [1, -1] * 16), simulator=honest)
+    followed = following_recorded(one_way_each(slider, [1, -1] * 16), world=honest)
     assert followed.warnings == ()
     assert followed.gauge is not None
     assert followed.gauge.value == np.inf, "without an error of its own"
-    untold = following_recorded(one_way_each(slider, [1, -1, 1, -1]), simulator=honest)
+    untold = following_recorded(one_way_each(slider, [1, -1, 1, -1]), world=honest)
     assert untold.verdict.startswith("Cannot be told: all judged steps (1 episodes)")
     assert (untold.warnings, untold.gauge) == ((), None)
 

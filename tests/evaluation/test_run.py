@@ -79,7 +79,7 @@ def test_other_seeds_are_for_the_probe_and_for_the_ranking(
     assert (given["first_seed"], contest.first_seed) == (500_001, 600_001)
     assert given["reference"] is contest.reference is source.reference
     assert given["folder"].parent == contest.folder.parent == comparison.folder
-    assert (given["simulator"], given["seed"]) == (comparison.simulator, 7)
+    assert (given["world"], given["seed"]) == (comparison.world, 7)
     assert (given["names"], contest.longest) == (["way"], 1)
 
 

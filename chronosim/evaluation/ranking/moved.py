@@ -57,14 +57,14 @@ class Moved:
     gain: Interval
 
 
-def move_ranking(contest: Contest, simulator: World, *, seed: int) -> list[Moved]:
+def move_ranking(contest: Contest, world: World, *, seed: int) -> list[Moved]:
     """Ranks the contestants anew in every way that the model and its prompter allow.
 
     It is done from the first 6 starts of the contest; what is finished is kept in its folder.
 
     Args:
         contest: Who plays what, and where.
-        simulator: The model, and the reference's prompter.
+        world: The model, and the reference's prompter.
         seed: Of the model's noise.
 
     Returns:
@@ -75,11 +75,11 @@ def move_ranking(contest: Contest, simulator: World, *, seed: int) -> list[Moved
         ChronosimError: As the simulators, the policies and the model.
     """
     starts = min(_STARTS, contest.ranking.starts)
-    board = hold(contest, simulator, seed=seed)
+    board = hold(contest, world, seed=seed)
     truth, unchanged = board.reference[:, :starts], board.model[:, :starts]
     where = contest.draw(starts)
     found = [_moved("nothing", "nothing", truth, unchanged, unchanged)]
-    for name, changed, play in _changes(contest.game, simulator, seed):
+    for name, changed, play in _changes(contest.game, world, seed):
         scores = _scores(contest, board.contestants, where, name, play)
         found.append(_moved(name, changed, truth, unchanged, scores))
     return [found[0], *sorted(found[1:], key=lambda one: -np.nan_to_num(abs(one.gain.value)))]
@@ -121,8 +121,8 @@ def _table(moved: Sequence[Moved], contest: Contest) -> Table:
     )
 
 
-def _changes(game: Game, simulator: World, seed: int) -> Iterator[tuple[str, str, _Play]]:
-    model = simulator.model
+def _changes(game: Game, world: World, seed: int) -> Iterator[tuple[str, str, _Play]]:
+    model = world.model
 
     def free(changed: World, noise: int = seed) -> _Play:
         return lambda one, where: imagine(game, one.policy, where, changed, seed=noise)
@@ -133,14 +133,14 @@ def _changes(game: Game, simulator: World, seed: int) -> Iterator[tuple[str, str
     yield (
         "noise",
         "another seed of the noise: how much is chance",
-        free(simulator, seed + OTHER_NOISE),
+        free(world, seed + OTHER_NOISE),
     )
     yield (
         "error fed back",
         "the policy acts in the reference, steps are scored as predicted",
         true(
             lambda seen, actions, truths, seeds: [
-                step.prediction for step in simulator.advance(seen, actions, seeds=seeds)
+                step.prediction for step in world.advance(seen, actions, seeds=seeds)
             ]
         ),
     )
@@ -155,7 +155,7 @@ def _changes(game: Game, simulator: World, seed: int) -> Iterator[tuple[str, str
                 ]
             ),
         )
-    for name, changed, told in tell_less(simulator):
+    for name, changed, told in tell_less(world):
         yield name, changed, free(told)
 
 

@@ -19,7 +19,7 @@ _FEW = 5  # policies better than random, below which they are not looked at alon
 _FLATTERED = 0.15  # score by which the model may think better of the worst policies
 
 
-def rank(contest: Contest, simulator: World, *, seed: int = 0) -> Section:
+def rank(contest: Contest, world: World, *, seed: int = 0) -> Section:
     """Plays policies from the same true frames on both sides, and compares their scores.
 
     Every policy reads the observation alone, so the same one acts in the reference simulator and in
@@ -27,7 +27,7 @@ def rank(contest: Contest, simulator: World, *, seed: int = 0) -> Section:
 
     Args:
         contest: Who plays what, and where.
-        simulator: The model, and the reference's prompter.
+        world: The model, and the reference's prompter.
         seed: Of the model's noise.
 
     Raises:
@@ -35,7 +35,7 @@ def rank(contest: Contest, simulator: World, *, seed: int = 0) -> Section:
         ChronosimError: As the simulators, the policies and the model.
     """
     return ranking_section(
-        hold(contest, simulator, seed=seed),
+        hold(contest, world, seed=seed),
         source=contest.reference.simulator().source,
         horizon=contest.ranking.horizon,
         first_seed=contest.first_seed,

@@ -161,12 +161,12 @@ class Scoreboard:
     model: Float[np.ndarray, "policies starts"]
 
 
-def hold(contest: Contest, simulator: World, *, seed: int) -> Scoreboard:
+def hold(contest: Contest, world: World, *, seed: int) -> Scoreboard:
     """Plays what has not been played yet.
 
     Args:
         contest: Who plays what, and where.
-        simulator: The model, and the reference's prompter.
+        world: The model, and the reference's prompter.
         seed: Of the model's noise.
 
     Raises:
@@ -180,7 +180,7 @@ def hold(contest: Contest, simulator: World, *, seed: int) -> Scoreboard:
     where = contest.draw() if missing or unseen else []
     _play_all(missing, where, game, real, contest.workers)
     for one in watch(unseen, "imagining", len(unseen)):
-        imagined.write(one.name, imagine(game, one.policy, where, simulator, seed=seed))
+        imagined.write(one.name, imagine(game, one.policy, where, world, seed=seed))
     return Scoreboard(
         contestants=tuple(contestants),
         reference=_table(contestants, real, lambda episode: episode.score),
