@@ -80,7 +80,7 @@ def test_other_seeds_are_for_the_probe_and_for_the_ranking(
     assert given["reference"] is contest.reference is source.reference
     assert given["folder"].parent == contest.folder.parent == comparison.folder
     assert (given["world"], given["seed"]) == (comparison.world, 7)
-    assert (given["names"], contest.longest) == (["way"], 1)
+    assert (given["names"], contest.ranking.lead_steps) == (["way"], 1)
 
 
 def truth(slider: Reference, **settings: Any) -> Simulated:
