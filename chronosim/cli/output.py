@@ -182,11 +182,19 @@ def holds_nothing(folder: Path) -> bool:
 
 
 def unused_folder(command: str) -> Path:
-    """Names a folder for a run's results by the time; two runs may begin in one second."""
+    """Makes a folder for a run's results, named by the time; two may begin in one second."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     names = (now if number == 1 else f"{now}_{number}" for number in count(1))
     folders = (Path("runs", command, name) for name in names)
-    return next(folder for folder in folders if not folder.exists())
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InvalidConfig(f"results cannot be written to {folder}: {error}") from error
+        return folder
+    raise AssertionError("unreachable: there is always a next name")
 
 
 @contextmanager

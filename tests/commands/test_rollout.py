@@ -59,6 +59,22 @@ class Coin:
 
 def ahead(observation):
     return np.array([0, 0.5, 0], np.float32)
+
+
+LOADED = []
+
+
+class Costly:
+    '''Takes a while to load, and in its sixth step acts out of bounds, by a rounding.'''
+
+    def __init__(self):
+        LOADED.append(self)
+        self.steps = 0
+
+    def __call__(self, observation):
+        self.steps += 1
+        most = np.float32(1)
+        return np.array([most if self.steps < 6 else np.nextafter(most, 2 * most), 0, 0])
 """
 NOISY = ["model=noisy", "--config-dir", "conf"]
 
@@ -278,6 +294,25 @@ def test_a_function_can_be_the_policy(tmp_path: Path) -> None:
     [reader] = rollout(tmp_path / "out", "episodes=1", *own)
     assert np.allclose(reader.column("action"), [0, 0.5, 0])
     assert reader.about["policy"] == "ahead"
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_policy_is_loaded_once_and_its_mistakes_end_their_own_episodes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ["policy=own", "policy._target_=rollout_toys.Costly", "model=echo", "pictures=0"]
+    settings = [*own, "episodes=3", "num_envs=2", "horizon=6"]
+    assert main(["rollout", *settings, "clip_actions=true", "output=clipped"]) == 0
+    assert len(import_module("rollout_toys").LOADED) == 1
+    assert main(["rollout", *settings, "output=out"]) == 1
+    out = capsys.readouterr().out
+    said = "the episode of seed 2 failed: step 5 could not be taken: an action must lie between"
+    assert said in out
+    assert main(["episodes", "ls", "out"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[:3] for row in rows[1:4]] == [[f"000000{seed}", "5", "failed"] for seed in range(3)]
+    assert main(["episodes", "show", "out/episodes/0000001"]) == 0
+    assert "step 5 could not be taken" in capsys.readouterr().out
 
 
 def test_a_policy_of_ones_own_must_be_named(
