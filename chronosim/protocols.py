@@ -48,7 +48,11 @@ class WorldModel(Protocol):
 
 @runtime_checkable
 class Prompter(Protocol):
-    """How an action is worded, and what is known of the robot without looking."""
+    """How an action is worded, and what is known of the robot without looking.
+
+    It may also have `suggest(observation)`, which gives actions by name that a what-if plays out
+    where no plans are given, and `read(observation, text)`, the inverse of its wording.
+    """
 
     @property
     def action_space(self) -> gym.Space[Any]:

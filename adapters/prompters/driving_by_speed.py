@@ -77,8 +77,7 @@ class DrivingBySpeed:
         for name in ("faster", "slower"):
             if self.wording[name].count("{}") != 1:
                 raise InvalidConfig(f"{name} needs one {{}} for the speed: {self.wording[name]!r}")
-        made = make_quantities({"turn": self.wording["turn"]}, ("turn",))
-        object.__setattr__(self, "_turn", made["turn"])
+        object.__setattr__(self, "_turn", make_quantities(self.wording, ["turn"])["turn"])
         object.__setattr__(self, "_sentence", Sentence(self.wording["sentence"], _GAPS))
 
     @property

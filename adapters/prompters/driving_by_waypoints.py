@@ -75,10 +75,7 @@ class DrivingByWaypoints:
         check_wording(self.wording, ("sentence", "then", "ahead", "left", "here"))
         if not self.wording["then"].strip() or not self.wording["here"].strip():
             raise InvalidConfig("the wording of `then` and `here` cannot be empty")
-        quantities = make_quantities(
-            {name: self.wording[name] for name in ("ahead", "left")}, ("ahead", "left")
-        )
-        object.__setattr__(self, "_quantities", quantities)
+        object.__setattr__(self, "_quantities", make_quantities(self.wording, ("ahead", "left")))
         object.__setattr__(self, "_sentence", Sentence(self.wording["sentence"], ("speed", "path")))
 
     @property

@@ -91,11 +91,8 @@ class EndEffector:
             raise InvalidConfig(
                 f"the workspace needs least and most of x, y and z, not {dict(self.workspace)}"
             )
-        quantities = make_quantities(
-            {name: self.wording[name] for name in (*_MOVES, *_TURNS)}, (*_MOVES, *_TURNS)
-        )
         made = {
-            "_quantities": quantities,
+            "_quantities": make_quantities(self.wording, (*_MOVES, *_TURNS)),
             "_sentence": Sentence(self.wording["sentence"], ("motion", "gripper")),
             "_gripper": make_value(Gripper, self.wording["gripper"], "the gripper"),
         }

@@ -229,14 +229,9 @@ class Quantity:
         return None
 
 
-def make_quantities(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Quantity]:
-    """Builds a `Quantity` from its fields for each of the names.
-
-    Raises:
-        InvalidConfig: A quantity is missing, unknown or invalid; the sentence names it.
-    """
-    check_wording(given, names)
-    return {name: make_value(Quantity, given[name], f"the wording of {name}") for name in names}
+def make_quantities(wording: Mapping[str, Any], names: Sequence[str]) -> dict[str, Quantity]:
+    """Builds the quantities of a wording from their fields; InvalidConfig names an invalid one."""
+    return {name: make_value(Quantity, wording[name], f"the wording of {name}") for name in names}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""People's worlds: a tree of moments and the one they look at; so many and no more."""
+"""Sessions: a world, its tree of moments and the one looked at; a limited number of them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _IDLE = 600.0  # seconds after which a session may make room for another
 
 
 class NoSession(ChronosimError, LookupError):
-    """Raised when a session is not, or no longer, kept."""
+    """Raised when there is no such session, or no longer."""
 
 
 class NoRoom(ChronosimError, RuntimeError):
-    """Raised when as many sessions are in use as a studio keeps."""
+    """Raised when all sessions that a studio keeps are in use."""
 
 
 class SessionBusy(ChronosimError, RuntimeError):
-    """Raised when a session is asked for something while it is still at something else."""
+    """Raised when a session is asked for something while a job of it runs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,9 +40,9 @@ class Desk:
     """A session's place in the studio.
 
     Attributes:
-        key: Its id: whoever has it, has the session.
+        key: Its id: whoever knows it, has the session.
         session: None until its world is made.
-        job: What it is at, or was last; None if nothing.
+        job: The current or last job; None: there was none.
         used: When a page last asked for it.
     """
 
@@ -53,14 +53,14 @@ class Desk:
 
     @property
     def busy(self) -> bool:
-        """Whether it is at something."""
+        """Whether a job of it runs."""
         return self.job is not None and not self.job.finished.is_set()
 
     def take(self, job: Job) -> None:
-        """Puts a job on it.
+        """Gives it a job.
 
         Raises:
-            SessionBusy: It is at another.
+            SessionBusy: Another one runs.
         """
         if self.busy:
             assert self.job is not None
@@ -71,7 +71,7 @@ class Desk:
         """Gives its session.
 
         Raises:
-            NoSession: Its world could not be made, or is not made yet.
+            NoSession: There is no world, or not yet.
         """
         if self.session is None:
             raise NoSession("this session has no world yet: begin one")
@@ -82,7 +82,7 @@ class Sessions:
     """Keeps the sessions; to be used in the event loop.
 
     Args:
-        most: How many are kept; beyond, the one unused for longest goes.
+        most: How many are kept; the one unused for longest makes room.
         clock: Seconds, for tests.
     """
 
@@ -106,7 +106,7 @@ class Sessions:
         return desk
 
     def leave(self, key: str) -> None:
-        """Notes that a page has done with a session: it is the first to make room for others."""
+        """Notes that a page needs a session no more: it is the first to make room."""
         if key in self._desks:
             self._desks[key].used = -math.inf
 
@@ -114,7 +114,7 @@ class Sessions:
         """Gives a session's desk, and notes that it is in use.
 
         Raises:
-            NoSession: There is none of that id.
+            NoSession: There is no session of that id.
         """
         desk = self._desks.get(key)
         if desk is None:
@@ -145,7 +145,7 @@ _FUTURES, _STEPS = 6, 20  # futures asked for at once, and steps of each
 
 @dataclass(slots=True)
 class _Future:
-    """A branch that is being grown: from where, by which action, under which noise."""
+    """A branch while it grows: where it stands, its action and its noise."""
 
     at: SessionNode
     action: Any
@@ -153,26 +153,26 @@ class _Future:
 
 
 class Session:
-    """A world and what was done in it; its methods take turns, one at a time.
+    """A world and the steps taken in it; its methods are called one at a time.
 
-    A step that fails leaves everything as it was. An action taken before from the same moment under
-    the same noise is not predicted again: what it led to is looked at.
+    A step that fails leaves everything as it was. The same action from the same moment under the
+    same noise is not predicted again.
 
     Args:
         chosen: The world that answers, as it was chosen.
-        tree: What is there already: a beginning, or an episode that was opened.
-        seed: The tree follows from it; None if it does not.
+        tree: A beginning, or an episode that was opened.
+        seed: The seed that the tree follows from; None: there is none.
         origin: Where the tree comes from, for people.
 
     Attributes:
-        controls: How a page gives it actions.
+        controls: The controls for its actions.
         at: Number of the moment looked at.
         noise: The seed that the noise of the next step follows from.
         version: Grows with every change, so that two pages on one session notice each other.
-        saved: Where the session was saved last; None if never.
+        saved: Where the session was saved last; None: never.
 
     Raises:
-        InvalidConfig: No page can give such actions as the prompter's.
+        InvalidConfig: There are no controls for the prompter's actions.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class Session:
         self._redrawn = 0
 
     def go(self, number: int) -> None:
-        """Looks at a moment; steps go on from there.
+        """Looks at a moment, from which steps go on.
 
         Raises:
             InvalidConfig: There is no such moment.
@@ -202,7 +202,7 @@ class Session:
         self.version += 1
 
     def step(self, given: Any) -> None:
-        """Takes an action from the moment looked at, and looks at what comes of it.
+        """Takes an action from the moment looked at, and looks at the outcome.
 
         Args:
             given: The action, as a page sends it.

@@ -148,7 +148,7 @@ class Grower:
         store: Where every step is written before the next is predicted; what is in it is not
             predicted again. None: nowhere.
         at_once: Predictions asked in one call, >= 1; None: all of a depth.
-        progress: Called with how many more moments of the tree are there, after each call.
+        progress: Called with how many moments of the tree are there, after each call.
 
     Attributes:
         root: The moment.
@@ -176,7 +176,7 @@ class Grower:
         self._world = replace(world, horizon=None, guard=None)
         self._seed, self._seeds, self._store = seed, tuple(seeds), store
         self._at_once = at_once
-        self._progress = progress or (lambda more: None)
+        self._progress = progress or (lambda done: None)
         self._space = world.prompter.action_space
         self._known: dict[ActionPath, OwnedStep] = {}
         self._seen: set[ActionPath] = set()
@@ -274,13 +274,14 @@ class Grower:
         for branch in growing:
             if branch.path not in self._known:
                 missing.setdefault(branch.path, branch)
-        fresh = {branch.path for branch in growing} - self._seen
-        self._seen |= fresh
-        self._progress(len(fresh - set(missing)))
+        self._seen |= {branch.path for branch in growing}
+        done = len(self._seen) - len(missing)
+        self._progress(done)
         waiting = iter(missing.values())
         while chunk := list(islice(waiting, self._at_once)):
             self._ask(chunk)
-            self._progress(len(chunk))
+            done += len(chunk)
+            self._progress(done)
 
     def _ask(self, growing: Sequence[GrowingBranch]) -> None:
         """Takes the next step of some branches by one call of the model, and writes it."""

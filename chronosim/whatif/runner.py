@@ -157,7 +157,7 @@ def run(
     own = moment is not None and took_steps(world.model.identity, moment.episode.about)
     if logged and not own:
         first.insert(0, Plan.of(IMAGINED, [step.action for step in logged]))
-    most = search.budget if search else sum(plan.steps for plan in first)
+    most = len(logged) + (search.budget if search else sum(plan.steps for plan in first))
     opened = None if folder is None else _store(folder, world, root, seed, moment)
     with nullcontext() if opened is None else opened as store:
         grower = Grower(
@@ -167,7 +167,7 @@ def run(
             seeds=_seeds(moment, logged),
             store=store,
             at_once=at_once,
-            progress=_counted(progress, most),
+            progress=progress and (lambda done: progress(done, max(done, most))),
         )
         shown = [grower.keep(AS_LOGGED, logged, own=own)] if logged else []
         if search is None:
@@ -238,18 +238,3 @@ def _seeds(moment: LoggedMoment | None, logged: Sequence[Step]) -> list[int]:
     """The noise of a log's steps; none where no world model took them."""
     synthetic = moment is not None and moment.episode.about.get("synthetic") is True
     return [step.seed for step in logged] if synthetic else []
-
-
-def _counted(
-    progress: Callable[[int, int], None] | None, most: int
-) -> Callable[[int], None] | None:
-    if progress is None:
-        return None
-    done = 0
-
-    def more(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(done, max(done, most))
-
-    return more

@@ -17,10 +17,7 @@ from chronosim.whatif.grower import ActionKey, Grower, action_key
 from chronosim.whatif.plans import Plan
 from chronosim.whatif.tree import Branch, Tree
 
-__all__ = ["METHODS", "BoxProposals", "ChoiceProposals", "Proposals", "Search", "UniformProposals"]
-
-METHODS = ("random", "cem")
-"""Random shooting and the cross-entropy method."""
+__all__ = ["BoxProposals", "ChoiceProposals", "Proposals", "Search", "UniformProposals"]
 
 _TRIES = 20  # draws for each plan of a round, before the space counts as tried out
 
@@ -56,10 +53,8 @@ class Search:
     worst: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InvalidConfig(
-                f"plans are searched for by {' or '.join(METHODS)}, not {self.method!r}"
-            )
+        if self.method not in ("random", "cem"):
+            raise InvalidConfig(f"plans are searched for by random or cem, not {self.method!r}")
         for name, least in (("steps", 1), ("population", 1), ("elites", 2)):
             if getattr(self, name) < least:
                 raise InvalidConfig(

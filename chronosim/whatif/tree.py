@@ -118,14 +118,6 @@ class Tree:
         scored = [branch for branch in self.branches if branch.steps]
         return sorted(scored, key=lambda branch: branch.score * (1 if worst else -1))
 
-    def keep(self, names: Sequence[str]) -> Tree:
-        """Gives the tree of the named branches, in the order of the names.
-
-        Raises:
-            InvalidConfig: There is no branch of a name.
-        """
-        return Tree(self.root, tuple(self[name] for name in names))
-
 
 def _shared(ours: Sequence[Step], theirs: Sequence[Step]) -> int:
     """How many steps from the root on two branches share."""

@@ -97,7 +97,6 @@ def test_the_picture_shows_what_differs(tree: Tree) -> None:
 
 
 def test_a_tree_is_asked_by_name(tree: Tree) -> None:
-    assert [branch.name for branch in tree.keep(["left", "right"]).branches] == ["left", "right"]
     assert tree.frames(tree["left"]).shape == (2, 24, 24, 3)
     assert tree["left"].actions == [0, 0]
     with pytest.raises(InvalidConfig, match="no branch 'up'; it has: right, there and back"):
@@ -123,7 +122,7 @@ def test_calls_can_be_made_smaller(world: World, root: Observation, light: Any) 
     grower = Grower(world, root, seed=3, at_once=2, progress=told.append)
     grower.grow([Plan.of(name, plan) for name, plan in PLANS.items()])
     assert [len(call) for call in light.calls] == [2, 2, 2, 1, 2, 1, 1]
-    assert sum(told) == 11
+    assert told[-1] == 11
 
 
 @pytest.mark.usefixtures("as_users_run_it")

@@ -4,7 +4,7 @@ import { $, note } from "./elements.js";
 import { comparing, leaveComparison, layOutComparison, openComparison, playComparison, prepareComparison } from "./compare.js";
 import { prepareControls, showControls } from "./controls.js";
 import { wait } from "./film.js";
-import { askFutures } from "./futures.js";
+import { askFutures } from "./whatif.js";
 import { askLibrary } from "./library.js";
 import { showReadout } from "./readout.js";
 import { session } from "./session.js";
