@@ -144,8 +144,9 @@ def _made(settings: Mapping[str, Any], name: str) -> Any:
 
 def _changes(reader: EpisodeReader, env: ChronoEnv) -> str:
     """What else is different: of the model's identity, as far as both know it."""
-    logged, ours = reader.about.get("model", {}), dict(env.world.model.identity)
-    changed = [key for key in logged if key in ours and logged[key] != ours[key]]
+    logged, ours = reader.about.get("model"), dict(env.world.model.identity)
+    told = logged if isinstance(logged, Mapping) else {}
+    changed = [key for key in told if key in ours and told[key] != ours[key]]
     return f" (the model's {', '.join(changed)} differ from the log)" if changed else ""
 
 

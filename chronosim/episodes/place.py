@@ -248,7 +248,7 @@ def read_attributes(place: Place) -> Mapping[str, Any]:
     """
     try:
         attributes = json.loads((place / "zarr.json").read_bytes())["attributes"]
-        int(attributes["steps"]), dict(attributes["about"]), attributes["finished"]
+        int(attributes["steps"]), attributes["about"].items(), attributes["finished"]
         schema = attributes["schema"]
         if schema == SCHEMA and not re.fullmatch(r"[\w-]+", attributes["data"]):
             raise ValueError("its data lie elsewhere")
@@ -259,7 +259,14 @@ def read_attributes(place: Place) -> Mapping[str, Any]:
                 "it, and have it made anew"
             ) from error
         raise EpisodeNotFound(f"there is no episode at {place}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise InvalidEpisode(f"{place} is no episode: its zarr.json cannot be read") from error
     if type(schema) is not int or schema < 1:
         raise InvalidEpisode(

@@ -114,7 +114,6 @@ _PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 _LONGEST, _LARGEST = 4096, 10_000_000  # characters of words, and what a whole number may be
 _DEPTH, _VALUES = 16, 20_000  # lists and mappings in each other, and values in all
 _SHOWN = 200  # characters of a value in an error
-_WIDE = re.compile(r"\{[^{}]*\d{4}[^{}]*\}")  # "{x:>999999999}" would be words of a gigabyte
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d{1,2})?|xpu(:\d{1,2})?")
 
 
@@ -133,7 +132,8 @@ class Request:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.what}"
+        key = self.key if self.key.isprintable() else ascii(self.key)
+        return f"{key[:_SHOWN]}: {self.what}"
 
 
 def check_parts(parts: Mapping[str, Any], whose: str, root: Root) -> None:
@@ -237,11 +237,16 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain, value))
     if isinstance(value, str):
-        address = "://" in value or "${" in value or _WIDE.search(value)
-        return len(value) <= _LONGEST and value.isprintable() and not address
+        fine = len(value) <= _LONGEST and value.isprintable()
+        return fine and "://" not in value and "${" not in value and not _is_wide(value)
     if isinstance(value, int):
         return abs(value) <= _LARGEST
     return value is None or isinstance(value, float)
+
+
+def _is_wide(words: str) -> bool:
+    """Whether a gap asks for very many characters: "{:>999999999}" is words of a gigabyte."""
+    return any(re.search(r"\d{4}", gap.partition("}")[0]) for gap in words.split("{")[1:])
 
 
 def _too_much(parts: Any) -> str | None:
@@ -263,7 +268,7 @@ def _calls(settings: Any, key: str, seen: set[str]) -> Iterator[Request]:
         if "_target_" in settings:
             given = {name: value for name, value in settings.items() if name != "_target_"}
             told = "".join(
-                f"; {name}={_shown(value)}{_consequence(str(name), value)}"
+                f"; {_name(name)}={_shown(value)}{_consequence(str(name), value)}"
                 for name, value in given.items()
             )
             yield Request(key, settings, f"calls {_shown(settings.get('_target_'))}{told}")
@@ -295,6 +300,10 @@ def _consequence(key: str, value: Any) -> str:
     if name in ("name", "location", "model", "loras", "transformer", "revision"):
         return "; reads a model from there, or asks the model hub for it"
     return "; reads that file" if name in ("starts", "frame", "path", "cache") else ""
+
+
+def _name(name: object) -> str:
+    return str(name) if str(name).isidentifier() else _shown(name)
 
 
 def _shown(value: Any) -> str:

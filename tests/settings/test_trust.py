@@ -10,7 +10,7 @@ import pytest
 
 from chronosim.envs.replay import run_again
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.errors import InvalidConfig
+from chronosim.errors import InvalidConfig, InvalidEpisode
 from chronosim.frames import write_frame
 from chronosim.settings.parts import locate, names
 from chronosim.settings.renamed import rename_log
@@ -118,6 +118,9 @@ HOSTILE = {
         "prompter",
         {"_target_": "chronosim.prompters.Trigger", "sentence": "\x1b]0;mine\x07"},
     ),
+    "names that write to a terminal": ("model", ECHO | {"\x1b]0;mine\x07": 1}),
+    "a name without end": ("model", ECHO | {"x" * 5000: 1}),
+    "names that write to a terminal, of a stranger": ("model", {"_target_": "a.b", "\x1b[2J": 1}),
     "a prompter from a file": (
         "prompter",
         {"_target_": "chronosim.prompters.Events", "prompter": "evil.yaml", "events": {}},
@@ -283,10 +286,21 @@ def test_what_is_made_must_be_of_its_kind(tmp_path: Path) -> None:
         list(run_again([path], trust=True, say=lambda _: None))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", float("inf")), ("steps", "x"), ("about", [["a", 1]]), ("about", 3)],
+)
+def test_an_episode_that_says_nonsense_of_itself(name: str, value: object, tmp_path: Path) -> None:
+    path = copied(tmp_path)
+    log = json.loads((path / "zarr.json").read_text())
+    log["attributes"][name] = value
+    (path / "zarr.json").write_text(json.dumps(log))
+    with pytest.raises(InvalidEpisode):
+        EpisodeReader(path)
+
+
 @pytest.mark.parametrize("data", ["../outside", "/etc", "a/b", "", None, 3])
 def test_an_episode_lies_in_its_folder(data: object, tmp_path: Path) -> None:
-    from chronosim.errors import InvalidEpisode
-
     path = copied(tmp_path)
     log = json.loads((path / "zarr.json").read_text())
     log["attributes"]["data"] = data
@@ -296,8 +310,6 @@ def test_an_episode_lies_in_its_folder(data: object, tmp_path: Path) -> None:
 
 
 def test_an_episode_nested_without_end(tmp_path: Path) -> None:
-    from chronosim.errors import InvalidEpisode
-
     path = copied(tmp_path)
     text = (path / "zarr.json").read_text()
     (path / "zarr.json").write_text(text.replace('"lineage": null', f'"lineage": {"[" * 50_000}'))
