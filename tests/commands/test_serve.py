@@ -33,7 +33,7 @@ def test_a_model_is_served_until_it_is_ended() -> None:
         np.testing.assert_array_equal(prediction.frame, frame)
     finally:
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert out.endswith("ended\n")
     assert "POST /predict" in err

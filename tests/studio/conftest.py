@@ -97,7 +97,7 @@ class Served:
     folder: Path
 
     def ask(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         data = body if isinstance(body, bytes | type(None)) else json.dumps(body).encode()
         try:
             line.request("GET" if body is None else "POST", path, data, dict(headers or {}))

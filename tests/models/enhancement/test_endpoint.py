@@ -135,7 +135,7 @@ def test_what_is_asked(serve: Callable[..., SimpleNamespace], kit: SimpleNamespa
 def test_requests_run_beside_one_another_and_keep_their_order(
     serve: Callable[..., SimpleNamespace], kit: SimpleNamespace
 ) -> None:
-    together = threading.Barrier(3, timeout=5)  # breaks unless three are under way at once
+    together = threading.Barrier(3, timeout=60)  # breaks unless three are under way at once
 
     def wait(service: Service) -> None:
         together.wait()

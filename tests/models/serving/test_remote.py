@@ -127,7 +127,7 @@ def test_a_server_takes_nothing_else(
 ) -> None:
     largest = 60_000 if status == 413 else 1 << 20
     with serving(Moving(), most_prompts=4, largest=largest) as url:
-        connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
+        connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
         connection.request("POST", "/predict", body, headers)
         answer = connection.getresponse()
         assert answer.status == status
@@ -138,9 +138,9 @@ def test_a_server_takes_nothing_else(
 
 
 def test_a_silent_client_is_let_go() -> None:
-    with serving(Moving(), timeout=0.1) as url:
+    with serving(Moving(), timeout=0.3) as url:
         host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as client:
+        with socket.create_connection((host, int(port)), timeout=60) as client:
             client.sendall(b"POST /predict HTTP/1.0\r\nContent-Type: application/json\r\n")
             client.sendall(b"Host: localhost\r\nContent-Length: 100\r\n\r\n{")
             assert client.recv(100) == b""
