@@ -102,6 +102,16 @@ def test_the_links_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), target
 
 
+def test_the_places_for_new_things_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(
+        re.findall(r"`((?:adapters|chronosim|docs|envs|examples|scenarios|tests)/[^`]*)`", text)
+    )
+    assert len(named) > 30
+    assert not [path for path in named if not (ROOT / path).exists()]
+    assert len(text.splitlines()) <= 80, "one page"
+
+
 def test_the_map_names_what_is_there() -> None:
     [tree] = blocks("text")
     folder = ROOT
