@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -234,37 +234,35 @@ from chronosim.rollouts import run
 from chronosim.testing import EchoModel
 
 world = make_env(EchoModel(2), scenario="carracing", horizon=8).world
-while True:
-    line = sys.stdin.readline()
-    run(world, DriverMix(), line.strip(), seeds=range(4), num_envs=3)
-    print("done", flush=True)
+print("ready", flush=True)
+run(world, DriverMix(), sys.argv[1], seeds=range(6), num_envs=3)
 """
 
 
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
-    """Each time another run goes on where one was killed, until all episodes are there."""
-    rng, kills = np.random.default_rng(3), 0
+    """Each run goes on where the one before was killed; what has a name is whole and stays."""
+    rng, kept = np.random.default_rng(3), dict[str, int]()
+    killed = tmp_path / "killed"
     for _ in range(int(os.environ.get("CHRONOSIM_KILLS", "3"))):
-        child = subprocess.Popen(
-            [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        with child:
-            assert child.stdin is not None
-            print(tmp_path / "killed", file=child.stdin, flush=True)
-            while not (tmp_path / "killed").exists():
-                time.sleep(0.01)
-            time.sleep(rng.uniform(0, 0.4))
-            child.send_signal(signal.SIGKILL)
-        kills += 1
-        for path in list_episodes(tmp_path / "killed"):
-            assert verify(path) == [], "what has a name is whole"
+        command = [sys.executable, "-c", KILLED, str(killed)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            time.sleep(rng.uniform(0, 0.3))
+            child.kill()
+        for path in list_episodes(killed) if killed.exists() else []:
+            assert verify(path) == []
+            assert kept.setdefault(path.name, path.stat().st_ino) == path.stat().st_ino
+        if len(kept) == 6:
+            shutil.rmtree(killed)
+            kept.clear()
     world = make_env(EchoModel(2), scenario="carracing", horizon=8).world
-    done = run(world, DriverMix(), tmp_path / "killed", seeds=range(4), num_envs=3)
-    run(world, DriverMix(), tmp_path / "whole", seeds=range(4))
+    done = run(world, DriverMix(), killed, seeds=range(6), num_envs=3)
+    run(world, DriverMix(), tmp_path / "whole", seeds=range(6))
     for path in done.episodes:
         assert contents(path) == contents(tmp_path / "whole" / path.name)
-    assert len(list((tmp_path / "killed").iterdir())) == 4, "nothing is left over"
-    assert kills
+    assert run(world, DriverMix(), killed, seeds=range(6)).steps == 0
+    assert len(list(killed.iterdir())) == 6, "nothing is left over"
 
 
 def test_what_is_left_of_an_attempt_goes_when_one_is_finished(world: World, tmp_path: Path) -> None:
