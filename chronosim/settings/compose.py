@@ -16,7 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from chronosim.errors import InvalidConfig
 from chronosim.settings.commands import COMMANDS
-from chronosim.settings.parts import make_part, with_seed
 from chronosim.settings.safe_yaml import read_yaml
 from chronosim.settings.typed import Settings, read, takes_words
 
@@ -27,11 +26,8 @@ __all__ = [
     "compose_settings",
     "config_groups",
     "defaults",
-    "make_part",
     "settings_file",
     "settings_text",
-    "whole_number",
-    "with_seed",
 ]
 
 CONF = files("chronosim.scenarios") / "conf"
@@ -127,29 +123,14 @@ def compose_config(command: str, given: Sequence[str], extra: Path | None = None
             raise InvalidConfig(f"{command} cannot read its settings: {said}") from error
 
 
-def compose_settings(
-    command: str, given: Sequence[str], extra: Path | None = None
-) -> Settings | DictConfig:
+def compose_settings(command: str, given: Sequence[str], extra: Path | None = None) -> Settings:
     """Composes a command's settings, and reads them as the typed values that the command takes.
 
     Raises:
         InvalidConfig: As `compose_config`; or a setting does not suit its type, and the sentence
             names it and says what would.
     """
-    config = compose_config(command, given, extra)
-    return read(COMMANDS[command], config) if command in COMMANDS else config
-
-
-def whole_number(config: DictConfig, name: str, least: int) -> int:
-    """Reads a setting that must be a whole number.
-
-    Raises:
-        InvalidConfig: It is not one, or is below `least`.
-    """
-    value: Any = config[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidConfig(f"{name} must be a whole number of at least {least}, not {value!r}")
-    return value
+    return read(COMMANDS[command], compose_config(command, given, extra))
 
 
 def _grouped(command: str, override: str) -> str:
@@ -200,7 +181,7 @@ def _readable(command: str, override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise InvalidConfig(f"a setting is given as key=value, not {override!r}")
-    words = command in COMMANDS and takes_words(COMMANDS[command], key)
+    words = takes_words(COMMANDS[command], key)
     try:
         parsed = OverridesParser.create().parse_override(override)
         if not parsed.is_sweep_override() and not (

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import ChronosimError, InvalidConfig
 from chronosim.protocols import WorldModel
-from chronosim.settings.compose import make_part
+from chronosim.settings.parts import make_part
 from chronosim.settings.typed import Part
 
 __all__ = ["Job", "Models", "Progress", "Workshop", "sentence"]

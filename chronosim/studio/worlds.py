@@ -17,8 +17,8 @@ from chronosim.frames import write_frame
 from chronosim.models.engine.sizes import Sizing
 from chronosim.protocols import Scenario
 from chronosim.seeds import generator
-from chronosim.settings.compose import CONF, compose_config, config_groups, make_part, settings_text
-from chronosim.settings.parts import waits_for_frame
+from chronosim.settings.compose import CONF, compose_config, config_groups, settings_text
+from chronosim.settings.parts import make_part, waits_for_frame
 from chronosim.studio.workshop import Models
 from chronosim.types import Frame, Observation
 from chronosim.world import World

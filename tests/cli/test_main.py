@@ -12,10 +12,9 @@ from chronosim.settings.compose import (
     choices,
     compose_config,
     config_groups,
-    make_part,
     settings_text,
-    with_seed,
 )
+from chronosim.settings.parts import make_part, with_seed
 
 
 def sentence(capsys: pytest.CaptureFixture[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import pytest
 from omegaconf import OmegaConf
 
+from chronosim.cli.main import COMMANDS as NAMES
 from chronosim.cli.main import main
 from chronosim.errors import InvalidConfig
 from chronosim.settings.commands import COMMANDS
@@ -46,6 +47,10 @@ def own(command: str) -> set[str]:
     """The settings that a command's YAML lists, and the groups it chooses from."""
     listed = {line.split(":")[0] for line in settings_text(command).splitlines()}
     return {name for name in listed if name.isidentifier()} - {"defaults"} | {*choices(command)}
+
+
+def test_every_command_has_its_types() -> None:
+    assert set(COMMANDS) == set(NAMES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -134,7 +139,7 @@ def test_a_part_is_made_when_it_is_asked_for() -> None:
     assert settings.model.make(time=3).time == 3
     assert settings.model.accepts("time")
     assert not settings.model.accepts("preset")
-    assert compose_settings("check", []).model.accepts("preset")  # type: ignore[union-attr]
+    assert compose_settings("check", []).model.accepts("preset")  # type: ignore[attr-defined]
 
 
 def test_a_part_follows_its_seed() -> None:

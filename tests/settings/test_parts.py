@@ -13,7 +13,7 @@ from chronosim.prompters.driving import Driving
 from chronosim.protocols import Prompter, Scenario
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.settings import parts as config
-from chronosim.settings.compose import make_part
+from chronosim.settings.parts import make_part
 from chronosim.testing import EchoModel
 
 
