@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.place import Place, as_place
+from chronosim.episodes.place import Place, as_place, is_episode
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode, InvalidFrame
 from chronosim.frames import read_frame
 from chronosim.models.engine.sizes import Sizing
@@ -128,7 +128,7 @@ class _Fitted:
 
 def _episodes(path: Place) -> list[Place]:
     """Finds the episodes of a path: itself, those in it, or those in its `episodes`."""
-    if (path / "zarr.json").is_file():
+    if is_episode(path):
         return [path]
     for folder in (path, path / "episodes"):
         if folder.is_dir() and (found := list_episodes(folder)):

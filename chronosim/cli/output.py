@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.episodes import list_episodes
-from chronosim.episodes.place import Place, as_place, locate
+from chronosim.episodes.place import Place, as_place, is_episode
 from chronosim.errors import EpisodeNotFound, InvalidConfig
 from chronosim.settings.renamed import rename_settings
 from chronosim.settings.safe_yaml import read_yaml
@@ -27,7 +27,6 @@ __all__ = [
     "dataset_at",
     "episodes_at",
     "holds_nothing",
-    "is_episode",
     "join_folder",
     "make_folder",
     "new_folder",
@@ -247,11 +246,6 @@ def place(path: Any) -> Place:
     """
     text = str(path)
     return as_place(text if "://" in text else Path(text).expanduser())
-
-
-def is_episode(path: Place) -> bool:
-    """Whether a path is that of an episode, rather than of a data set."""
-    return (locate(path) / "zarr.json").is_file()
 
 
 def dataset_at(path: Place) -> Place:

@@ -29,6 +29,7 @@ __all__ = [
     "draft_of",
     "drafts",
     "give_name",
+    "is_episode",
     "list_episodes",
     "locate",
     "named",
@@ -168,6 +169,11 @@ def locate(place: Place) -> Place:
     if place != named(place):  # a draft that was finished in the meantime
         return named(place)
     return next(reversed(drafts(place)), place)
+
+
+def is_episode(place: Place) -> bool:
+    """Whether there is an episode, finished or not, rather than a data set or nothing."""
+    return (locate(place) / "zarr.json").is_file()
 
 
 def give_name(draft: Path, path: Path) -> None:

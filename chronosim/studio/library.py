@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
-from chronosim.episodes.place import read_attributes
+from chronosim.episodes.place import is_episode, read_attributes
 from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidEpisode
 from chronosim.seeds import noise_seed
 from chronosim.studio.sessions import Session
@@ -70,7 +70,7 @@ class Library:
             InvalidEpisode: An episode cannot be read.
         """
         place = self._inside(path)
-        if not (place / "zarr.json").is_file():
+        if not is_episode(place):
             dataset = place / "episodes" if (place / "episodes").is_dir() else place
             readers = [
                 EpisodeReader(self._inside(self._name(Path(str(one)))))
@@ -85,7 +85,7 @@ class Library:
         while lineage := lineage_of(readers[-1].about):
             name = str(lineage.get("episode"))
             parent = self._inside(self._name(place.parent / name))
-            beside = parent.parent == place.parent and (parent / "zarr.json").is_file()
+            beside = parent.parent == place.parent and is_episode(parent)
             if not beside or parent in [reader.path for reader in readers]:
                 break  # a fork without its parent is an episode like any other
             readers.append(EpisodeReader(parent))
@@ -100,7 +100,7 @@ class Library:
         """
         place = self._inside(path)
         for folder in (place, place / "episodes"):
-            if (folder / "zarr.json").is_file():
+            if is_episode(folder):
                 break
             if folder.is_dir() and (episodes := list_episodes(folder)):
                 folder = self._inside(self._name(Path(str(episodes[0]))))
@@ -148,7 +148,7 @@ class Library:
         try:
             real = self._inside(self._name(place))
             name = {"name": place.name, "path": self._name(real)}
-            if not (real / "zarr.json").is_file():
+            if not is_episode(real):
                 return {**name, "kind": "run" if (real / "episodes").is_dir() else "folder"}
             attributes = read_attributes(real)
         except ChronosimError:

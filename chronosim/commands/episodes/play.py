@@ -17,10 +17,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from chronosim.cli.output import check_free, dataset_at, is_episode, new_folder, output_path, place
+from chronosim.cli.output import check_free, dataset_at, new_folder, output_path, place
 from chronosim.cli.terminal import faint
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.place import Place
+from chronosim.episodes.place import Place, is_episode
 from chronosim.episodes.summary import pace, world_name
 from chronosim.errors import InvalidConfig
 from chronosim.pictures.video import Track, frame_rate, montage, write_gif, write_video

@@ -20,12 +20,12 @@ from textwrap import wrap
 
 import numpy as np
 
-from chronosim.cli.output import dataset_at, is_episode, new_folder, place
+from chronosim.cli.output import dataset_at, new_folder, place
 from chronosim.cli.play import draw_filmstrip
 from chronosim.cli.summary import print_episodes
 from chronosim.cli.terminal import bars, blocks, faint, has_all_colours, table
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.place import Place
+from chronosim.episodes.place import Place, is_episode
 from chronosim.episodes.summary import EpisodeSummary, summarize
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.frames import write_frame
