@@ -102,7 +102,7 @@ PUBLIC = {
         "Plan",
         "Search",
         "Tree",
-        "WhatIf",
+        "WhatIfResult",
         "default_plans",
         "draw_tree",
         "load_tree",

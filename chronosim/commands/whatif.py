@@ -29,7 +29,7 @@ from chronosim.seeds import generator
 from chronosim.settings.commands import WhatIf as Settings
 from chronosim.settings.parts import waits_for_frame
 from chronosim.types import Observation
-from chronosim.whatif import LoggedMoment, Search, WhatIf, measure, read_moment, read_plans
+from chronosim.whatif import LoggedMoment, Search, WhatIfResult, measure, read_moment, read_plans
 from chronosim.whatif import run as run_what_if
 from chronosim.world import World
 
@@ -125,7 +125,7 @@ def _folder(settings: Settings) -> Path:
     return new_folder(config, "whatif")
 
 
-def _print(result: WhatIf, apart: float) -> None:
+def _print(result: WhatIfResult, apart: float) -> None:
     """Prints a line for each branch: its score, and how far it is from the first, step by step."""
     tree, divergence = result.tree, measure(result.tree)
     rows = []

@@ -26,7 +26,7 @@ from chronosim.errors import ChronosimError, InvalidConfig
 from chronosim.models.serving.http import check_token, is_loopback
 from chronosim.studio.pages import STATIC, Pages
 from chronosim.studio.sessions import NoRoom, NoSession, SessionBusy, state_of
-from chronosim.studio.studio import Moved, Studio
+from chronosim.studio.studio import SessionMoved, Studio
 from chronosim.studio.workshop import sentence
 
 __all__ = ["AccessControl", "make_app", "open_browser", "serve"]
@@ -65,7 +65,7 @@ def make_app(
     ]
     handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         ChronosimError: _refused,
-        Moved: _moved,
+        SessionMoved: _moved,
         ClientDisconnect: _gone,
         Exception: _stumbled,
     }
@@ -78,7 +78,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _moved(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Moved)
+    assert isinstance(error, SessionMoved)
     return JSONResponse({"error": str(error), "state": state_of(error.desk)}, 409)
 
 

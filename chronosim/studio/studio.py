@@ -14,10 +14,10 @@ from chronosim.studio.workshop import Job, Workshop
 from chronosim.studio.worlds import Worlds
 from chronosim.types import Frame
 
-__all__ = ["Moved", "Studio"]
+__all__ = ["SessionMoved", "Studio"]
 
 
-class Moved(Exception):
+class SessionMoved(Exception):
     """Raised when a page asks on the strength of what is no longer so; its session goes along."""
 
     def __init__(self, desk: Desk) -> None:
@@ -101,7 +101,7 @@ class Studio:
             what: To be done.
 
         Raises:
-            Moved: The session is not what the page takes it for.
+            SessionMoved: The session is not what the page takes it for.
             SessionBusy: It is at something already.
         """
         self.check_version(desk, asked)
@@ -114,10 +114,10 @@ class Studio:
         """Checks that a page knows where its session is.
 
         Raises:
-            Moved: It does not.
+            SessionMoved: It does not.
         """
         if asked.get("version") != desk.opened().version:
-            raise Moved(desk)
+            raise SessionMoved(desk)
 
     def save(self, session: Session, asked: Mapping[str, Any]) -> str:
         """Saves a session's tree, or the branch looked at (`what`: "branch"); gives the path.

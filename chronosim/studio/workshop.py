@@ -19,7 +19,7 @@ from chronosim.protocols import WorldModel
 from chronosim.settings.parts import make_part
 from chronosim.settings.typed import Part
 
-__all__ = ["Job", "Models", "Progress", "Workshop", "sentence"]
+__all__ = ["DenoisingProgress", "Job", "Models", "Workshop", "sentence"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def sentence(error: Exception, what: str) -> str:
     )
 
 
-Progress = Callable[[int, int], None]
+DenoisingProgress = Callable[[int, int], None]
 """Called with the denoising steps done and those of the whole call."""
 
 
@@ -108,7 +108,7 @@ class Models:
         most: How many unused models stay loaded; the one unused for longest goes first.
     """
 
-    def __init__(self, progress: Progress, *, most: int = 2) -> None:
+    def __init__(self, progress: DenoisingProgress, *, most: int = 2) -> None:
         self._progress = progress
         self._most = most
         self._loaded: dict[str, WorldModel] = {}

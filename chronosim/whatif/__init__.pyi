@@ -6,7 +6,7 @@ from .report import draw_tree as draw_tree
 from .report import write_film as write_film
 from .report import write_report as write_report
 from .runner import LoggedMoment as LoggedMoment
-from .runner import WhatIf as WhatIf
+from .runner import WhatIfResult as WhatIfResult
 from .runner import read_moment as read_moment
 from .runner import run as run
 from .search import Search as Search

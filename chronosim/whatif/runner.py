@@ -22,14 +22,14 @@ from chronosim.whatif.store import TreeStore, took_steps
 from chronosim.whatif.tree import Tree
 from chronosim.world import World
 
-__all__ = ["AS_LOGGED", "IMAGINED", "LoggedMoment", "WhatIf", "read_moment", "run"]
+__all__ = ["AS_LOGGED", "IMAGINED", "LoggedMoment", "WhatIfResult", "read_moment", "run"]
 
 AS_LOGGED, IMAGINED = "as logged", "the same, imagined"
 """The branches that a logged moment brings along: the log's own, and its actions in this world."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WhatIf:
+class WhatIfResult:
     """What became of several plans from one moment.
 
     Attributes:
@@ -110,7 +110,7 @@ def run(
     trajectories: bool | None = None,
     at_once: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> WhatIf:
+) -> WhatIfResult:
     """Plays several plans out from one moment, or searches for plans, and leaves what came of it.
 
     All branches meet the same noise at the same depth, so they differ by their actions alone; plans
@@ -179,7 +179,7 @@ def run(
     if folder is not None:
         pace = world.prompter.seconds_per_step
         write_report(tree, folder, apart=apart, seconds_per_step=pace)
-    return WhatIf(tree, len(everything), everything.predictions, grower.asked)
+    return WhatIfResult(tree, len(everything), everything.predictions, grower.asked)
 
 
 def _check(

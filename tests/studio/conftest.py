@@ -26,7 +26,7 @@ from chronosim.studio.app import make_app
 from chronosim.studio.library import Library
 from chronosim.studio.sessions import Sessions
 from chronosim.studio.studio import Studio
-from chronosim.studio.workshop import Models, Progress, Workshop
+from chronosim.studio.workshop import DenoisingProgress, Models, Workshop
 from chronosim.studio.worlds import Worlds
 from chronosim.types import EditPrompt, Prediction
 
@@ -41,7 +41,7 @@ class Toy:
         self.gate.set()
         self.failure: Exception | None = None
         self.asked = 0
-        self.progress: Progress = lambda done, total: None
+        self.progress: DenoisingProgress = lambda done, total: None
 
     def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
         self.asked += len(prompts)
