@@ -181,6 +181,8 @@ def _readable(command: str, override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise InvalidConfig(f"a setting is given as key=value, not {override!r}")
+    if key.lstrip("+~").partition(".")[0] == "hydra":  # what composes, and is no setting
+        raise InvalidConfig(f"{command} has no setting {key!r}: see chronosim {command} --help")
     words = takes_words(COMMANDS[command], key)
     try:
         parsed = OverridesParser.create().parse_override(override)

@@ -105,6 +105,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             "rollout has no setting 'epsodes': see chronosim rollout --help",
         ),
         (["rollout", "policy.speed=3"], "rollout has no setting 'policy.speed'"),
+        (["rollout", "hydra.run.dir=a"], "rollout has no setting 'hydra.run.dir'"),
         (["rollout", "episodes"], "a setting is given as key=value, not 'episodes'"),
         (["rollout", "=3"], "a setting is given as key=value, not '=3'"),
         (["rollout", "episodes=four"], "episodes must be a whole number of at least 1, not 'four'"),
