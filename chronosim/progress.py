@@ -8,8 +8,6 @@ from contextvars import ContextVar
 from itertools import count
 from typing import TypeVar
 
-__all__ = ["Progress", "listening", "tell", "teller", "watch"]
-
 Progress = Callable[[str, int, int], object]
 """Called with what is being done, how many of it are done, and how many there are to be."""
 

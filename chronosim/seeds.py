@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from gymnasium.utils import seeding
 
-__all__ = ["draw_noise", "generator", "noise_seed", "redrawn_noise"]
-
 _REDRAWN = 2**32  # depths of noise seeds that no step ever reaches
 
 

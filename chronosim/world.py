@@ -17,8 +17,6 @@ from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.seeds import draw_noise, noise_seed
 from chronosim.types import EditPrompt, Frame, Guard, Observation, Prediction, State, Step
 
-__all__ = ["World"]
-
 
 @dataclass(frozen=True, slots=True)
 class World:

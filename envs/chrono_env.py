@@ -14,8 +14,6 @@ from chronosim.seeds import draw_noise, noise_seed
 from chronosim.types import Frame, Guard, Observation, Step
 from chronosim.world import World
 
-__all__ = ["ChronoEnv", "DictObservation", "describe_step"]
-
 DictObservation = dict[str, np.ndarray]
 """`image`, uint8 (height, width, 3), and `state`, float32 (n,), where the prompter keeps one."""
 

@@ -9,8 +9,6 @@ import gymnasium as gym
 
 from chronosim.errors import InvalidConfig
 
-__all__ = ["fork"]
-
 _Env = TypeVar("_Env", bound=gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any])
 
 

@@ -14,8 +14,6 @@ from jaxtyping import Float32, UInt8
 from chronosim.errors import EpisodeWriteError, InvalidConfig, InvalidFrame, ModelNotFound
 from chronosim.types import Frame
 
-__all__ = ["DriftGuard", "describe", "load_guard", "shipped_guards"]
-
 _SHIPPED = files("chronosim.scenarios") / "guards"
 _SHRINKAGE = 0.02  # of the covariance towards its diagonal; few frames know few correlations
 _ARRAYS = ("size", "mean", "whitening", "limit", "about")

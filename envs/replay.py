@@ -19,8 +19,6 @@ from chronosim.settings.trust import check_parts, find_requests
 from chronosim.testing import ReplayModel
 from chronosim.types import Prediction, Step
 
-__all__ = ["Difference", "Replayed", "first_difference", "run_again"]
-
 _PARTS = ("model", "prompter", "scenario")
 
 

@@ -15,8 +15,6 @@ from chronosim.errors import InvalidAction, InvalidConfig, ResetNeeded
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.types import Frame, Guard
 
-__all__ = ["ChronoVectorEnv"]
-
 
 class ChronoVectorEnv(VectorEnv[DictObservation, Any, np.ndarray]):
     """Steps rows of `ChronoEnv` together: one call of the world model for all of them.

@@ -18,8 +18,6 @@ from chronosim.episodes.place import draft_of
 from chronosim.errors import EpisodeExists, InvalidConfig, ResetNeeded
 from chronosim.types import Frame
 
-__all__ = ["FrameObservation", "RecordEpisodes"]
-
 
 class RecordEpisodes(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """Writes each episode of a `ChronoEnv` as a folder `0000000`, `0000001`, ... of a data set.

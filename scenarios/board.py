@@ -11,16 +11,6 @@ from jaxtyping import Bool, Float
 from chronosim.errors import InvalidFrame
 from chronosim.types import Frame
 
-__all__ = [
-    "GOAL",
-    "PUSHER_RADIUS",
-    "Pose",
-    "block_pose",
-    "goal_coverage",
-    "inside_block",
-    "pusher_place",
-]
-
 PUSHER_RADIUS = 15.0
 """Of the pusher, in board units (PushTEnv.add_circle)."""
 

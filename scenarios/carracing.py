@@ -14,8 +14,6 @@ from chronosim.scenarios.road import CAR, road_mask, road_share
 from chronosim.scenarios.starts import Starts, load_small
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["CarRacingScenario", "may_begin"]
-
 _UNDER, _WHOLE = 8, 0.45  # pixels around the car; share of road there with all wheels on it
 _SLOWEST = 5.0  # m/s of a moment at which an episode may begin
 

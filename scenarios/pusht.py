@@ -14,8 +14,6 @@ from chronosim.scenarios.board import goal_coverage, pusher_place
 from chronosim.scenarios.starts import Starts, load_small
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["PushTScenario"]
-
 _WHOLE = 0.95  # share of the goal that counts as all of it: PushTEnv.success_threshold
 
 

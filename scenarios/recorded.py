@@ -15,8 +15,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.scenarios.starts import Moments, Starts, load_starts
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["Judge", "RecordedScenario"]
-
 Judge = Callable[[Observation, Any, Prediction, Observation], tuple[float, bool]]
 """Judges one step, as `Scenario.score` does: (before, action, prediction, after) to a reward and
 whether the episode terminates."""

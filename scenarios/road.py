@@ -8,8 +8,6 @@ from jaxtyping import Bool
 from chronosim.errors import InvalidFrame
 from chronosim.types import Frame
 
-__all__ = ["CAR", "DASHBOARD_ROW", "SIZE", "road_mask", "road_share"]
-
 CAR = (71, 48)
 """Row and column of the car's middle, of 96 and 96: CarRacing's camera keeps it there."""
 

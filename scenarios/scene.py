@@ -16,8 +16,6 @@ from chronosim.scenarios.goals.judged import Asks, InWords
 from chronosim.scenarios.starts import Beginning, find_beginning
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["Scene", "explain"]
-
 _DRAWS = 1000  # beginnings to look at before it is said that none fits
 
 

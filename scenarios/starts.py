@@ -20,16 +20,6 @@ from chronosim.frames import read_frame
 from chronosim.models.engine.sizes import Sizing
 from chronosim.types import Frame, Observation
 
-__all__ = [
-    "Beginning",
-    "Moments",
-    "Starts",
-    "find_beginning",
-    "load_starts",
-    "save_starts",
-    "shipped_starts",
-]
-
 _KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _SHIPPED = files("chronosim.scenarios") / "starts"
 

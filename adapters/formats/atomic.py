@@ -11,8 +11,6 @@ from uuid import uuid4
 
 from chronosim.errors import ChronosimError, EpisodeExists, EpisodeWriteError, InvalidConfig
 
-__all__ = ["draft"]
-
 
 @contextmanager
 def draft(output: str | Path, *, force: bool, keep: Path) -> Iterator[Path]:

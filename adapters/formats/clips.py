@@ -14,8 +14,6 @@ from chronosim.episodes.clips import write_h264
 from chronosim.errors import EpisodeWriteError, InvalidEpisode, InvalidFrame
 from chronosim.types import Frame
 
-__all__ = ["KINDS", "count_frames", "encode", "rate", "read_clip"]
-
 _AnySize = UInt8[np.ndarray, "_ _ 3"]
 KINDS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 """Endings of the video files that can be read, and what FFmpeg calls their kind.

@@ -12,21 +12,6 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode
 from chronosim.types import Frame
 
-__all__ = [
-    "CONTENTS",
-    "EXACT",
-    "LAST",
-    "EpisodeColumns",
-    "FrameSource",
-    "SharedTraits",
-    "check_last",
-    "make_columns",
-    "unused_row",
-    "with_last_row",
-    "without_last_row",
-]
-
-
 EXACT, LAST = "every pixel as it was", "the last observation"
 CONTENTS = frozenset(
     (

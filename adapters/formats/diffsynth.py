@@ -19,8 +19,6 @@ from chronosim.formats.columns import EXACT, LAST, EpisodeColumns
 from chronosim.formats.exporting import provenance
 from chronosim.types import Frame
 
-__all__ = ["DiffSynthExporter"]
-
 _COLUMNS = ("key", "video", "prompt")
 
 

@@ -32,8 +32,6 @@ from chronosim.formats.importing import Contents
 from chronosim.formats.safety import camera_of, other_format
 from chronosim.types import Frame
 
-__all__ = ["DiffusionPolicyExporter", "DiffusionPolicyImporter", "open_guarded"]
-
 _CHUNK_BYTES = 2_000_000  # as replay_buffer.py's get_optimal_chunks
 
 

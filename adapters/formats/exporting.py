@@ -17,16 +17,6 @@ from chronosim.formats.atomic import draft
 from chronosim.formats.columns import EpisodeColumns, FrameSource, SharedTraits, make_columns
 from chronosim.types import Frame
 
-__all__ = [
-    "ROWS",
-    "ExportReport",
-    "Exporter",
-    "alike",
-    "export_dataset",
-    "provenance",
-    "record_rows",
-]
-
 
 @runtime_checkable
 class Exporter(Protocol):

@@ -29,8 +29,6 @@ from chronosim.formats.importing import Contents
 from chronosim.formats.safety import lines_of, other_format, read_json
 from chronosim.frames import read_frame
 
-__all__ = ["FolderImporter"]
-
 _TABLES = (".json", ".jsonl", ".csv")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}

@@ -19,18 +19,6 @@ from chronosim.formats.resampling import COMBINATIONS, first_observation, resamp
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
-__all__ = [
-    "LAST_ROW",
-    "Contents",
-    "Conversion",
-    "ImportReport",
-    "Importer",
-    "about_import",
-    "check_foreign",
-    "import_dataset",
-    "left_behind",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Contents:

@@ -24,8 +24,6 @@ from chronosim.types import Frame
 from minari.dataset._storages import get_minari_storage  # isort: skip
 from minari.serialization import deserialize_space  # isort: skip
 
-__all__ = ["KINDS", "MinariExporter", "MinariImporter"]
-
 try:
     from minari import __version__ as minari_version
     from minari.data_collector import EpisodeBuffer

@@ -15,8 +15,6 @@ from chronosim.formats.clips import encode
 from chronosim.formats.columns import CONTENTS, EXACT, EpisodeColumns
 from chronosim.formats.exporting import provenance
 
-__all__ = ["Mp4Exporter"]
-
 
 @dataclass(frozen=True, slots=True)
 class Mp4Exporter:

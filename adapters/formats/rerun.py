@@ -14,8 +14,6 @@ from chronosim.errors import InvalidConfig, MissingDependency
 from chronosim.formats.columns import CONTENTS, EXACT, EpisodeColumns
 from chronosim.formats.exporting import provenance
 
-__all__ = ["RerunExporter"]
-
 try:
     import rerun as rr
 except ImportError as error:

@@ -16,8 +16,6 @@ from chronosim.frames import fit_frame
 from chronosim.protocols import Prompter
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["COMBINATIONS", "first_observation", "resample", "steps_of"]
-
 
 def resample(recording: EpisodeColumns, fps: float | None) -> EpisodeColumns:
     """Gives a recording at another rate.

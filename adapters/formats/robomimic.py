@@ -20,8 +20,6 @@ from chronosim.formats.importing import Contents
 from chronosim.formats.safety import camera_of, other_format
 from chronosim.types import Frame
 
-__all__ = ["FILE", "RobomimicExporter", "RobomimicImporter"]
-
 FILE = "demos.hdf5"
 """Name of the file in the folder of an export."""
 

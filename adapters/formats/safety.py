@@ -10,8 +10,6 @@ from typing import Any
 
 from chronosim.errors import EpisodeNotFound, InvalidEpisode
 
-__all__ = ["camera_of", "fill_template", "inside", "lines_of", "other_format", "read_json"]
-
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
 
 

@@ -19,8 +19,6 @@ from chronosim.errors import InvalidConfig, ResetNeeded
 from chronosim.protocols import Policy
 from chronosim.types import Chunk, Observation
 
-__all__ = ["PerEpisode", "RowByRow", "Unchunked", "act_alone", "as_policy", "policy_name"]
-
 Act = Callable[[Observation], Any]
 """Who acts in one episode: from an observation to an action."""
 

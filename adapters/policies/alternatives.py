@@ -14,8 +14,6 @@ from chronosim.policies.acting import RowByRow
 from chronosim.scenarios.board import PUSHER_RADIUS
 from chronosim.types import Observation
 
-__all__ = ["AnyDrive", "AnyPush"]
-
 _BOARD = 512.0  # side of PushT's board, in its own units
 _Drive = Float32[np.ndarray, "3"]
 _Place = Float32[np.ndarray, "2"]

@@ -16,8 +16,6 @@ from chronosim.policies.acting import RowByRow
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
-__all__ = ["Constant", "Planned", "Random"]
-
 
 @dataclass(frozen=True, slots=True)
 class Constant(RowByRow):

@@ -11,8 +11,6 @@ from chronosim.policies.acting import RowByRow
 from chronosim.scenarios.road import CAR, road_mask
 from chronosim.types import Observation
 
-__all__ = ["DriverMix", "LaneFollower", "RoadBalance", "RoadLeaver"]
-
 _CAR_ROW, _CAR_COLUMN = 70, 48  # where CarRacing's camera keeps the car, of 96 rows and columns
 _Action = Float32[np.ndarray, "3"]
 

@@ -18,8 +18,6 @@ from chronosim.policies.acting import RowByRow
 from chronosim.policies.regression import FrameRegressor, fit
 from chronosim.types import Observation
 
-__all__ = ["Cloned", "clone"]
-
 
 class Cloned(RowByRow):
     """A small network that acts as somebody did whom it learned from, from frame and state alone.

@@ -15,8 +15,6 @@ from chronosim.policies.acting import Act, RowByRow, act_alone
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
-__all__ = ["Handicapped"]
-
 
 @dataclass(slots=True)
 class Handicapped(RowByRow):

@@ -19,8 +19,6 @@ from chronosim.scenarios.board import (
 )
 from chronosim.types import Observation
 
-__all__ = ["Pusher", "PusherMix", "Shover", "StayPut"]
-
 _Action = Float32[np.ndarray, "2"]
 _Place = Float[np.ndarray, "2"]
 

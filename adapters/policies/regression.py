@@ -11,8 +11,6 @@ from jaxtyping import Float32, UInt8
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = ["FrameRegressor", "fit", "forecast"]
-
 _SIDE = 96  # pixels a side that frames of another size are scaled to
 _BATCH = 32
 _PLACES = 6  # a side of the last feature map: where a thing is must not be pooled away

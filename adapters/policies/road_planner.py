@@ -12,8 +12,6 @@ from chronosim.policies.acting import RowByRow
 from chronosim.scenarios.road import CAR, road_mask
 from chronosim.types import Observation
 
-__all__ = ["RoadPlanner"]
-
 # CarRacing draws a window of 1000 x 800 at 2.7 * 6 pixels a metre and scales it to 96 x 96.
 _ACROSS, _ALONG = 2.7 * 6 * 96 / 1000, 2.7 * 6 * 96 / 800  # pixels a metre
 _WHEELBASE = 3.24  # metres: car_dynamics.WHEELPOS, 80 + 82, times SIZE, 0.02

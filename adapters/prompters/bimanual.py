@@ -15,8 +15,6 @@ from chronosim.prompters.wording import Sentence, check_action, suggested
 from chronosim.protocols import Prompter
 from chronosim.types import Observation, State
 
-__all__ = ["Bimanual"]
-
 _SIDES = ("left", "right")
 
 

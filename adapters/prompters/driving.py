@@ -19,8 +19,6 @@ from chronosim.prompters.wording import (
 )
 from chronosim.types import Observation, State
 
-__all__ = ["Driving", "Manoeuvres"]
-
 
 @dataclass(frozen=True, slots=True)
 class Driving:

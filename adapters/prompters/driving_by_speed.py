@@ -24,8 +24,6 @@ from chronosim.prompters.wording import (
 )
 from chronosim.types import Observation, State
 
-__all__ = ["DrivingBySpeed"]
-
 _GAPS = ("before", "speed", "turn")
 _CHANGES = ("faster", "slower", "same", "stop", "stand")
 

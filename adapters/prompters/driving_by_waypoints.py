@@ -24,8 +24,6 @@ from chronosim.prompters.wording import (
 )
 from chronosim.types import Observation, State
 
-__all__ = ["DrivingByWaypoints"]
-
 _USUAL = {"x": 0.0, "y": 0.0, "heading": 0.0, "speed": 0.0}
 
 

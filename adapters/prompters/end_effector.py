@@ -27,8 +27,6 @@ from chronosim.prompters.wording import (
 )
 from chronosim.types import Observation, State
 
-__all__ = ["EndEffector", "Gripper", "compose"]
-
 _MOVES, _TURNS = ("x", "y", "z"), ("rx", "ry", "rz")
 _WORDS = ("sentence", "move", *_MOVES, "turn", *_TURNS, "still", "gripper")
 

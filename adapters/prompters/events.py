@@ -15,8 +15,6 @@ from chronosim.protocols import Prompter
 from chronosim.settings import parts as config
 from chronosim.types import Observation, State
 
-__all__ = ["Event", "Events"]
-
 
 @dataclass(frozen=True, slots=True)
 class Events:

@@ -14,8 +14,6 @@ from chronosim.errors import InvalidAction, InvalidConfig
 from chronosim.prompters.wording import Sentence, check_names
 from chronosim.types import Observation, State
 
-__all__ = ["Instruction", "Trigger"]
-
 _LONGEST = 1500  # characters: about 400 of the 512 tokens that ChronoEdit reads
 _LETTERS = string.ascii_letters + string.digits + " ,.'-"
 

@@ -26,8 +26,6 @@ from chronosim.prompters.wording import (
 )
 from chronosim.types import Observation, State
 
-__all__ = ["Joints"]
-
 _WORDS = ("sentence", "joint", "still", "gripper")
 
 

@@ -12,8 +12,6 @@ import numpy as np
 from chronosim.prompters.wording import begin_state, check_action
 from chronosim.types import Observation, State
 
-__all__ = ["Pushing"]
-
 _BOARD = 512.0  # board units from edge to edge, gym-pusht's own
 
 

@@ -16,8 +16,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.prompters.wording import begin_state, check_action, check_choice, spread
 from chronosim.types import Observation, State
 
-__all__ = ["Number", "Reckoning", "Values"]
-
 
 @dataclass(frozen=True, slots=True)
 class Values:

@@ -17,23 +17,6 @@ from chronosim.errors import InvalidAction, InvalidConfig, InvalidPrompt
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
-__all__ = [
-    "Quantity",
-    "Sentence",
-    "begin_state",
-    "check_action",
-    "check_choice",
-    "check_limits",
-    "check_names",
-    "check_read",
-    "check_wording",
-    "listed",
-    "make_quantities",
-    "make_value",
-    "spread",
-    "suggested",
-]
-
 _Value = TypeVar("_Value")
 
 

@@ -20,8 +20,6 @@ from chronosim.errors import (
 from chronosim.frames import fit_frame
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["GymnasiumSimulator"]
-
 _FRAMES = ("rendered", "observed")
 
 # Many environments draw with pygame. It needs no screen for that; and it would take over the signal

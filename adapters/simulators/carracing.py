@@ -10,8 +10,6 @@ import numpy as np
 from chronosim.errors import InvalidAction, MissingDependency, ResetNeeded
 from chronosim.types import Frame, Prediction
 
-__all__ = ["CarRacingSimulator"]
-
 _ZOOM_FRAMES = 50  # the camera zooms in during the first second: no world to learn
 _TICK = 0.02  # seconds of one simulator step
 

@@ -11,8 +11,6 @@ import numpy as np
 from chronosim.errors import InvalidAction, MissingDependency, ResetNeeded
 from chronosim.types import Frame, Prediction
 
-__all__ = ["PushTSimulator"]
-
 
 class PushTSimulator:
     """Steps PushT by held actions and gives back what a world model would predict.

@@ -9,8 +9,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.protocols import Prompter
 from chronosim.types import Frame, Prediction
 
-__all__ = ["ReferenceSimulator", "branch", "check_clock"]
-
 
 @runtime_checkable
 class ReferenceSimulator(Protocol):

@@ -18,8 +18,6 @@ from chronosim.episodes.writer import EpisodeWriter
 from chronosim.errors import MissingDependency
 from chronosim.types import Observation, Prediction, Step
 
-__all__ = ["Figure", "Hdf5Log", "NpyLog", "bench_episodes", "table"]
-
 _WINDOW, _PASSES = 9, 3  # frames; timed passes over all windows, of which the median counts
 _SMALL, _LARGE = (96, 96), (480, 832)  # nano's frames, and ChronoEdit's at 480p
 

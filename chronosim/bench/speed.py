@@ -20,8 +20,6 @@ from chronosim.models.loading.random_weights import make_14b_shape
 from chronosim.models.loading.settings import ModelSettings
 from chronosim.types import EditPrompt, Trajectory
 
-__all__ = ["bench_model", "check_setup", "make_shaped"]
-
 _SHAPED = ("compiled", "fused", "attention", "batched_guidance", "micro_batch")
 
 

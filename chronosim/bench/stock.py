@@ -28,8 +28,6 @@ from chronosim.protocols import Prompter
 from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import EditPrompt, Observation, Prediction, Trajectory
 
-__all__ = ["StockChronoEdit", "draw_drive", "pit", "random_frames", "twin"]
-
 _hf: Any = diffusers  # untyped
 
 

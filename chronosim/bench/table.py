@@ -14,8 +14,6 @@ from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.models.engine.sampling import Sampling
 from chronosim.types import Trajectory
 
-__all__ = ["explain", "figures", "markdown"]
-
 _OURS = ("compiled", "fused", "attention", "batched_guidance")  # the stock pipeline has none
 _SHARED = ("storage", "tiling", "parallel")
 

@@ -26,19 +26,6 @@ from chronosim.models.engine.sampling import Sampling
 from chronosim.protocols import WorldModel
 from chronosim.types import EditPrompt, Prediction
 
-__all__ = [
-    "Contender",
-    "Timed",
-    "describe_machine",
-    "finish",
-    "flops_of",
-    "list_versions",
-    "matmul_rate",
-    "measure",
-    "memory_of",
-    "seconds_of",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contender:

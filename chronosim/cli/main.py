@@ -16,8 +16,6 @@ from textwrap import dedent, indent
 
 from chronosim.errors import ChronosimError
 
-__all__ = ["COMMANDS", "main", "read_command"]
-
 COMMANDS = (
     "demo",
     "predict",

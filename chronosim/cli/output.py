@@ -21,21 +21,6 @@ from chronosim.errors import EpisodeNotFound, InvalidConfig
 from chronosim.settings.renamed import rename_settings
 from chronosim.settings.safe_yaml import read_yaml
 
-__all__ = [
-    "alone",
-    "check_free",
-    "dataset_at",
-    "episodes_at",
-    "holds_nothing",
-    "join_folder",
-    "make_folder",
-    "new_folder",
-    "output_path",
-    "place",
-    "same_settings",
-    "unused_folder",
-]
-
 _BEGUN = re.compile(r"\.lock|\.config\..*yaml")  # of a run that ended before it had settings
 
 

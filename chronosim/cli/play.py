@@ -21,8 +21,6 @@ from chronosim.rollouts import Progress
 from chronosim.settings.parts import with_seed
 from chronosim.settings.typed import Part, plain
 
-__all__ = ["draw_filmstrip", "draw_video", "episode_bar", "logged_settings", "make_policy"]
-
 # What shapes an episode.
 _LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "guard", "seed")
 

@@ -19,8 +19,6 @@ from chronosim.frames import write_frame
 from chronosim.pictures.chart import Picture, beside, heading, histogram, stack
 from chronosim.pictures.panels import Panel, filmstrip
 
-__all__ = ["draw_summary", "print_episodes", "write_report", "write_summary"]
-
 _SHOWN = 28  # episodes on the sheet
 
 

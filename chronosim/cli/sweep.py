@@ -19,8 +19,6 @@ from chronosim.cli.terminal import faint, table
 from chronosim.errors import ChronosimError, InvalidConfig
 from chronosim.settings.compose import settings_text
 
-__all__ = ["SweepRun", "jobs", "sweep"]
-
 _LONGEST = 80  # characters of a folder's name
 _FIGURES = ("episodes", "steps", "reward", "return", "terminated")
 

@@ -15,17 +15,6 @@ from tqdm import tqdm
 
 from chronosim.types import Frame
 
-__all__ = [
-    "bars",
-    "blocks",
-    "faint",
-    "has_all_colours",
-    "has_colours",
-    "progress_bars",
-    "size",
-    "table",
-]
-
 _NUMBER = re.compile(r"[-+]?\d|-$")  # how a cell begins that is set flush right
 _EIGHTHS = "▁▂▃▄▅▆▇█"
 _GAP = "  "

@@ -23,8 +23,6 @@ from chronosim.cli.terminal import faint
 from chronosim.evaluation.conformance import check_conformance, draw_prompts
 from chronosim.settings.commands import Check
 
-__all__ = ["run"]
-
 
 def run(settings: Check) -> int:
     """Runs the command.

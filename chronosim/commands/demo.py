@@ -32,8 +32,6 @@ from chronosim.rollouts import run as roll_out
 from chronosim.settings.commands import Demo
 from chronosim.world import World
 
-__all__ = ["run"]
-
 
 def run(settings: Demo) -> None:
     """Runs the command.

@@ -50,8 +50,6 @@ from chronosim.policies import Random, act_alone
 from chronosim.settings.commands import Evaluate
 from chronosim.settings.typed import Part, plain
 
-__all__ = ["run"]
-
 _MAY_DIFFER = ("output", "parts", "workers")  # from one run on a folder to the next
 
 

@@ -24,8 +24,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.evaluation.guards import calibrate_guard
 from chronosim.settings.commands import Guard
 
-__all__ = ["run"]
-
 
 def run(settings: Guard) -> None:
     """Runs the command.

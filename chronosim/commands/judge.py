@@ -29,8 +29,6 @@ from chronosim.metrics.judge import Judge
 from chronosim.metrics.perceptual import load_alexnet
 from chronosim.settings.commands import Judge as Settings
 
-__all__ = ["run"]
-
 
 def run(settings: Settings) -> None:
     """Runs the command.

@@ -33,8 +33,6 @@ from chronosim.settings.typed import Part
 from chronosim.types import EditPrompt, Frame, Observation, Prediction
 from chronosim.world import World
 
-__all__ = ["count_processes", "is_first_process", "run"]
-
 
 def run(settings: Predict) -> None:
     """Runs the command.

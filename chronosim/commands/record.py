@@ -22,8 +22,6 @@ from chronosim.rollouts import processes, record
 from chronosim.settings.commands import Record
 from chronosim.simulators.reference import check_clock
 
-__all__ = ["run"]
-
 _MAY_DIFFER = ("episodes", "output", "seed", "workers")  # from one run on a data set to the next
 
 

@@ -37,8 +37,6 @@ from chronosim.rollouts import run as roll_out
 from chronosim.settings.commands import Rollout
 from chronosim.world import World
 
-__all__ = ["run"]
-
 _MAY_DIFFER = ("episodes", "num_envs", "output", "pictures", "seed", "words")
 _LISTED = 24  # episodes in the printed table
 

@@ -21,8 +21,6 @@ from chronosim.models.serving.http import check_token
 from chronosim.models.serving.service import Service
 from chronosim.settings.commands import Serve
 
-__all__ = ["run"]
-
 
 def run(settings: Serve) -> None:
     """Runs the command until it is interrupted.

@@ -19,8 +19,6 @@ from pathlib import Path
 from chronosim.errors import InvalidConfig, MissingDependency
 from chronosim.settings.commands import Studio as Settings
 
-__all__ = ["run"]
-
 
 def run(settings: Settings) -> None:
     """Runs the command.

@@ -29,8 +29,6 @@ from chronosim.settings.commands import Train
 from chronosim.settings.typed import plain
 from chronosim.training.recipe import Recipe, nano_recipe, train_pipeline
 
-__all__ = ["run"]
-
 # From one run on a folder to the next; what the later stages build on must stay as it is:
 _MAY_DIFFER = ("output", "threads", "world.steps")
 

@@ -33,8 +33,6 @@ from chronosim.whatif import LoggedMoment, Search, WhatIfResult, measure, read_m
 from chronosim.whatif import run as run_what_if
 from chronosim.world import World
 
-__all__ = ["run"]
-
 _MAY_DIFFER = ("apart", "at_once", "keep", "output")
 
 

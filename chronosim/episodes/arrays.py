@@ -21,8 +21,6 @@ from chronosim.episodes.place import Place, array_size, open_array
 from chronosim.errors import InvalidEpisode
 from chronosim.types import Frames
 
-__all__ = ["REPAIR", "Content", "Stored", "missing_chunks", "padded", "read_direct", "read_rows"]
-
 Between = UInt8[np.ndarray, "n time height width 3"]
 
 

@@ -12,8 +12,6 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-__all__ = ["decode_clip", "encode_clip", "write_h264"]
-
 _RATE = 24  # frames a second: a container needs one; how long a step lasts is the prompter's to say
 
 

@@ -18,8 +18,6 @@ from chronosim.episodes.place import Place, open_group, read_attributes, remove
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 
-__all__ = ["check_whole", "compact", "leftovers", "rewrite"]
-
 
 def compact(path: str | Path | UPath) -> bool:
     """Rewrites a finished episode in few files.

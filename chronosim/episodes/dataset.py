@@ -15,8 +15,6 @@ from chronosim.episodes.place import Place, as_place, list_episodes
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.errors import InvalidConfig, InvalidEpisode
 
-__all__ = ["EpisodeDataset"]
-
 _OPEN = 256  # episodes whose columns are kept in memory; their frames never are
 
 

@@ -53,8 +53,6 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from chronosim.types import Step
 
-__all__ = ["Row", "action_array", "row_of"]
-
 SCHEMA = 2
 """Version of the layout; a reader refuses any other."""
 

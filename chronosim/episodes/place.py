@@ -21,25 +21,6 @@ from zarr.storage import FsspecStore, LocalStore
 from chronosim.episodes.layout import COMPACT, LIVE, SCHEMA
 from chronosim.errors import EpisodeExists, EpisodeNotFound, InvalidEpisode, MissingDependency
 
-__all__ = [
-    "Place",
-    "array_size",
-    "as_place",
-    "discard",
-    "draft_of",
-    "drafts",
-    "give_name",
-    "is_episode",
-    "list_episodes",
-    "locate",
-    "named",
-    "open_array",
-    "open_group",
-    "read_attributes",
-    "remove",
-    "store",
-]
-
 Place = Path | UPath
 """A folder on this machine, or one behind a URL such as `s3://bucket/set`; both are used alike."""
 

@@ -17,8 +17,6 @@ from chronosim.errors import InvalidEpisode
 from chronosim.settings.renamed import rename_log
 from chronosim.types import Frame, Observation, Prediction, Step, Trajectory
 
-__all__ = ["EpisodeReader"]
-
 T = TypeVar("T")
 
 

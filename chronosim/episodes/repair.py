@@ -31,8 +31,6 @@ from chronosim.episodes.reader import EpisodeReader
 from chronosim.episodes.verify import Survey, survey
 from chronosim.errors import EpisodeExists, InvalidEpisode
 
-__all__ = ["Repair", "repair"]
-
 _OF_THE_LAST = ("unused_row", "unused_action")  # what an import says of the last observation
 
 

@@ -14,19 +14,6 @@ from chronosim.episodes.place import Place, locate
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.errors import InvalidEpisode
 
-__all__ = [
-    "EpisodeSummary",
-    "Files",
-    "all_actions",
-    "ending",
-    "figures",
-    "files",
-    "pace",
-    "summarize",
-    "summarize_dataset",
-    "world_name",
-]
-
 _LIVE = 60.0  # seconds since the last write
 
 

@@ -17,8 +17,6 @@ from chronosim.episodes.layout import SCHEMA, Row, action_array
 from chronosim.episodes.place import Place, as_place, locate, named, read_attributes
 from chronosim.errors import InvalidEpisode
 
-__all__ = ["Damage", "Kind", "Survey", "survey", "verify"]
-
 
 def verify(path: str | Path | UPath) -> list[Damage]:
     """Reads all of an episode and names what is wrong with it.

@@ -38,8 +38,6 @@ from chronosim.errors import (
 )
 from chronosim.types import Observation, Step
 
-__all__ = ["EpisodeWriter", "check_about", "check_step", "check_trajectories"]
-
 _RESERVE = 1000  # steps reserved ahead: growing an array rewrites its metadata, space costs nothing
 _RECORDS = 32  # rows of the records in one file: a small file, written again with every step
 _CLIP = 2**16  # bytes of a video in one file

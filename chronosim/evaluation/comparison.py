@@ -25,8 +25,6 @@ from chronosim.seeds import noise_seed
 from chronosim.types import Frames, Observation, Prediction, Trajectory
 from chronosim.world import World
 
-__all__ = ["Comparison"]
-
 
 class Comparison:
     """Truth, and what the model makes of it; each is computed when it is first asked for.

@@ -22,8 +22,6 @@ from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt, Observation, Prediction
 
-__all__ = ["Check", "Conformance", "check_conformance", "draw_prompts", "memory_growth"]
-
 
 @dataclass(frozen=True, slots=True)
 class Conformance:

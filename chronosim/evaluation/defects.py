@@ -19,17 +19,6 @@ from chronosim.protocols import Prompter
 from chronosim.types import Frame, Trajectory
 from chronosim.world import World
 
-__all__ = [
-    "LEAVING",
-    "Defect",
-    "defects_section",
-    "find_defects",
-    "find_leaving",
-    "find_wear",
-    "shares_lost",
-    "sharpness_curve",
-]
-
 _PROBED = 16  # moments at which every action is tried
 _TRIED = 3  # other actions at each, where nobody knows what they would have led to
 _AGAIN = 4  # moments asked about twice

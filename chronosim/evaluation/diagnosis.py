@@ -18,8 +18,6 @@ from chronosim.metrics.pixels import finite_psnr, squared_error
 from chronosim.progress import watch
 from chronosim.world import World
 
-__all__ = ["Coverage", "cover", "diagnose"]
-
 _RESAMPLES = 1000
 
 Errors = Float64[np.ndarray, "steps episodes"]

@@ -29,8 +29,6 @@ from chronosim.metrics.structure import structural_similarity
 from chronosim.progress import Progress, listening, watch
 from chronosim.types import Frame
 
-__all__ = ["Edit", "Graders", "editing_section", "find_edits", "grade", "grade_edits"]
-
 _log = logging.getLogger(__name__)
 _GRADES = "grades.jsonl"
 _TITLES = {

@@ -18,8 +18,6 @@ from chronosim.protocols import Prompter
 from chronosim.types import Frames, Observation, State
 from chronosim.world import World
 
-__all__ = ["OTHER_NOISE", "Experiment", "experiments", "round_trips", "step_errors", "tell_less"]
-
 Errors = Float64[np.ndarray, "steps episodes"]
 
 OTHER_NOISE = 1_000_003

@@ -27,19 +27,6 @@ from chronosim.metrics.pixels import finite_psnr, psnr, squared_error
 from chronosim.metrics.structure import SMALLEST, multiscale_similarity, structural_similarity
 from chronosim.types import Frame, Frames
 
-__all__ = [
-    "MEASURES",
-    "Drift",
-    "Measure",
-    "Networks",
-    "applicable",
-    "compare_sets",
-    "horizon_section",
-    "score_rollouts",
-    "sets_table",
-    "steps_table",
-]
-
 _SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)  # steps that a table has room for
 _PICTURED = 8  # frames of a filmstrip
 _MEAN = "PSNR, dB: mean frame of the other episodes"

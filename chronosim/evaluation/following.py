@@ -35,8 +35,6 @@ from chronosim.protocols import Prompter
 from chronosim.types import Frame, Observation
 from chronosim.world import World
 
-__all__ = ["following", "following_recorded"]
-
 _TITLE = "Following the action"
 _JUDGED = 150  # recorded transitions at most
 

@@ -23,8 +23,6 @@ from chronosim.models.loading.load import load
 from chronosim.progress import Progress, listening, watch
 from chronosim.types import Frame
 
-__all__ = ["BREAKS", "Alarms", "Calibration", "calibrate_guard", "count_alarms"]
-
 _FEWEST = 4  # episodes: half to learn from, a quarter for the limit, a quarter to be judged on
 _STRANGERS = 20  # episodes of another world
 _EVERY = 8  # of the frames, the one that is looked at as it is and through a model

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-__all__ = ["Curve", "Interval", "Share", "ratio", "resample", "resample_steps", "wilson_interval"]
-
 _RESAMPLES = 2000
 
 

@@ -16,8 +16,6 @@ from chronosim.evaluation.truth import Moment, Region
 from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.types import Frame, Trajectory
 
-__all__ = ["Closeness", "Scores", "outcomes_section", "score"]
-
 _DRAWN = 6  # moments in the picture
 _RESAMPLES = 2000  # of the bootstrap
 _COPY = "copy-last-frame"

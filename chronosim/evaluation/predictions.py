@@ -12,16 +12,6 @@ from chronosim.seeds import noise_seed
 from chronosim.types import Frame, Frames, Trajectory
 from chronosim.world import World
 
-__all__ = [
-    "Autoencoding",
-    "copy_frame",
-    "predict",
-    "reconstruct",
-    "roll_out",
-    "see_through",
-    "teach",
-]
-
 _BATCH = 8  # moments predicted by one call of the model
 
 

@@ -19,17 +19,6 @@ from chronosim.policies.regression import FrameRegressor, fit, forecast
 from chronosim.progress import teller, watch
 from chronosim.types import Frames
 
-__all__ = [
-    "Probe",
-    "Recovery",
-    "learn_and_recover",
-    "learn_probe",
-    "pairs_of",
-    "probe_moments",
-    "probes_for",
-    "recover",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:

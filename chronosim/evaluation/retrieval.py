@@ -16,17 +16,6 @@ from chronosim.evaluation.truth import Act, Moment
 from chronosim.progress import watch
 from chronosim.world import World
 
-__all__ = [
-    "Answers",
-    "Controls",
-    "Retrieval",
-    "RetrievalPoint",
-    "answer_all",
-    "control",
-    "distances",
-    "retrieve",
-]
-
 _BINS = 5
 
 

@@ -33,8 +33,6 @@ from chronosim.protocols import WorldModel
 from chronosim.types import Frames
 from chronosim.world import World
 
-__all__ = ["REPORTED", "SECTIONS", "Judging", "choose_sections", "evaluate", "make_section"]
-
 SECTIONS = ("outcomes", "fidelity", "following", "ranking", "defects", "diagnosis")
 """All sections that can be asked for, in the order of the report."""
 

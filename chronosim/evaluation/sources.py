@@ -25,8 +25,6 @@ from chronosim.protocols import Prompter
 from chronosim.simulators.reference import check_clock
 from chronosim.types import Observation, State
 
-__all__ = ["AsLogged", "Recorded", "Setting", "Simulated", "Source"]
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:

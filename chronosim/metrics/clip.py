@@ -20,8 +20,6 @@ from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.sources import fetch_folder
 from chronosim.types import Frame
 
-__all__ = ["Clip", "load_clip"]
-
 
 class Clip:
     """Compares frames with frames and with words, in the space that CLIP learned for both.

@@ -15,8 +15,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.metrics.perceptual import Features, ScriptedNetwork
 from chronosim.types import Frame, Trajectory
 
-__all__ = ["Distance", "frechet_distance", "load_i3d", "load_inception"]
-
 _BATCH = 16
 
 

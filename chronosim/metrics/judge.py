@@ -16,8 +16,6 @@ from chronosim.models.serving.chat import Chat, ChatSettings, Refused, frame_par
 from chronosim.settings.typed import Fields
 from chronosim.types import Frame
 
-__all__ = ["AXES", "Judge", "Score", "Verdict", "judge_edit"]
-
 
 class Judge:
     """Asks any OpenAI-compatible endpoint whose model sees; several threads may ask at once.

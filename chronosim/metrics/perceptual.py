@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from chronosim.errors import InvalidFrame, InvalidModel, ModelNotFound
 from chronosim.types import Frames
 
-__all__ = ["Features", "Layers", "Perceptual", "ScriptedNetwork", "find_weights", "load_alexnet"]
-
 Layers = Callable[[Float[Tensor, "batch 3 height width"]], Sequence[Tensor]]
 """From frames, normalised, to the feature maps (batch, channels, rows, columns) of some layers."""
 

@@ -11,8 +11,6 @@ from torch import Tensor
 from chronosim.errors import InvalidFrame
 from chronosim.types import Frames
 
-__all__ = ["SMALLEST", "multiscale_similarity", "structural_similarity"]
-
 _WINDOW, _SIGMA = 11, 1.5  # pixels, of the Gaussian that an average is taken under
 _LUMINANCE, _CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # keep quotients of small values calm
 # Exponents of the finest four of the paper's five scales, made to sum to 1: at the fifth, a frame

@@ -9,8 +9,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.protocols import WorldModel
 from chronosim.settings import parts
 
-__all__ = ["load_model"]
-
 
 def load_model(model: str | Path | WorldModel, /, **settings: Any) -> WorldModel:
     """Gives a world model by name, folder or hub id; one that is made is given back.

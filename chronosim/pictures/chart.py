@@ -10,8 +10,6 @@ from PIL import Image, ImageDraw
 
 from chronosim.pictures.panels import FAINT, INK, PAPER, font_of, line_height, text_block, wrap
 
-__all__ = ["Picture", "beside", "heading", "histogram", "stack"]
-
 _BAR, _MIDDLE = (104, 134, 178), (196, 92, 72)
 _TYPE, _MARGIN = 14, 24  # pixels
 _FEWEST = 9  # bars that there is room for

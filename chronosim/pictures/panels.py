@@ -14,20 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 from chronosim.errors import InvalidEpisode
 from chronosim.types import Frame, Observation, Step
 
-__all__ = [
-    "FAINT",
-    "INK",
-    "PAPER",
-    "Colour",
-    "Panel",
-    "filmstrip",
-    "font_of",
-    "line_height",
-    "step_panels",
-    "text_block",
-    "wrap",
-]
-
 _MARGIN, _GAP, _TYPE = 24, 18, 14  # pixels
 _MOST_LINES = 6  # free text can be a paragraph; a sheet shows its beginning
 

@@ -17,8 +17,6 @@ from chronosim.pictures.chart import Picture
 from chronosim.pictures.panels import Colour, line_height, text_block, wrap
 from chronosim.types import Frame, Observation, Step
 
-__all__ = ["Track", "episode_frames", "frame_rate", "montage", "write_gif", "write_video"]
-
 _SMALLEST = 384  # pixels of the shorter side: a frame of 96 pixels is no pleasure to watch
 _AnySize = UInt8[np.ndarray, "_ _ 3"]
 _FASTEST_GIF = 50  # frames a second

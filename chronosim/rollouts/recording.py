@@ -16,8 +16,6 @@ from chronosim.rollouts.shards import Map, Progress, Rollouts, Shard, begin_epis
 from chronosim.simulators.reference import ReferenceSimulator, check_clock
 from chronosim.types import Observation, Step
 
-__all__ = ["record", "record_shard"]
-
 MakeSimulator = Callable[[], ReferenceSimulator]
 
 

@@ -22,8 +22,6 @@ from chronosim.seeds import generator, noise_seed
 from chronosim.types import Guard, Observation, Step
 from chronosim.world import World
 
-__all__ = ["roll", "run"]
-
 About = Mapping[str, Any] | Callable[[int], Mapping[str, Any]]
 """What else to say of episodes, in JSON values; or what makes it for an episode's seed."""
 

@@ -16,18 +16,6 @@ from chronosim.episodes.place import discard, give_name
 from chronosim.errors import EpisodeExists, InvalidConfig
 from chronosim.whatif.store import differences
 
-__all__ = [
-    "Map",
-    "Progress",
-    "Rollouts",
-    "Shard",
-    "closed",
-    "deal",
-    "episode_name",
-    "processes",
-    "seeds_to_make",
-]
-
 Map = Callable[[Callable[[Sequence[int]], "Shard"], Iterable[Sequence[int]]], Iterable["Shard"]]
 """Calls a function with each of some shards of seeds, somewhere, and gives what comes of them."""
 

@@ -13,38 +13,6 @@ from typing import Annotated, Any, Literal
 
 from chronosim.settings.typed import Amount, Count, Part, Range, Said, Seed, Settings, Size, Words
 
-__all__ = [
-    "COMMANDS",
-    "BenchEpisodes",
-    "BenchModel",
-    "Check",
-    "Demo",
-    "EpisodesCompact",
-    "EpisodesExport",
-    "EpisodesImport",
-    "EpisodesLs",
-    "EpisodesPlay",
-    "EpisodesRepair",
-    "EpisodesReplay",
-    "EpisodesShow",
-    "EpisodesStats",
-    "EpisodesVerify",
-    "Evaluate",
-    "Guard",
-    "Judge",
-    "JudgeEndpoint",
-    "Predict",
-    "Record",
-    "Rollout",
-    "ScenariosCheck",
-    "ScenariosLs",
-    "ScenariosShow",
-    "Serve",
-    "Studio",
-    "Train",
-    "WhatIf",
-]
-
 Values = Annotated[Mapping[str, float], Said("named numbers, e.g. {speed: 12}")]
 """What a prompter is told of a frame."""
 Whole = Annotated[int, Range(0)]

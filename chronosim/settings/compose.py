@@ -19,17 +19,6 @@ from chronosim.settings.commands import COMMANDS
 from chronosim.settings.safe_yaml import read_yaml
 from chronosim.settings.typed import Settings, read, takes_words
 
-__all__ = [
-    "CONF",
-    "choices",
-    "compose_config",
-    "compose_settings",
-    "config_groups",
-    "defaults",
-    "settings_file",
-    "settings_text",
-]
-
 CONF = files("chronosim.scenarios") / "conf"
 """The folder of all settings: a file for each command, a folder for each config group."""
 

@@ -24,19 +24,6 @@ from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.settings.safe_yaml import read_yaml
 from chronosim.settings.typed import part_problems
 
-__all__ = [
-    "check_kind",
-    "companion",
-    "is_there",
-    "load",
-    "locate",
-    "make",
-    "make_part",
-    "names",
-    "waits_for_frame",
-    "with_seed",
-]
-
 _KINDS = {"model": WorldModel, "prompter": Prompter, "scenario": Scenario}
 _GROUPS = files("chronosim.scenarios") / "conf"
 

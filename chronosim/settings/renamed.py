@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["rename_log", "rename_settings"]
-
 # What is called what today, and what it was called: where it stood, and its name if it was another.
 _MOVED = """
 models.load                      models.loading.load

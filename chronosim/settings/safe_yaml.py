@@ -13,8 +13,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from chronosim.errors import InvalidConfig
 
-__all__ = ["parse_yaml", "read_text", "read_yaml"]
-
 _BYTES = 2**18
 _DEPTH = 32  # lists and mappings in each other
 _VALUES = 20_000  # once every alias and every ${...} is written out

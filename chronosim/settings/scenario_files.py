@@ -25,17 +25,6 @@ from chronosim.settings.trust import find_requests
 from chronosim.settings.typed import Problem, part_problems, plain
 from chronosim.types import Observation
 
-__all__ = [
-    "Problem",
-    "ScenarioFile",
-    "check_file",
-    "check_trust",
-    "compose_scenario",
-    "find_problems",
-    "find_scenario",
-    "own_scenarios",
-]
-
 _PARTS = ("scenario", "prompter", "policy")
 _ASKED = 4  # things that a file asks for, which an error repeats
 _GLOBAL = "# @package _global_"

@@ -20,8 +20,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.settings.parts import names
 from chronosim.settings.safe_yaml import read_yaml
 
-__all__ = ["Request", "check_parts", "find_requests"]
-
 Root = Path | Literal["anywhere"] | None
 
 

@@ -16,29 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import InvalidConfig
 
-__all__ = [
-    "Amount",
-    "Count",
-    "Fields",
-    "OneOf",
-    "Part",
-    "Problem",
-    "Range",
-    "Said",
-    "Seed",
-    "Settings",
-    "Size",
-    "Words",
-    "check_fields",
-    "describe",
-    "parameters",
-    "part_problems",
-    "plain",
-    "read",
-    "suits",
-    "takes_words",
-]
-
 _Typed = TypeVar("_Typed")
 
 

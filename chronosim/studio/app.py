@@ -29,8 +29,6 @@ from chronosim.studio.sessions import NoRoom, NoSession, SessionBusy, state_of
 from chronosim.studio.studio import SessionMoved, Studio
 from chronosim.studio.workshop import sentence
 
-__all__ = ["AccessControl", "make_app", "open_browser", "serve"]
-
 _STATUS = {NoSession: 404, SessionBusy: 409, NoRoom: 503}
 
 

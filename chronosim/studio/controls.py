@@ -13,8 +13,6 @@ from chronosim.prompters.pushing import Pushing
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
-__all__ = ["describe_controls", "read_action"]
-
 _DRIVE = Driving().action_space
 _PLACE = Pushing().action_space
 _NAMED = 16  # choices that get a button with words; more get numbers

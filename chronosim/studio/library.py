@@ -18,8 +18,6 @@ from chronosim.studio.tree import SessionNode, SessionTree
 from chronosim.types import Frame, Observation
 from chronosim.whatif.store import took_steps
 
-__all__ = ["Library", "lineage_of", "plant", "save_branch", "save_tree"]
-
 _MOST = 500  # entries of a folder that are shown; a page of thousands is read by nobody
 
 

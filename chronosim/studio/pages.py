@@ -21,8 +21,6 @@ from chronosim.studio.studio import Studio
 from chronosim.studio.workshop import Job
 from chronosim.types import Frame
 
-__all__ = ["STATIC", "Pages", "read_body", "read_upload"]
-
 STATIC = str(files("chronosim.studio") / "static")
 """The folder of what the browser is given as it is."""
 

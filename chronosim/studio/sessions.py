@@ -18,8 +18,6 @@ from chronosim.studio.tree import SessionNode, SessionTree
 from chronosim.studio.workshop import Job
 from chronosim.studio.worlds import ChosenWorld
 
-__all__ = ["Desk", "NoRoom", "NoSession", "Session", "SessionBusy", "Sessions", "state_of"]
-
 _IDLE = 600.0  # seconds after which a session may make room for another
 
 

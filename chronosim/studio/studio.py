@@ -14,8 +14,6 @@ from chronosim.studio.workshop import Job, Workshop
 from chronosim.studio.worlds import Worlds
 from chronosim.types import Frame
 
-__all__ = ["SessionMoved", "Studio"]
-
 
 class SessionMoved(Exception):
     """Raised when a page asks on the strength of what is no longer so; its session goes along."""

@@ -12,8 +12,6 @@ from jaxtyping import UInt8
 from chronosim.errors import InvalidConfig
 from chronosim.types import Observation, Step
 
-__all__ = ["SessionNode", "SessionTree"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionNode:

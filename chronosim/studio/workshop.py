@@ -19,8 +19,6 @@ from chronosim.protocols import WorldModel
 from chronosim.settings.parts import make_part
 from chronosim.settings.typed import Part
 
-__all__ = ["DenoisingProgress", "Job", "Models", "Workshop", "sentence"]
-
 _LOG = logging.getLogger(__name__)
 
 

@@ -23,8 +23,6 @@ from chronosim.studio.workshop import Models
 from chronosim.types import Frame, Observation
 from chronosim.world import World
 
-__all__ = ["ChosenWorld", "Worlds", "entry", "named"]
-
 _SAMPLING = {"denoising_steps": (1, 200), "guidance": (0, 20)}
 _SWITCHES = ("decode_trajectory",)
 _PARTS = ("model", "prompter", "scenario")

@@ -26,13 +26,6 @@ from chronosim.training.latents import Clips, measure_latents, to_pixels, to_ten
 from chronosim.training.trainer import Schedule, train
 from chronosim.training.windows import TrainingData, Windows
 
-__all__ = [
-    "AutoencoderObjective",
-    "another",
-    "new_autoencoder",
-    "train_autoencoder",
-]
-
 _CERTAIN = -6.0  # log variance that latents begin with
 
 

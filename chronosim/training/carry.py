@@ -32,8 +32,6 @@ from chronosim.training.latents import (
 )
 from chronosim.training.windows import Windows
 
-__all__ = ["CarryObjective", "place"]
-
 
 def place(channels: int, rows: int, columns: int) -> Float[Tensor, "channels 1 {rows} {columns}"]:
     """The mark of where in a frame a latent lies: cosines of 1, 2, 3 ... half waves on each axis.

@@ -17,8 +17,6 @@ from chronosim.training.latents import TrainingSet, condition_on
 from chronosim.training.pipeline import WorldNetworks
 from chronosim.training.pointing import Pointing
 
-__all__ = ["FlowObjective"]
-
 _DISTURBED = 0.6  # share of windows whose observed frame is disturbed
 _CHANGED = 0.3  # squared change of a latent, in its deviations, from which on its cell has changed
 _STRESSED = 0.75  # share of the training in which changed cells weigh more

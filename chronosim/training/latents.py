@@ -18,22 +18,6 @@ from chronosim.progress import watch
 from chronosim.training.pointing import named_places
 from chronosim.training.windows import Windows
 
-__all__ = [
-    "LATENT_FRAMES",
-    "Clips",
-    "EncoderTail",
-    "LatentWindows",
-    "TrainingSet",
-    "blank_features",
-    "condition_on",
-    "encode_windows",
-    "features",
-    "measure_latents",
-    "normalize",
-    "to_pixels",
-    "to_tensor",
-]
-
 LATENT_FRAMES = 4
 """Frames in one latent."""
 

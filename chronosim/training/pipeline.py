@@ -31,8 +31,6 @@ from chronosim.models.engine.acceleration import CrossAttention, fold_padding
 from chronosim.models.loading.quiet import no_warnings
 from chronosim.training.words import place_numerals
 
-__all__ = ["WorldNetworks", "new_world", "save_pipeline"]
-
 
 def new_world(config: Mapping[str, Mapping[str, Any]], tokenizer: T5TokenizerFast) -> WorldNetworks:
     """Makes untrained networks.

@@ -11,8 +11,6 @@ from diffusers import ChronoEditTransformer3DModel
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Pointing", "named_places"]
-
 _NAMED = re.compile(r"\bx=(\d+)% y=(\d+)%")
 _CELLS = 4  # along a token's side
 _BLUR = 0.8  # cells: what counts as the place

@@ -36,8 +36,6 @@ from chronosim.training.trainer import Schedule, train
 from chronosim.training.windows import TrainingData, Windows, load_windows
 from chronosim.training.words import extend_embeddings, extend_tokenizer, new_tokenizer
 
-__all__ = ["Recipe", "nano_recipe", "train_pipeline"]
-
 _Networks = Mapping[str, Mapping[str, Any]]
 
 

@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from chronosim.errors import InvalidConfig
 from chronosim.progress import Progress, listening, tell
 
-__all__ = ["Objective", "Schedule", "train"]
-
 _logger = logging.getLogger(__name__)
 
 

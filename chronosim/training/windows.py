@@ -13,8 +13,6 @@ from jaxtyping import UInt8
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidEpisode
 
-__all__ = ["TrainingData", "Windows", "load_windows"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:

@@ -14,8 +14,6 @@ from transformers import T5TokenizerFast, UMT5EncoderModel
 
 from chronosim.errors import InvalidConfig
 
-__all__ = ["extend_embeddings", "extend_tokenizer", "new_tokenizer", "place_numerals"]
-
 _SPACE = "\u2581"  # how SentencePiece writes the space before a word
 _NUMERAL = re.compile(rf"{_SPACE}(\D*?)([+-]?\d+)(\D*)")
 

@@ -18,17 +18,6 @@ from chronosim.whatif.store import StoredBranch, TreeStore
 from chronosim.whatif.tree import Branch, Tree
 from chronosim.world import World
 
-__all__ = [
-    "ActionKey",
-    "ActionPath",
-    "Grower",
-    "GrowingBranch",
-    "OwnedStep",
-    "action_key",
-    "as_action",
-]
-
-
 ActionKey = tuple[str, tuple[int, ...], bytes]
 """The dtype, the shape and the bytes of an action."""
 

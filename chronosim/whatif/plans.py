@@ -15,8 +15,6 @@ from chronosim.prompters.wording import suggested
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
-__all__ = ["Plan", "default_plans", "read_plans"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:

@@ -21,8 +21,6 @@ from chronosim.pictures.video import Track, frame_rate, montage, write_video
 from chronosim.types import Frame
 from chronosim.whatif.tree import Branch, Divergence, Tree, measure
 
-__all__ = ["draw_tree", "figures", "write_film", "write_report"]
-
 _MARGIN, _GAP, _ROOM = 36, 40, 28  # pixels: around, between columns, between rows
 _TYPE, _LARGE = 13, 22
 _MOST_LINES = 5

@@ -22,8 +22,6 @@ from chronosim.whatif.store import TreeStore, took_steps
 from chronosim.whatif.tree import Tree
 from chronosim.world import World
 
-__all__ = ["AS_LOGGED", "IMAGINED", "LoggedMoment", "WhatIfResult", "read_moment", "run"]
-
 AS_LOGGED, IMAGINED = "as logged", "the same, imagined"
 """The branches that a logged moment brings along: the log's own, and its actions in this world."""
 

@@ -17,8 +17,6 @@ from chronosim.whatif.grower import ActionKey, Grower, action_key
 from chronosim.whatif.plans import Plan
 from chronosim.whatif.tree import Branch, Tree
 
-__all__ = ["BoxProposals", "ChoiceProposals", "Proposals", "Search", "UniformProposals"]
-
 _TRIES = 20  # draws for each plan of a round, before the space counts as tried out
 
 

@@ -19,8 +19,6 @@ from chronosim.errors import EpisodeNotFound, InvalidEpisode
 from chronosim.types import Observation
 from chronosim.whatif.tree import Branch, Tree
 
-__all__ = ["StoredBranch", "TreeStore", "differences", "load_tree", "took_steps"]
-
 _ASIDE = ".aside"  # what a broken-off episode is called while it is written anew
 
 

@@ -15,8 +15,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.types import Observation
 
-__all__ = ["Branch", "Divergence", "Tree", "measure"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Branch:

@@ -15,8 +15,6 @@ from chronosim.frames import fit_frame, read_frame
 from chronosim.scenarios.goals.criterion import check_share
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["ColourShare", "LikeFrame"]
-
 
 @dataclass(frozen=True, slots=True)
 class ColourShare:

@@ -11,8 +11,6 @@ from chronosim.scenarios.board import GOAL, block_pose, goal_coverage
 from chronosim.scenarios.goals.criterion import check_share
 from chronosim.types import Observation, Prediction
 
-__all__ = ["BlockAway", "BlockGone", "GoalCovered"]
-
 
 @dataclass(frozen=True, slots=True)
 class GoalCovered:

@@ -10,8 +10,6 @@ from typing import Protocol, runtime_checkable
 from chronosim.errors import InvalidConfig
 from chronosim.types import Observation, Prediction
 
-__all__ = ["AllOf", "AnyOf", "Criterion", "Not", "check_share", "in_words"]
-
 
 @runtime_checkable
 class Criterion(Protocol):

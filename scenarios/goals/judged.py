@@ -10,8 +10,6 @@ from typing import Protocol, runtime_checkable
 from chronosim.errors import InvalidConfig, JudgementFailed
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["Asks", "InWords"]
-
 _ASKED = (
     "The frames are from one camera, one after the other; the last one shows how things are now. "
     "{question} Answer with one word: yes or no."

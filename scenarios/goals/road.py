@@ -10,8 +10,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.scenarios.road import CAR, DASHBOARD_ROW, road_mask, road_share
 from chronosim.types import Frame, Observation, Prediction
 
-__all__ = ["Moving", "OnRoad", "RoadBends", "RoadLost", "road_angle"]
-
 _UNDER = 8  # pixels around the car that are "under" it
 _NONE, _WHOLE = 0.25, 0.45  # share of road there with no wheel on the road, with all of them
 _NEAR, _LEAST = 20, 0.01  # pixels (about ten metres) within which road must have this share

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from chronosim.errors import InvalidConfig
 from chronosim.types import Observation, Prediction
 
-__all__ = ["CommandedState"]
-
 
 @dataclass(frozen=True, slots=True)
 class CommandedState:

@@ -14,18 +14,6 @@ from chronosim.formats.columns import EpisodeColumns
 from chronosim.formats.parquet import pa
 from chronosim.types import Frame
 
-__all__ = [
-    "QUANTILES",
-    "Features",
-    "arrow_schema",
-    "column_stats",
-    "columns_of",
-    "count_values",
-    "describe",
-    "describe_camera",
-    "frame_stats",
-]
-
 Features = dict[str, dict[str, Any]]
 """By name: `dtype`, `shape` and `names`, as `meta/info.json` has them."""
 

@@ -30,8 +30,6 @@ from chronosim.formats.safety import (
 )
 from chronosim.types import Frame
 
-__all__ = ["LeRobotImporter"]
-
 _OURS = ("next.reward", "next.done", "next.terminated", "next.truncated", "seed", "task_index")
 _COUNTERS = ("timestamp", "frame_index", "episode_index", "index")
 

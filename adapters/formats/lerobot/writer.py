@@ -37,8 +37,6 @@ from chronosim.formats.lerobot.features import (
 from chronosim.formats.parquet import indexed_table, pa, pq
 from chronosim.types import Frame
 
-__all__ = ["LeRobotExporter", "LeRobotTables"]
-
 
 @dataclass(frozen=True, slots=True)
 class LeRobotExporter:

@@ -20,8 +20,6 @@ from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig
 from chronosim.settings.commands import BenchEpisodes
 
-__all__ = ["run"]
-
 
 def run(settings: BenchEpisodes) -> None:
     """Runs the command.

@@ -33,8 +33,6 @@ from chronosim.settings.commands import BenchModel
 from chronosim.settings.typed import plain
 from chronosim.types import EditPrompt, Trajectory
 
-__all__ = ["run"]
-
 _FRAME_SIZE = (480, 832)  # where a model has none of its own
 _ELSEWHERE = ("offload", "storage", "quantization", "parallel")  # not copied for the stock pipeline
 

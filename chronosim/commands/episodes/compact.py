@@ -23,8 +23,6 @@ from chronosim.episodes.summary import Files, files
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.commands import EpisodesCompact
 
-__all__ = ["run"]
-
 
 def run(settings: EpisodesCompact) -> int:
     """Runs the command.

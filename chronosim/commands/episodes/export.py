@@ -16,8 +16,6 @@ from chronosim.cli.output import dataset_at, output_path, place
 from chronosim.formats.exporting import export_dataset
 from chronosim.settings.commands import EpisodesExport
 
-__all__ = ["run"]
-
 
 def run(settings: EpisodesExport) -> None:
     """Runs the command.

@@ -16,8 +16,6 @@ from chronosim.cli.output import output_path, place
 from chronosim.formats.importing import Conversion, import_dataset
 from chronosim.settings.commands import EpisodesImport
 
-__all__ = ["run"]
-
 
 def run(settings: EpisodesImport) -> None:
     """Runs the command.

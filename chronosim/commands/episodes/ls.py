@@ -23,8 +23,6 @@ from chronosim.episodes.summary import EpisodeSummary, files, summarize
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.commands import EpisodesLs
 
-__all__ = ["run"]
-
 _HEAD = ("episode", "steps", "end", "world", "policy", "reward", "return", "fps", "size")
 _Row = tuple[EpisodeSummary, int]
 _SORTS: dict[str, Callable[[_Row], object]] = {

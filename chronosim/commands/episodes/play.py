@@ -27,8 +27,6 @@ from chronosim.pictures.video import Track, frame_rate, montage, write_gif, writ
 from chronosim.settings.commands import EpisodesPlay
 from chronosim.types import Frame
 
-__all__ = ["run"]
-
 _KINDS = {".mp4": write_video, ".gif": write_gif}
 
 

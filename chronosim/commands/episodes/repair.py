@@ -23,8 +23,6 @@ from chronosim.episodes.verify import verify
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.commands import EpisodesRepair
 
-__all__ = ["run"]
-
 
 def run(settings: EpisodesRepair) -> int:
     """Runs the command.

@@ -22,8 +22,6 @@ from chronosim.cli.output import episodes_at
 from chronosim.envs.replay import run_again
 from chronosim.settings.commands import EpisodesReplay
 
-__all__ = ["run"]
-
 
 def run(settings: EpisodesReplay) -> int:
     """Runs the command.

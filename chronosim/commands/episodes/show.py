@@ -34,8 +34,6 @@ from chronosim.pictures.panels import PAPER, Panel, filmstrip
 from chronosim.settings.commands import EpisodesShow
 from chronosim.types import Frame
 
-__all__ = ["run"]
-
 _ACROSS, _ROWS = 7, 24  # frames in a row and episodes at most on the sheet of a data set
 _IN_TERMINAL, _BLOCKS, _GAP = 5, 22, 2  # frames at most; characters across each, and between two
 _WORDS, _NUMBERS = 32, 8  # of an action, in the table

@@ -17,9 +17,6 @@ from chronosim.episodes import EpisodeReader
 from chronosim.episodes.summary import all_actions, summarize, summarize_dataset
 from chronosim.settings.commands import EpisodesStats
 
-__all__ = ["run"]
-
-
 _DRAWN = 8  # numbers of an action in the picture
 
 

@@ -17,8 +17,6 @@ from chronosim.cli.output import episodes_at
 from chronosim.episodes.verify import verify
 from chronosim.settings.commands import EpisodesVerify
 
-__all__ = ["run"]
-
 
 def run(settings: EpisodesVerify) -> int:
     """Runs the command.

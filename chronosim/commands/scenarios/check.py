@@ -19,8 +19,6 @@ from chronosim.cli.terminal import faint
 from chronosim.settings.commands import ScenariosCheck
 from chronosim.settings.scenario_files import check_file, find_scenario
 
-__all__ = ["run"]
-
 
 def run(settings: ScenariosCheck) -> int:
     """Runs the command.

@@ -15,8 +15,6 @@ from chronosim.settings.commands import ScenariosLs
 from chronosim.settings.parts import names
 from chronosim.settings.scenario_files import ScenarioFile, find_scenario, own_scenarios
 
-__all__ = ["run"]
-
 
 def run(settings: ScenariosLs) -> None:
     """Runs the command.

@@ -34,8 +34,6 @@ from chronosim.settings.scenario_files import (
 )
 from chronosim.types import Frame, Observation
 
-__all__ = ["run"]
-
 _PARTS = ("scenario", "prompter", "policy")
 _LABEL = 13  # characters of the column of labels
 _GREY = np.full((96, 96, 3), 128, np.uint8)  # seen by prompters where there is no frame yet

@@ -11,21 +11,6 @@ from jaxtyping import Float
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Interval
 
-__all__ = [
-    "Agreement",
-    "Chance",
-    "NoiseFloor",
-    "agree",
-    "fisher_interval",
-    "leave_one_out",
-    "means",
-    "mmrv",
-    "pearson",
-    "percentiles",
-    "permutation_floor",
-    "spearman",
-]
-
 Scores = Float[np.ndarray, "*sets policies"]
 Values = Float[np.ndarray, "*sets"]
 

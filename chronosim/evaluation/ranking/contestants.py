@@ -28,16 +28,6 @@ from chronosim.settings.parts import make
 from chronosim.settings.typed import plain
 from chronosim.types import Observation
 
-__all__ = [
-    "Cloning",
-    "Contestant",
-    "Start",
-    "check_contestants",
-    "draw_starts",
-    "learn",
-    "read_contestants",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Cloning:

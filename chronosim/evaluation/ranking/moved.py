@@ -28,8 +28,6 @@ from chronosim.progress import watch
 from chronosim.types import Prediction
 from chronosim.world import World
 
-__all__ = ["Moved", "move_ranking", "moved_section"]
-
 Scores = Float[np.ndarray, "policies starts"]
 _Play = Callable[[Contestant, Sequence[Start]], list[Played]]
 

@@ -13,8 +13,6 @@ from chronosim.evaluation.report.plots import new_figure, to_png
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
 from chronosim.world import World
 
-__all__ = ["Claim", "judge", "rank", "ranking_section"]
-
 _FEW = 5  # policies better than random, below which they are not looked at alone
 _FLATTERED = 0.15  # score by which the model may think better of the worst policies
 

@@ -31,20 +31,6 @@ from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation, Prediction
 from chronosim.world import World
 
-__all__ = [
-    "Contest",
-    "Game",
-    "Ledger",
-    "Played",
-    "Ranking",
-    "Scoreboard",
-    "See",
-    "hold",
-    "imagine",
-    "play",
-    "witness",
-]
-
 _RECORDED = 40  # held actions in each episode that clones learn from
 
 

@@ -15,16 +15,6 @@ from chronosim.evaluation.truth import Moment
 from chronosim.pictures.panels import font_of
 from chronosim.types import Frame
 
-__all__ = [
-    "check_plots",
-    "difference",
-    "draw_curves",
-    "filmstrip",
-    "moments_picture",
-    "new_figure",
-    "to_png",
-]
-
 _DPI = 120
 
 

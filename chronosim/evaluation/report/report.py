@@ -16,8 +16,6 @@ from jinja2 import Environment, StrictUndefined
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
 
-__all__ = ["Report", "load_section", "render", "save_section"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:

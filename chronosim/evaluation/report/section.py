@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Gauge", "Picture", "Section", "Table", "finite"]
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -27,17 +27,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.models.engine.parallel import share
 from chronosim.models.loading.settings import ModelSettings
 
-__all__ = [
-    "TEXT_TOKENS",
-    "CrossAttention",
-    "TextContext",
-    "accelerate",
-    "describe_acceleration",
-    "fold_padding",
-    "use_all_slices",
-    "use_planar_convolutions",
-]
-
 _FIELDS = ("compiled", "fused", "attention", "parallel")
 _TOKENS = 64  # of the attention that a kernel is tried on
 

@@ -27,8 +27,6 @@ from chronosim.models.engine.sampling import Sampling
 from chronosim.models.loading.presets import open_presets
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
-__all__ = ["ChronoEdit"]
-
 Latents = Float32[Tensor, "channels time height width"]
 
 

@@ -18,8 +18,6 @@ from torch import Tensor
 from chronosim.errors import InvalidModel
 from chronosim.models.loading.places import hash_file
 
-__all__ = ["Components", "FileStates", "Memo", "list_files"]
-
 FileStates = tuple[tuple[str, int, int], ...]
 """Name, time of change in ns and size in bytes of each file."""
 

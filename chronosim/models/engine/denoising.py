@@ -20,8 +20,6 @@ from torch.nn.utils.rnn import pad_sequence
 from chronosim.models.engine.acceleration import CrossAttention, TextContext, fold_padding
 from chronosim.models.engine.sampling import Sampling
 
-__all__ = ["Denoised", "Velocity", "build_scheduler", "denoise"]
-
 _ENDS = [0, -1]  # the observed frame's latent and the outcome's
 
 Latents = Float32[Tensor, "batch channels time height width"]

@@ -19,8 +19,6 @@ from chronosim.models.engine.components import Components
 from chronosim.models.loading.presets import open_presets
 from chronosim.types import Frame, Trajectory
 
-__all__ = ["clean_text", "decode", "encode", "encode_condition", "encode_frame", "encode_text"]
-
 
 def encode_text(components: Components, text: str) -> Float[Tensor, "tokens features"]:
     """Embeds words, without the padding that the transformer sees behind them.

@@ -19,8 +19,6 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from chronosim.errors import InvalidConfig, InvalidFrame
 
-__all__ = ["check_shares", "join_processes", "share"]
-
 
 def join_processes() -> None:
     """Joins the processes that torchrun started: over NCCL with a GPU each, else over gloo.

@@ -8,8 +8,6 @@ from typing import Annotated
 from chronosim.errors import InvalidConfig
 from chronosim.settings.typed import Amount, Count, OneOf, Range, check_fields
 
-__all__ = ["Sampling"]
-
 
 @dataclass(frozen=True, slots=True)
 class Sampling:

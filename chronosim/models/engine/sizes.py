@@ -15,8 +15,6 @@ from chronosim.frames import fit_frame, middle_of, resize_frame
 from chronosim.protocols import WorldModel
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
-__all__ = ["AREA", "GRID", "CameraSized", "Sizing", "model_size"]
-
 AREA = 720 * 1280
 """Pixels of the frames that ChronoEdit's own scripts ask for (run_inference_diffusers.py)."""
 

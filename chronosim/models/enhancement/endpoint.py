@@ -11,8 +11,6 @@ from chronosim.models.serving.chat import Chat, ChatSettings, Refused, frame_par
 from chronosim.settings.typed import Fields
 from chronosim.types import EditPrompt
 
-__all__ = ["EndpointWriter"]
-
 
 class EndpointWriter:
     """Asks a chat-completions endpoint, one request per prompt, several at once.

@@ -20,8 +20,6 @@ from chronosim.models.named import load_model
 from chronosim.protocols import WorldModel
 from chronosim.types import EditPrompt, Prediction
 
-__all__ = ["FORMS", "Enhanced", "Form", "Writer", "load_enhanced"]
-
 
 @runtime_checkable
 class Writer(Protocol):

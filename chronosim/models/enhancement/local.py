@@ -23,8 +23,6 @@ from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.sources import fetch_folder
 from chronosim.types import EditPrompt
 
-__all__ = ["LocalWriter", "load_writer"]
-
 _KINDS = ("qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl")
 
 

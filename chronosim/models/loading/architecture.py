@@ -14,8 +14,6 @@ from chronosim.errors import InvalidModel
 from chronosim.models.engine.sampling import Sampling
 from chronosim.models.loading.sources import read_json
 
-__all__ = ["CHRONOEDIT_14B", "PARTS", "Architecture", "Cost", "estimate_cost", "read_architecture"]
-
 PARTS = ("text_encoder", "image_encoder", "transformer", "vae")
 """The networks, in the order in which a prediction first needs them."""
 

@@ -16,16 +16,6 @@ from safetensors.torch import load_file
 
 from chronosim.errors import InvalidModel, MissingDependency
 
-__all__ = [
-    "bare_name",
-    "check_checkpoint",
-    "empty_transformer",
-    "layer_names",
-    "load_checkpoint",
-    "original_name",
-    "parameter_names",
-]
-
 Shape = tuple[int, ...]
 Value = TypeVar("Value")
 

@@ -14,8 +14,6 @@ from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.weights import load_components
 from chronosim.settings.typed import Fields
 
-__all__ = ["load"]
-
 
 def load(
     name: str | Path,

@@ -20,8 +20,6 @@ from torch import Tensor
 from chronosim.errors import InvalidModel
 from chronosim.models.loading.checkpoint import bare_name, layer_names
 
-__all__ = ["LoraFile", "add_loras", "fuse_lora", "read_lora"]
-
 # What a key says of its layer; PEFT puts an adapter's name before the last word.
 _ENDINGS = (
     ("down", re.compile(r"\.(lora_A|lora_down|lora\.down)(\.[^.]+)?\.weight$")),

@@ -16,8 +16,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.models.loading.architecture import PARTS, Architecture
 from chronosim.models.loading.settings import ModelSettings
 
-__all__ = ["GIB", "Footprint", "cheaper_settings", "estimate_memory", "free_memory"]
-
 GIB = 2**30
 # Bytes a pixel while Wan's autoencoder (96 channels) decodes or encodes in float32, and bytes in
 # all while it does so in tiles: peaks that PyTorch's MemTracker counted on fake tensors at

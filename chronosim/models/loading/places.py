@@ -12,8 +12,6 @@ from torch import Tensor
 
 from chronosim.errors import InvalidConfig
 
-__all__ = ["find_device", "find_dtype", "hash_file", "hash_weights"]
-
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

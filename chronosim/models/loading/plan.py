@@ -33,8 +33,6 @@ from chronosim.models.loading.presets import PRESETS, Lora, Preset
 from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.sources import find_file, find_folder
 
-__all__ = ["LoadPlan", "explain", "plan_model"]
-
 
 def plan_model(name: str | Path, **settings: Any) -> LoadPlan:
     """Finds out what a model will load and need; nothing is loaded or downloaded.

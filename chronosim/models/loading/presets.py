@@ -8,8 +8,6 @@ from types import MappingProxyType
 from chronosim.errors import InvalidConfig
 from chronosim.models.engine.sampling import Sampling
 
-__all__ = ["PRESETS", "Lora", "Preset", "open_presets"]
-
 
 @dataclass(frozen=True, slots=True)
 class Lora:

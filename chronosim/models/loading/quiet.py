@@ -9,8 +9,6 @@ from typing import Any
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-__all__ = ["no_bars", "no_warnings"]
-
 _LOGS: list[Any] = [diffusers_logging, transformers_logging]  # untyped
 
 

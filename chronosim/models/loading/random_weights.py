@@ -16,8 +16,6 @@ from chronosim.models.loading.plan import plan_model
 from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.weights import load_components
 
-__all__ = ["make_14b_shape"]
-
 # Configs of the published repository, as in architecture.py.
 _TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 40,

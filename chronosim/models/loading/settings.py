@@ -11,8 +11,6 @@ from chronosim.errors import InvalidConfig
 from chronosim.models.loading.presets import PRESETS, Lora
 from chronosim.settings.typed import Count, OneOf, check_fields
 
-__all__ = ["ModelSettings"]
-
 _QUANTIZED = ("transformer", "text_encoder")
 
 

@@ -12,8 +12,6 @@ from huggingface_hub import constants, hf_hub_download, snapshot_download
 from chronosim.errors import InvalidModel, ModelNotFound
 from chronosim.models.loading.settings import ModelSettings
 
-__all__ = ["check_folder", "fetch_file", "fetch_folder", "find_file", "find_folder", "read_json"]
-
 # No pickles, and no second set of weights.
 _PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _TRANSFORMER = ["transformer/*.safetensors", "transformer/*.safetensors.index.json"]

@@ -37,8 +37,6 @@ from chronosim.models.loading.quiet import no_bars, no_warnings
 from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.sources import check_folder, fetch_file, fetch_folder, read_json
 
-__all__ = ["load_components", "place", "read_components", "take_turns"]
-
 _shared: WeakValueDictionary[tuple[object, ...], Components] = WeakValueDictionary()
 _lock = threading.Lock()
 _PLAIN = ModelSettings()

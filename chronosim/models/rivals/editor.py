@@ -16,8 +16,6 @@ from chronosim.errors import InvalidConfig, InvalidFrame, InvalidModel, InvalidP
 from chronosim.models.rivals.pipelines import Origin, pipeline_identity
 from chronosim.types import EditPrompt, Prediction
 
-__all__ = ["Editor", "frames_in_place"]
-
 _OURS = ("image", "prompt", "height", "width", "generator", "output_type", "return_dict")
 
 

@@ -24,8 +24,6 @@ from chronosim.models.rivals.pipelines import Origin, pipeline_identity
 from chronosim.settings.typed import Count, Range, check_fields
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
-__all__ = ["STILL", "IfEdit", "IfEditSettings", "kept_latents", "latent_dropout", "sharpest"]
-
 STILL = (
     "A perfectly still, sharp film of exactly this frame. Nothing moves or changes, the camera is "
     "fixed, and every contour, texture and detail is crisp and in focus."

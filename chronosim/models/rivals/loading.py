@@ -17,8 +17,6 @@ from chronosim.models.rivals.editor import Editor
 from chronosim.models.rivals.if_edit import IfEdit, IfEditSettings
 from chronosim.models.rivals.pipelines import fuse_into_expert, load_pipeline
 
-__all__ = ["load_editor", "load_if_edit"]
-
 
 def load_if_edit(
     location: str | Path = "Wan-AI/Wan2.2-I2V-A14B-Diffusers",

@@ -26,8 +26,6 @@ from chronosim.models.loading.quiet import no_bars
 from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.sources import fetch_file, fetch_folder
 
-__all__ = ["Origin", "fuse_into_expert", "load_pipeline", "pipeline_identity"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:

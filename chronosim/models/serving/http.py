@@ -20,15 +20,6 @@ from urllib.request import (
 
 from chronosim.errors import InvalidConfig
 
-__all__ = [
-    "Refused",
-    "check_address",
-    "check_token",
-    "is_loopback",
-    "is_printable_word",
-    "post_json",
-]
-
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _SHORTEST_TOKEN = 16  # characters; fewer can be guessed
 

@@ -17,8 +17,6 @@ from chronosim.models.serving.http import check_address, is_printable_word
 from chronosim.models.serving.wire import PROTOCOL, Misread, read_predictions, write_prompts
 from chronosim.types import EditPrompt, Prediction
 
-__all__ = ["RemoteModel"]
-
 
 class RemoteModel:
     """Asks a world model over HTTP; `chronosim serve` is the other end, and `wire` the protocol.

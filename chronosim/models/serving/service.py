@@ -16,8 +16,6 @@ from chronosim.models.serving.http import is_loopback
 from chronosim.models.serving.wire import PROTOCOL, read_prompts, write_predictions
 from chronosim.protocols import WorldModel
 
-__all__ = ["Service"]
-
 _log = logging.getLogger(__name__)
 _DIGITS = 12  # of a length: Python makes no number of thousands of them
 

@@ -22,15 +22,6 @@ from PIL import Image, UnidentifiedImageError
 from chronosim.frames import encode_png
 from chronosim.types import EditPrompt, Frame, Prediction
 
-__all__ = [
-    "PROTOCOL",
-    "Misread",
-    "read_predictions",
-    "read_prompts",
-    "write_predictions",
-    "write_prompts",
-]
-
 PROTOCOL = 1
 
 _LARGEST = 16_000_000  # pixels of a frame: 4000 x 4000
