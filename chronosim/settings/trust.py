@@ -65,7 +65,7 @@ _PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "scenario": {
         "scenarios.CarRacingScenario": _plain("speed", starts="file"),
         "scenarios.PushTScenario": {"starts": "file"},
-        "scenarios.RecordedScenario": _plain("names values", starts="file"),
+        "scenarios.RecordedScenario": _plain("names values instruction", starts="file"),
         "scenarios.Scene": _plain(
             "ends wants values names step size area mirrored between horizon plan instruction",
             frame="start",

@@ -47,7 +47,7 @@ def test_old_names_are_read_as_those_of_today() -> None:
 def test_what_is_on_the_list_is_there_with_these_settings(part: str) -> None:
     for target, settings in _PARTS[part].items():
         known = parameters(locate(f"chronosim.{target}"))
-        assert set(settings) <= set(known) | {"instruction"}, target
+        assert set(settings) <= set(known), target
 
 
 @pytest.mark.parametrize("name", names("scenario"))
