@@ -1,5 +1,6 @@
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -44,7 +45,7 @@ def test_a_model_is_served_until_it_is_ended() -> None:
     [
         (["host=0.0.0.0"], "set a token, or host=127.0.0.1 and a tunnel"),
         (["token_variable=NOT_THERE"], "a token of 16 characters or more"),
-        (["port=99999"], "cannot be listened at"),
+        (["port=99999"], "port must be a whole number from 0 to 65535, not 99999"),
         (["timeout=0"], "timeout must be a whole number of at least 1"),
     ],
 )
@@ -53,3 +54,10 @@ def test_settings_that_cannot_work(
 ) -> None:
     assert main(["serve", "model=echo", *settings]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "model=echo", f"port={port}"]) == 2
+    assert f"127.0.0.1:{port} cannot be listened at" in capsys.readouterr().err

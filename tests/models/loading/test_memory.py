@@ -246,8 +246,8 @@ def test_what_does_not_go_together_is_no_way_into_less_memory() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"micro_batch": 0}, "whole number from 1 up, not 0"),
-        ({"micro_batch": -1}, "whole number from 1 up, not -1"),
+        ({"micro_batch": 0}, "micro_batch must be a whole number of at least 1 or null, not 0"),
+        ({"micro_batch": -1}, "micro_batch must be a whole number of at least 1 or null, not -1"),
         ({"quantization": {"transformer": 1}}, "config of diffusers', such as .*, not 1"),
     ],
 )
