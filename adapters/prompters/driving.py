@@ -42,6 +42,9 @@ class Driving:
         braking: Deceleration at full brake, m/s^2.
         top_speed: Upper limit of the commanded speed, m/s: the fastest that nano was trained on.
         resolution: Wording step of steering, throttle and brake, in percent.
+        foretells: Whether the words say by the same reckoning what changes: "The car goes from 17
+            to 0 m/s, 3 m ahead. ..." in place of "The car drives at 17 m/s. ...". A world model
+            learns sooner from them what an action does; logs that do not name it have none.
     """
 
     seconds_per_step: float = 0.36
@@ -50,6 +53,7 @@ class Driving:
     braking: float = 90.0
     top_speed: float = 58.0
     resolution: int = 5
+    foretells: bool = False
 
     @property
     def action_space(self) -> gym.spaces.Box:
@@ -72,18 +76,25 @@ class Driving:
         return begin_state(values, {"speed": 0.0}, self.state_space)
 
     def __call__(self, observation: Observation, action: Any) -> tuple[str, State]:
-        """Words the action with the speed before it.
+        """Words the action with the speed before it, and the one after it if it `foretells`.
 
         Raises:
             InvalidAction: Not float (3,), NaN, or out of bounds.
         """
         steering, throttle, brake = check_action(action, self.action_space)
         speed = float(observation.state[0])
+        after = self._after(speed, steering, throttle, brake)
         text = (
-            f"The car drives at {speed:.0f} m/s. Steer {self._steering(steering)} "
+            f"{self._motion(speed, after)} Steer {self._steering(steering)} "
             f"with {self._percent(throttle)}% throttle and {self._percent(brake)}% brake."
         )
-        return text, np.array([self._after(speed, steering, throttle, brake)], np.float32)
+        return text, np.array([after], np.float32)
+
+    def _motion(self, speed: float, after: float) -> str:
+        if not self.foretells:
+            return f"The car drives at {speed:.0f} m/s."
+        way = (speed + after) / 2 * self.seconds_per_step
+        return f"The car goes from {speed:.0f} to {after:.0f} m/s, {way:.0f} m ahead."
 
     def suggest(self, observation: Observation) -> dict[str, list[float]]:
         """Suggests to drive straight on, to steer left or right, and to brake."""

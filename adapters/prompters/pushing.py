@@ -29,9 +29,13 @@ class Pushing:
 
     Attributes:
         seconds_per_step: How long one action is held, in seconds.
+        foretells: Whether the words also say where it comes from and how far it goes: "The pusher
+            moves 20% right and 5% up, 21% in all, from x=35%, y=45%, to x=55% y=40%." Logs that do
+            not name it have none of that.
     """
 
     seconds_per_step: float = 0.9
+    foretells: bool = False
 
     @property
     def action_space(self) -> gym.spaces.Box:
@@ -62,8 +66,11 @@ class Pushing:
         from_x, from_y = (round(100 * float(part) / _BOARD) for part in observation.state)
         across = f"{abs(x - from_x)}% {'left' if x < from_x else 'right'}"
         along = f"{abs(y - from_y)}% {'up' if y < from_y else 'down'}"
-        text = f"The pusher moves {across} and {along}, to x={x}% y={y}%."
-        return text, target
+        way = f"{across} and {along},"
+        if self.foretells:
+            far = round(float(np.hypot(x - from_x, y - from_y)))
+            way += f" {far}% in all, from x={from_x}%, y={from_y}%,"
+        return f"The pusher moves {way} to x={x}% y={y}%.", target
 
     def suggest(self, observation: Observation) -> dict[str, list[float]]:
         """Suggests the middles of the board's four sides."""

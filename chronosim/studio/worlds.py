@@ -101,10 +101,11 @@ class Worlds:
         Args:
             told: The prompter as the episode's log has it.
             asked: The scenario that the page chose: the answer if its prompter is the one, or if
-                that of no scenario is.
+                that of no scenario is, nor one of the same kind.
         """
         if not isinstance(told, str):
             return asked
+        akin: str | None = None
         for name in dict.fromkeys([asked, self.scenario, *config_groups()["scenario"]]):
             try:
                 prompter = make_part(self._composed(name, self.model), "prompter")
@@ -112,7 +113,9 @@ class Worlds:
                 continue  # one that needs to be told more, or that there is not
             if repr(prompter) == told:
                 return name
-        return asked
+            if akin is None and told.startswith(f"{type(prompter).__name__}("):
+                akin = name  # of another time: a log of today has settings that one lacks
+        return akin or asked
 
     def _composed(self, scenario: str, model: str) -> DictConfig:
         """Composes settings with these choices; the studio's own where they are its own."""

@@ -24,6 +24,7 @@ def word(action: list[float], speed: float = 10.0) -> tuple[str, float]:
 
 def test_contract() -> None:
     check_prompter(Driving(), samples=100)
+    check_prompter(Driving(foretells=True), samples=100)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,22 @@ def test_contract() -> None:
 )
 def test_words(action: list[float], words: str) -> None:
     assert word(action, 21.4)[0] == f"The car drives at 21 m/s. {words}"
+
+
+@pytest.mark.parametrize(
+    ("action", "speed", "words"),
+    [
+        ([0, 0, 1], 17.2, "The car goes from 17 to 0 m/s, 3 m ahead."),
+        ([0, 0, 0], 0.0, "The car goes from 0 to 0 m/s, 0 m ahead."),
+        ([0.5, 0, 0], 20.0, "The car goes from 20 to 19 m/s, 7 m ahead."),
+    ],
+)
+def test_words_that_foretell_what_changes(action: list[float], speed: float, words: str) -> None:
+    text, after = Driving(foretells=True)(at(speed), np.array(action, np.float32))
+    plain, same = Driving()(at(speed), np.array(action, np.float32))
+    assert text.startswith(f"{words} Steer ")
+    assert text.partition(" Steer ")[2] == plain.partition(" Steer ")[2]
+    assert after == same
 
 
 def test_dead_reckoning() -> None:

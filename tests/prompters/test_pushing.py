@@ -13,6 +13,7 @@ FRAME = np.zeros((96, 96, 3), np.uint8)
 
 def test_contract() -> None:
     check_prompter(Pushing(), samples=100)
+    check_prompter(Pushing(foretells=True), samples=100)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,14 @@ def test_words(action: list[float], words: str) -> None:
     text, state = Pushing()(at, np.array(action, np.float32))
     assert text == f"The pusher {words}"
     assert state.tolist() == pytest.approx(action)
+
+
+def test_words_that_foretell_what_changes() -> None:
+    at = Observation(FRAME, Pushing().begin({"x": 51.2, "y": 460.8}))
+    text, _ = Pushing(foretells=True)(at, np.array([204.8, 256], np.float32))
+    assert text == (
+        "The pusher moves 30% right and 40% up, 50% in all, from x=10%, y=90%, to x=40% y=50%."
+    )
 
 
 def test_beginning() -> None:
