@@ -13,9 +13,11 @@ from .carracing import DriverMix as DriverMix
 from .carracing import LaneFollower as LaneFollower
 from .carracing import RoadBalance as RoadBalance
 from .carracing import RoadLeaver as RoadLeaver
+from .carracing import StopAndGo as StopAndGo
 from .cloned import Cloned as Cloned
 from .cloned import clone as clone
 from .handicapped import Handicapped as Handicapped
+from .pusht import AllSides as AllSides
 from .pusht import Pusher as Pusher
 from .pusht import PusherMix as PusherMix
 from .pusht import Shover as Shover

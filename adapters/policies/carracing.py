@@ -14,6 +14,12 @@ from chronosim.types import Observation
 _CAR_ROW, _CAR_COLUMN = 70, 48  # where CarRacing's camera keeps the car, of 96 rows and columns
 _Action = Float32[np.ndarray, "3"]
 
+# Of `StopAndGo`: least and most of an action; steps that a phase lasts at most; in what share of
+# them the wheels are turned anyhow, not along the road.
+_RANGE = ((-1.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+_LONGEST = {"drive": 8, "brake": 4, "stand": 5, "creep": 4, "coast": 3, "swerve": 3}
+_TURNED = {"drive": 0.0, "brake": 0.4, "stand": 0.6, "creep": 0.4, "coast": 0.5, "swerve": 1.0}
+
 
 @dataclass(frozen=True, slots=True)
 class LaneFollower(RowByRow):
@@ -146,3 +152,59 @@ class RoadLeaver(RowByRow):
         near = road_mask(observation.frame)[row - 30 : row]
         side = -1.0 if near[:, :column].sum() < near[:, column:].sum() else 1.0
         return np.array([side * self.steering, self.throttle, 0.0], np.float32)
+
+
+@dataclass(slots=True)
+class StopAndGo:
+    """Drives for a while, then brakes, stands, creeps, coasts or swerves for a while: all in turn.
+
+    `DriverMix` hardly ever comes to a stand. Here every phase lasts 1 to 8 steps, and what is drawn
+    for it holds until the next: the speed to drive at, how hard the brake is held, how far the
+    wheels are turned meanwhile. Training data recorded under it show what braking does.
+
+    Attributes:
+        seed: Seed of the phases.
+    """
+
+    seed: int = 0
+    _rng: np.random.Generator = field(init=False, repr=False)
+    _driver: LaneFollower = field(init=False, repr=False)
+    _phase: str = field(init=False, repr=False, default="")
+    _left: int = field(init=False, repr=False, default=0)
+    _turned: float | None = field(init=False, repr=False, default=None)
+    _pedals: tuple[float, float] = field(init=False, repr=False, default=(0.0, 0.0))
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.seed)
+        self._driver = LaneFollower()
+
+    def __call__(self, observation: Observation) -> _Action:
+        """Chooses steering, throttle and brake: float32 (3,)."""
+        if not self._left:
+            self._begin(float(observation.state[0]))
+        self._left -= 1
+        usual = self._driver(observation)
+        if self._phase == "drive":
+            return np.clip(usual + self._rng.normal(0, (0.04, 0.03, 0)), *_RANGE).astype(np.float32)
+        steering = usual[0] if self._turned is None else self._turned
+        return np.array([steering, *self._pedals], np.float32)
+
+    def _begin(self, speed: float) -> None:
+        """Draws a phase, how long it lasts and what is held in it."""
+        rng = self._rng
+        moving = {"drive": 0.32, "brake": 0.33, "stand": 0.05, "coast": 0.14, "swerve": 0.16}
+        still = {"drive": 0.45, "stand": 0.33, "creep": 0.16, "swerve": 0.06}
+        odds = moving if speed > 2 else still
+        self._phase = str(rng.choice([*odds], p=[*odds.values()]))
+        self._left = int(rng.integers(1, _LONGEST[self._phase] + 1))
+        self._turned = float(rng.uniform(-1, 1)) if rng.random() < _TURNED[self._phase] else None
+        if self._phase == "drive":
+            self._driver = LaneFollower(target_speed=float(rng.uniform(6, 40)))
+        hard = float(rng.uniform(0.3, 1.0) if rng.random() < 0.75 else rng.uniform(0.03, 0.3))
+        rest = hard if rng.random() < 0.4 else 0.0
+        self._pedals = {
+            "brake": (0.0, hard),
+            "stand": (0.0, rest),
+            "creep": (float(rng.uniform(0.01, 0.1)), 0.0),
+            "swerve": (float(rng.uniform(0, 1) ** 2), float(rng.choice([0.0, rest]))),
+        }.get(self._phase, (0.0, 0.0))

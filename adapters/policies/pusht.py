@@ -106,6 +106,67 @@ class PusherMix(RowByRow):
         return _on_board(place if kind == "wait" else place + rng.normal(0, 45, 2))
 
 
+@dataclass(slots=True)
+class AllSides:
+    """Pushes the block from every side, far, into walls and corners; and now and then does nothing.
+
+    `PusherMix` mostly wants the block in the goal, and pushes it little. Here a point of the
+    block's outline is drawn, all alike; the pusher goes around to it and pushes, a little or across
+    half the board, straight or aslant. In between it goes into corners, along walls, anywhere, or
+    stays where it is for some steps. Training data recorded under it keep the T a T.
+
+    Attributes:
+        seed: Seed of what is drawn.
+    """
+
+    seed: int = 0
+    _rng: np.random.Generator = field(init=False, repr=False)
+    _kind: str = field(init=False, repr=False, default="")
+    _left: int = field(init=False, repr=False, default=0)
+    _spot: int = field(init=False, repr=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.seed)
+
+    def __call__(self, observation: Observation) -> _Action:
+        """Chooses where to go: float32 (2,), board units."""
+        if not self._left:
+            self._begin()
+        self._left -= 1
+        rng, place, block = self._rng, _pusher(observation), block_pose(observation.frame)
+        if self._kind == "stay":
+            return _on_board(observation.state.astype(np.float64))
+        if self._kind == "edge":
+            return _on_board(rng.choice([0.0, rng.uniform(0, _BOARD), _BOARD], 2))
+        if self._kind == "anywhere" or block is None:
+            return _on_board(rng.uniform(0, _BOARD, 2))
+        if self._kind == "through":  # from wherever it stands
+            way = np.array([block.x, block.y]) + rng.normal(0, 35, 2) - place
+            return _on_board(place + way * rng.uniform(0.6, 2.0))
+        return self._push(place, block)
+
+    def _begin(self) -> None:
+        kinds = {"push": 0.52, "through": 0.2, "stay": 0.1, "edge": 0.08, "anywhere": 0.1}
+        self._kind = str(self._rng.choice([*kinds], p=[*kinds.values()]))
+        longest = {"push": 6, "through": 2, "stay": 3, "edge": 2}.get(self._kind, 1)
+        self._left = int(self._rng.integers(1, longest + 1))
+        if self._kind == "push":
+            self._left, self._spot = longest, int(self._rng.integers(len(_outline()[0])))
+
+    def _push(self, place: _Place, block: Pose) -> _Action:
+        """Around the block to the drawn point of its outline, then on: the phase is over."""
+        contacts, pushes = _sides(block)
+        contact, push = contacts[self._spot], pushes[self._spot]
+        before = _on_board(contact - push * (PUSHER_RADIUS + _CLEAR)).astype(np.float64)
+        if np.linalg.norm(place - before) > _NEAR:
+            return _on_board(_way(place, before, block))
+        self._left = 0
+        aslant = self._rng.normal(0, 0.3)
+        way = push + aslant * np.array([-push[1], push[0]])
+        far = self._rng.uniform(5, 90) if self._rng.random() < 0.6 else self._rng.uniform(90, 300)
+        return _on_board(place + way * (_CLEAR + far))
+
+
 def _pusher(observation: Observation) -> _Place:
     """Where the pusher is seen, or else where it was sent."""
     seen = pusher_place(observation.frame)
@@ -124,19 +185,24 @@ def _missing(block: Pose) -> Float[np.ndarray, 3]:
 
 def _best_push(block: Pose, wanted: Float[np.ndarray, 3]) -> tuple[_Place, _Place]:
     """The point of the outline and the direction whose push goes most the wanted way."""
-    outline, inward = _outline()
-    sine, cosine = np.sin(block.angle), np.cos(block.angle)
-    turned = np.array([[cosine, -sine], [sine, cosine]])
-    levers, pushes = outline @ turned.T, inward @ turned.T
+    contacts, pushes = _sides(block)
+    levers = contacts - np.array([block.x, block.y])
     turns = (levers[:, 0] * pushes[:, 1] - levers[:, 1] * pushes[:, 0]) / _REACH
     moves = np.column_stack([pushes, turns])
     moves /= np.linalg.norm(moves, axis=1, keepdims=True)
-    contacts = levers + np.array([block.x, block.y])
     before = contacts - pushes * (PUSHER_RADIUS + _CLEAR)
     possible = ((before > PUSHER_RADIUS) & (before < _BOARD - PUSHER_RADIUS)).all(1)
     possible &= ~inside_block(before, block, margin=PUSHER_RADIUS + 2)  # nooks are too narrow
     best = int(np.argmax(moves @ wanted - 2.0 * ~possible))
     return contacts[best], pushes[best]
+
+
+def _sides(block: Pose) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2"]]:
+    """Points of a block's outline on the board, and the ways into it."""
+    outline, inward = _outline()
+    sine, cosine = np.sin(block.angle), np.cos(block.angle)
+    turned = np.array([[cosine, -sine], [sine, cosine]])
+    return outline @ turned.T + np.array([block.x, block.y]), inward @ turned.T
 
 
 @cache

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronosim.policies.carracing import DriverMix, LaneFollower
+from chronosim.policies.carracing import DriverMix, LaneFollower, StopAndGo
 from chronosim.prompters.driving import Driving
 from chronosim.simulators.carracing import CarRacingSimulator
 from chronosim.types import Observation
@@ -58,3 +58,25 @@ def test_mix_is_varied_and_repeats_by_seed() -> None:
     everything = np.concatenate([first for first, _ in actions.values()])
     assert (everything.std(axis=0) > 0.05).all()
     assert not np.array_equal(actions[0][0], actions[1][0])
+
+
+def test_stop_and_go_stops_stands_and_goes() -> None:
+    simulator, prompter, driver = CarRacingSimulator(18, 18), Driving(), StopAndGo(3)
+    frame, values = simulator.reset(3002)
+    observation = Observation(frame, prompter.begin(values))
+    speeds, actions = [], []
+    for _ in range(50):
+        actions.append(driver(observation))
+        _, state = prompter(observation, actions[-1])
+        simulator.step(actions[-1], draw=False)
+        observation = Observation(frame, state)
+        speeds.append(simulator.speed)
+    assert all(action in prompter.action_space for action in actions)
+    standing = np.array(speeds) < 0.5
+    assert 0.15 < standing.mean() < 0.85
+    assert np.abs(np.diff(standing.astype(int))).sum() >= 4
+    again = StopAndGo(3)
+    assert np.array_equal(again(road(slice(38, 58))), StopAndGo(3)(road(slice(38, 58))))
+    braked = np.array([action[2] for action in actions])
+    assert braked.max() > 0.6
+    assert np.abs(np.array(actions)[:, 0]).max() > 0.6

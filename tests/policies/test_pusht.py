@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chronosim.policies.pusht import Pusher, PusherMix
+from chronosim.policies.pusht import AllSides, Pusher, PusherMix
 from chronosim.prompters.pushing import Pushing
+from chronosim.scenarios.board import block_pose
 from chronosim.simulators.pusht import PushTSimulator
 from chronosim.types import Observation
 
@@ -40,3 +41,26 @@ def test_the_mix_is_many_pushers() -> None:
     assert all(space.contains(action) for actions in drawn for action in actions)
     ways = np.linalg.norm(np.array(drawn[2]) - observation.state, axis=1)
     assert ways.min() < 60 < 150 < ways.max()
+
+
+def test_all_sides_are_pushed_and_sometimes_nothing_is_done() -> None:
+    simulator, prompter, moved, stayed = PushTSimulator(stride=9), Pushing(), 0, 0
+    for seed in (5, 6):
+        policy, (frame, values) = AllSides(seed), simulator.reset(seed)
+        observation = Observation(frame, prompter.begin(values))
+        first = policy(observation)
+        assert np.array_equal(first, AllSides(seed)(observation))
+        for _ in range(30):
+            action = policy(observation)
+            assert action in prompter.action_space
+            before, place = block_pose(observation.frame), observation.state
+            prediction, _, _ = simulator.step(action)
+            assert prediction is not None
+            observation = Observation(prediction.frame, prompter(observation, action)[1])
+            after = block_pose(observation.frame)
+            assert before is not None
+            assert after is not None
+            moved += np.hypot(after.x - before.x, after.y - before.y) > 20
+            stayed += np.array_equal(action, place)
+    assert moved >= 10
+    assert 1 <= stayed < 30
