@@ -34,7 +34,7 @@ rollouts.record(simulator, prompter, policy, "datasets/pendulum", seeds=seeds, s
 # 2. Train small networks on it. (nano_recipe(start=...) trains a model on instead; nano takes
 # trajectories of 1 or 9 frames, and these have 5.)
 toy = yaml.safe_load((files("chronosim.scenarios") / "conf/scale/toy.yaml").read_text())
-for stage in ("stills", "clips", "carry", "world") if quick else ():
+for stage in ("stills", "clips", "trips", "carry", "world") if quick else ():
     toy[stage]["steps"] = 1
 model = train_pipeline(nano_recipe(toy), [Path("datasets/pendulum")], Path("runs/pendulum"))
 

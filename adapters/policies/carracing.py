@@ -155,7 +155,7 @@ class RoadLeaver(RowByRow):
 
 
 @dataclass(slots=True)
-class StopAndGo:
+class StopAndGo(RowByRow):
     """Drives for a while, then brakes, stands, creeps, coasts or swerves for a while: all in turn.
 
     `DriverMix` hardly ever comes to a stand. Here every phase lasts 1 to 8 steps, and what is drawn

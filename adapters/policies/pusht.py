@@ -107,7 +107,7 @@ class PusherMix(RowByRow):
 
 
 @dataclass(slots=True)
-class AllSides:
+class AllSides(RowByRow):
     """Pushes the block from every side, far, into walls and corners; and now and then does nothing.
 
     `PusherMix` mostly wants the block in the goal, and pushes it little. Here a point of the

@@ -1,10 +1,10 @@
 """Trains a world model like nano from recorded episodes.
 
-Four stages, each with its own folder, checkpoint, log and curve: the autoencoder on single frames,
-the autoencoder on clips, what its encoder carries through blank frames, then transformer and
-encoders by flow matching. Run it again with the same settings to go on after it was broken off, or
-with more `world.steps` to train on. The result is a pipeline folder that every command takes as its
-model.
+Five stages, each with its own folder, checkpoint, log and curve: the autoencoder on single frames,
+on clips and on pictures that went through it before, what its encoder carries through blank frames,
+then transformer and encoders by flow matching; steps=0 leaves one out. Run it again with the same
+settings to go on after it was broken off, or with more `world.steps` to train on. The result is a
+pipeline folder that every command takes as its model.
 
 Examples:
     chronosim train dataset=datasets/carracing output=runs/train/mine

@@ -375,8 +375,19 @@ class TrainStage:
     """Of one stage of `chronosim train`."""
 
     batch: Count
-    steps: Count
+    steps: Whole
     learning_rate: Above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainTrips:
+    """Of its stage of round trips, as `TrainStage` and `train_autoencoder`."""
+
+    batch: Count
+    steps: Whole
+    learning_rate: Above
+    most: Whole
+    encoder: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,7 +395,7 @@ class TrainWorld:
     """Of the last stage of `chronosim train`, as `TrainStage` and `FlowObjective`."""
 
     batch: Count
-    steps: Count
+    steps: Whole
     learning_rate: Above
     reasoning: Share
     reasoning_from: Share
@@ -405,9 +416,11 @@ class Train(Settings):
     start: Path | None
     known: Path | Sequence[Path]
     threads: Count | None
+    ways: Share
     held_out: Count
     stills: TrainStage
     clips: TrainStage
+    trips: TrainTrips
     carry: TrainStage
     world: TrainWorld
     networks: Mapping[str, Mapping[str, Any]]

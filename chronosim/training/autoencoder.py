@@ -1,4 +1,4 @@
-"""Trains the autoencoder: first on single frames, then on clips."""
+"""Trains the autoencoder: on single frames, on clips, and on pictures of its own."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.models.engine.acceleration import use_all_slices, use_planar_convolutions
 from chronosim.training.carry import CarryObjective
 from chronosim.training.latents import Clips, measure_latents, to_pixels, to_tensor
-from chronosim.training.trainer import Schedule, train
+from chronosim.training.trainer import Schedule, fast_precision, train
 from chronosim.training.windows import TrainingData, Windows
 
 _CERTAIN = -6.0  # log variance that latents begin with
+_KINDS = (0.7, 0.2, 0.1)  # of batches with round trips: single frames, still pairs, clips
+_FAR = 10  # round trips after which it is evaluated, where it learns them
 
 
 def new_autoencoder(config: Mapping[str, Any]) -> AutoencoderKLWan:
@@ -87,6 +89,12 @@ class AutoencoderObjective:
             puts them, so that a transformer that has learned them need not learn them again.
         teacher: The autoencoder that this one started from.
         hold: Weight of the squared distance from the teacher's latents.
+        trips: Where it is above 0, single frames and still pairs go through the autoencoder 0 to
+            so many times before the trip that is trained, and are held to the true frame: in a
+            rollout each step encodes what the last one decoded, so that it must undo its own
+            marks. Most batches are single frames then, some clips, whatever `stills` says.
+        encodes: Whether the encoder is trained as well. Without it latents stay what they are, and
+            a transformer that has learned them need not learn again.
     """
 
     vae: AutoencoderKLWan
@@ -98,6 +106,12 @@ class AutoencoderObjective:
     known: Sequence[Windows] = ()
     teacher: AutoencoderKLWan | None = None
     hold: float = 0.1
+    trips: int = 0
+    encodes: bool = True
+
+    def __post_init__(self) -> None:
+        for part in (self.vae.encoder, self.vae.quant_conv):
+            part.requires_grad_(self.encodes)
 
     @property
     def module(self) -> nn.Module:
@@ -107,16 +121,18 @@ class AutoencoderObjective:
     def loss(self, progress: float, rng: np.random.Generator, noise: torch.Generator) -> Tensor:
         """The weighted error of one batch."""
         windows, known = self._choose(rng)
-        rows = rng.integers(len(windows), size=self.batch)
-        clips = to_tensor(self._clips(windows, rows, rng))
-        with torch.autocast("cpu", torch.bfloat16):
-            posterior = self.vae.encode(clips).latent_dist
+        clips = self._draw(windows, rng)
+        seen = self._travelled(clips, rng)
+        with fast_precision():
+            posterior = self.vae.encode(seen).latent_dist
             latents = posterior.mean.float()
             spread = torch.exp(0.5 * posterior.logvar.float())
             latents = latents + spread * torch.randn(latents.shape, generator=noise)
             decoded = _decode_unclamped(self.vae, latents).float()
         error = decoded - clips
         weighted = _detail(clips) * (error.square() + 0.2 * error.abs())
+        if not self.encodes:
+            return weighted.mean()
         if known:
             return weighted.mean() + self.hold * self._moved(clips, posterior.mean.float())
         divergence = 0.5 * (posterior.mean.float().square() + spread.square() - 1)
@@ -127,12 +143,52 @@ class AutoencoderObjective:
         """PSNR of reconstructed frames in dB, and the deviation of the latents."""
         clips = self._clips(self.held_out[-1], np.arange(0, len(self.held_out[-1]), 8)[:16])
         tensor = to_tensor(clips)
-        with torch.autocast("cpu", torch.bfloat16):
-            decoded = to_pixels(self.vae.decode(self.vae.encode(tensor).latent_dist.mode()).sample)
-        return {
-            "psnr": psnr(squared_error(decoded, clips)),
-            "latent_std": float(self.vae.encode(tensor).latent_dist.mode().std()),
-        }
+        figures = {"latent_std": float(self.vae.encode(tensor).latent_dist.mode().std())}
+        for trip in range(1, self._far + 1):
+            with fast_precision():
+                tensor = self._trip(tensor)
+            if trip in (1, self._far):
+                name = "psnr" if trip == 1 else f"psnr_{trip}"
+                figures[name] = psnr(squared_error(to_pixels(tensor), clips))
+        return figures
+
+    @property
+    def _far(self) -> int:
+        """Round trips that are evaluated."""
+        return _FAR if self.trips else 1
+
+    def _draw(self, windows: Windows, rng: np.random.Generator) -> Clips:
+        """Draws a batch; single frames are cheap, so that pairs and clips come in small ones."""
+        if not self.trips:
+            rows = rng.integers(len(windows), size=self.batch)
+            return to_tensor(self._clips(windows, rows, rng))
+        rows = rng.integers(len(windows), size=max(1, self.batch // 2))
+        kind = rng.choice(["still", "pair", "clip"], p=_KINDS)
+        first, trajectory = windows.start[rows], windows.trajectory[rows]
+        if kind == "still":
+            return to_tensor(np.concatenate([first, trajectory[:, -1]])[:, None])
+        if kind == "pair" or windows.time == 1:
+            trajectory = np.repeat(trajectory[:, -1:], 4, axis=1)
+        whole = trajectory.shape[1] // 4 * 4
+        return to_tensor(np.concatenate([first[:, None], trajectory[:, :whole]], axis=1))
+
+    @torch.no_grad()
+    def _travelled(self, clips: Clips, rng: np.random.Generator) -> Clips:
+        """The clips after some round trips; moving ones stay as they are, as in a rollout."""
+        time = clips.shape[2]
+        moving = time > 1 and not torch.equal(clips[:, :, 1], clips[:, :, -1])
+        if not self.trips or moving:
+            return clips
+        for _ in range(rng.integers(self.trips + 1)):
+            with fast_precision():
+                clips = self._trip(clips)
+            clips[:, :, 1:] = clips[:, :, -1:].clone()  # the outcome is the last of its four frames
+        return clips
+
+    def _trip(self, clips: Clips) -> Clips:
+        """Through the autoencoder and back into pixels, as between the steps of a rollout."""
+        decoded = self.vae.decode(self.vae.encode(clips).latent_dist.mode()).sample.float()
+        return ((decoded.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
     def _choose(self, rng: np.random.Generator) -> tuple[Windows, bool]:
         """Draws windows, the larger ones more often, and says whether the teacher knows them."""
@@ -205,6 +261,8 @@ def train_autoencoder(
     schedules: Mapping[str, Schedule],
     batch: Mapping[str, int],
     blanks: int,
+    trips: int = 0,
+    encodes: bool = True,
     teacher: AutoencoderKLWan | None = None,
 ) -> None:
     """Trains an autoencoder in place; stages that are finished are not trained again.
@@ -213,27 +271,47 @@ def train_autoencoder(
         vae: What is trained.
         data: What it learns from.
         folder: Gets a folder for each stage.
-        schedules: Of the stages `stills`, `clips` (left out where there are none) and `carry`.
+        schedules: Of the stages `stills`, `clips` (left out where there are none), `trips` and
+            `carry`.
         batch: Batch sizes by stage.
         blanks: Blank latents that the transformer sees behind a frame at most.
+        trips: Round trips before the one that is trained at most, in the stage of that name.
+        encodes: Whether the encoder is trained in that stage as well.
         teacher: The autoencoder that it started from; latents of `data.known` stay where it puts
             them.
     """
-    for stage, row in (("stills", 0), ("clips", -1)):
-        if stage == "clips" and data.new[-1].time == 1:
+    for stage, least in (("stills", 1), ("clips", 2)):
+        new, known, held_out = (
+            [windows for windows in some if windows.time >= least]
+            for some in (data.new, data.known, data.held_out)
+        )
+        if not new:
             continue
         objective = AutoencoderObjective(
             vae,
-            data.new[row:],
-            data.held_out[row:],
+            new,
+            held_out,
             batch[stage],
             stills=stage == "stills",
-            known=data.known[row:],
+            known=known,
             teacher=teacher,
         )
         train(objective, schedules[stage], folder / stage)
-    vae.eval()
-    if teacher is not None and data.known:  # their latents are to stay what they are
+    objective = AutoencoderObjective(
+        vae,
+        data.new,
+        data.held_out,
+        batch["trips"],
+        known=data.known,
+        teacher=teacher,
+        trips=trips,
+        encodes=encodes,
+    )
+    train(objective, schedules["trips"], folder / "trips")
+    vae.eval().requires_grad_(True)
+    learned = [stage for stage in ("stills", "clips", "trips") if schedules[stage].steps]
+    moved = bool(learned) and (encodes or learned != ["trips"])
+    if teacher is not None and (data.known or not moved):  # latents are to stay what they are
         kept = {name: teacher.config[name] for name in ("latents_mean", "latents_std")}
         vae.register_to_config(**kept)
     else:

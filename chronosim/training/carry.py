@@ -30,6 +30,7 @@ from chronosim.training.latents import (
     normalize,
     to_tensor,
 )
+from chronosim.training.trainer import fast_precision
 from chronosim.training.windows import Windows
 
 
@@ -98,12 +99,12 @@ class CarryObjective:
         """Features of frames with as much of what followed as fills latents."""
         whole = windows.time // LATENT_FRAMES * LATENT_FRAMES
         clips = np.concatenate([windows.start[rows][:, None], windows.trajectory[rows, :whole]], 1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_precision():
             return features(self.vae, to_tensor(clips))
 
     def _errors(self, found: Tensor) -> tuple[Tensor, Tensor]:
         blank = self._blank.expand(len(found), -1, -1, -1, -1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_precision():
             with torch.no_grad():
                 before = normalize(self.vae, self._before(found))
             after = normalize(self.vae, self._tail(found))

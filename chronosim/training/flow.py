@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from chronosim.training.latents import TrainingSet, condition_on
 from chronosim.training.pipeline import WorldNetworks
 from chronosim.training.pointing import Pointing
+from chronosim.training.trainer import fast_precision
 
 _DISTURBED = 0.6  # share of windows whose observed frame is disturbed
 _CHANGED = 0.3  # squared change of a latent, in its deviations, from which on its cell has changed
@@ -195,11 +196,11 @@ class _Answer:
 
 @contextmanager
 def _mixed_precision() -> Iterator[None]:
-    """bfloat16 where it is safe, and attention written out.
+    """The fast number format, and attention written out.
 
     PyTorch's fused attention has so slow a backward on a CPU that a training step would take 1.5
     times as long. Its fused norms are left out too, with a warning that asks nothing of anybody.
     """
-    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH), catch_warnings():
+    with fast_precision(), sdpa_kernel(SDPBackend.MATH), catch_warnings():
         filterwarnings("ignore", "Mismatch dtype between input and weight")
         yield

@@ -16,6 +16,7 @@ from transformers import T5TokenizerFast
 
 from chronosim.progress import watch
 from chronosim.training.pointing import named_places
+from chronosim.training.trainer import fast_precision
 from chronosim.training.windows import Windows
 
 LATENT_FRAMES = 4
@@ -134,7 +135,7 @@ def blank_features(
         latents: How many.
     """
     clip = torch.zeros(1, 3, 1 + LATENT_FRAMES * latents, *size[:2])
-    with torch.autocast("cpu", torch.bfloat16):
+    with fast_precision():
         return features(vae, clip)[:, :, 1:]
 
 
@@ -167,16 +168,20 @@ def encode_windows(vae: AutoencoderKLWan, windows: Windows) -> LatentWindows:
     parts = np.array_split(np.arange(len(windows)), max(1, len(windows) // _BATCH))
     for rows in watch(parts, "encoding", len(parts)):
         start, trajectory = windows.start[rows][:, None], windows.trajectory[rows]
-        way = _encode(vae, np.concatenate([start, trajectory[:, :-1]], axis=1))
-        starts.append(way[:, :, 0])
-        clips.append(torch.cat([way[:, :, 1:], _encode_still(vae, trajectory[:, -1:])], dim=2))
-        blanks.append(_encode_blank(vae, start, behind))
+        seen = _encode_seen(vae, start, behind)
+        starts.append(seen[:, :, 0])
+        blanks.append(seen[:, :, 1:].bfloat16())
+        outcome = _encode_still(vae, trajectory[:, -1:])
+        if windows.time > 1:
+            way = _encode(vae, np.concatenate([start, trajectory[:, :-1]], axis=1))[:, :, 1:]
+            outcome = torch.cat([way, outcome], dim=2)
+        clips.append(outcome)
     return LatentWindows(torch.cat(starts), torch.cat(clips), torch.cat(blanks), windows.text)
 
 
 def _encode(vae: AutoencoderKLWan, clips: np.ndarray) -> Float[Tensor, "n channels slots h w"]:
     # bfloat16 halves the time; its rounding is far below what the autoencoder itself loses.
-    with torch.autocast("cpu", torch.bfloat16):
+    with fast_precision():
         latents = vae.encode(to_tensor(clips)).latent_dist.mode()
     return normalize(vae, latents.float())
 
@@ -190,7 +195,7 @@ def _encode_still(
     look beyond the four frames of a latent (`new_autoencoder`): equal frames stay equal.
     """
     encoder = vae.encoder
-    with torch.autocast("cpu", torch.bfloat16):
+    with fast_precision():
         pixels = to_tensor(frames)
         if vae.config.patch_size is not None:
             pixels = patchify(pixels, vae.config.patch_size)
@@ -208,15 +213,15 @@ def _encode_still(
     return normalize(vae, latents.float())
 
 
-def _encode_blank(
+def _encode_seen(
     vae: AutoencoderKLWan, frames: UInt8[np.ndarray, "n 1 height width 3"], behind: Tensor
 ) -> Float[Tensor, "n channels slots h w"]:
-    """The latents of blank frames behind observed ones."""
-    with torch.autocast("cpu", torch.bfloat16):
+    """The latents of observed frames, and of the blank ones behind them."""
+    with fast_precision():
         found = features(vae, to_tensor(frames))
         found = torch.cat([found, behind.expand(len(found), -1, -1, -1, -1)], dim=2)
-        latents = EncoderTail(vae)(found)[:, :, 1:]
-    return normalize(vae, latents).bfloat16()
+        latents = EncoderTail(vae)(found)
+    return normalize(vae, latents)
 
 
 _PIXELS = 0.3  # noise on pixels in [-1, 1], for each deviation of noise on latents

@@ -1,4 +1,4 @@
-"""From episodes to a world model, in four stages: stills, clips, carry, world.
+"""From episodes to a world model, in five stages: stills, clips, trips, carry, world.
 
 Each stage has a folder with its checkpoint; a stage that is finished is not trained again, one that
 was broken off goes on.
@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,17 @@ class Recipe:
             `image_encoder`; those of `start` where that is given.
         stills: Schedule of the autoencoder on single frames.
         clips: Schedule of the autoencoder on clips.
+        trips: Schedule of the autoencoder on pictures that went through it.
         carry: Schedule of what its encoder carries through blank frames.
         world: Schedule of transformer and encoders.
-        batch: Batch sizes by stage: single frames, clips, frames and clips of each length, windows.
+        batch: Batch sizes by stage: single frames, clips, single frames of which half as many make
+            a batch of clips, frames and clips of each length, windows.
         held_out: Windows kept out of training, the last of each length, for the curves.
         flow: Further settings of `FlowObjective`.
+        ways: Share of the episodes that teach the frames on the way as well, not outcomes alone.
         start: A model to start from (its weights are trained on); None: random weights.
+        undo: Round trips at most (`trips`), and whether the encoder learns from them as well
+            (`encodes`), as `train_autoencoder` takes them.
         known: Data sets of the worlds that `start` knows, so that it does not forget them: they are
             replayed beside the new ones, and their latents stay where they are.
     """
@@ -61,18 +66,21 @@ class Recipe:
     networks: _Networks
     stills: Schedule
     clips: Schedule
+    trips: Schedule
     carry: Schedule
     world: Schedule
     batch: Mapping[str, int]
     held_out: int
     flow: Mapping[str, float]
+    ways: float = 1.0
     start: Components | None = None
+    undo: Mapping[str, Any] = field(default_factory=dict)
     known: Sequence[Path] = ()
 
 
 # Of `FlowObjective`:
 _FLOW = ("reasoning", "reasoning_from", "drop", "shift", "pure", "disturb", "stress", "point")
-_STAGES = ("stills", "clips", "carry", "world")
+_STAGES = ("stills", "clips", "trips", "carry", "world")
 
 
 def nano_recipe(
@@ -106,7 +114,9 @@ def nano_recipe(
         batch={stage: _whole(f"{stage}.batch", values[stage]["batch"]) for stage in _STAGES},
         held_out=_whole("held_out", values["held_out"]),
         flow={name: values["world"][name] for name in _FLOW},
+        ways=values["ways"],
         start=start,
+        undo={"trips": values["trips"]["most"], "encodes": values["trips"]["encoder"]},
         known=known,
     )
 
@@ -156,7 +166,8 @@ def train_pipeline(
         # How much the stages before have drawn depends on where they were broken off:
         torch.manual_seed(recipe.world.seed)
         world, tokenizer = _world(recipe, data)
-        _train_world(recipe, vae, world, tokenizer, data, folder)
+        if recipe.world.steps:  # or else nothing needs to be encoded
+            _train_world(recipe, vae, world, tokenizer, data, folder)
     save_pipeline(folder / "pipeline", world, vae, tokenizer)
     return folder / "pipeline"
 
@@ -187,8 +198,10 @@ def _lengths(datasets: Sequence[Path]) -> list[list[str | int]]:
 
 
 def _load(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> TrainingData:
-    found = load_windows(_shuffled(datasets), folder)
-    known = load_windows(_shuffled(recipe.known), folder / "known") if recipe.known else []
+    found = load_windows(_shuffled(datasets), folder, recipe.ways)
+    known = []
+    if recipe.known:
+        known = load_windows(_shuffled(recipe.known), folder / "known", recipe.ways)
     _check_lengths([*found, *known], _latents_of_a_clip(recipe))
     _check_sizes([*found, *known], _side_of_a_frame(recipe))
     _check_counts(found)
@@ -254,10 +267,11 @@ def _autoencoder(recipe: Recipe, data: TrainingData, folder: Path) -> Autoencode
         vae,
         data,
         folder,
-        schedules={"stills": recipe.stills, "clips": recipe.clips, "carry": recipe.carry},
+        schedules={name: getattr(recipe, name) for name in ("stills", "clips", "trips", "carry")},
         batch=recipe.batch,
         blanks=_latents_of_a_clip(recipe) - 1,
         teacher=teacher,
+        **recipe.undo,
     )
     return vae
 

@@ -14,8 +14,8 @@ def test_a_missing_data_set_is_named(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_schedule_that_cannot_be_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "world.steps=0", f"output={tmp_path / 'out'}"]) == 2
-    assert "world.steps must be a whole number of at least 1, not 0" in capsys.readouterr().err
+    assert main(["train", "world.steps=-1", f"output={tmp_path / 'out'}"]) == 2
+    assert "world.steps must be a whole number of at least 0, not -1" in capsys.readouterr().err
 
 
 def test_a_training_goes_on_by_the_same_settings_alone(
@@ -52,3 +52,11 @@ def test_a_batch_that_cannot_be_is_named(
     said = "clips.batch must be a whole number of at least 1, not"
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("share", ["1.5", "-0.1", "all", "null"])
+def test_a_share_of_ways_that_cannot_be_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], share: str
+) -> None:
+    assert main(["train", f"ways={share}", f"output={tmp_path / 'out'}"]) == 2
+    assert "ways must be a number from 0 to 1, not" in capsys.readouterr().err

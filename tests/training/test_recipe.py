@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from chronosim.episodes import EpisodeReader
+from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
 from chronosim.models.loading.load import load
 from chronosim.training import flow, recipe
 from chronosim.training.latents import encode_windows, to_tensor
 from chronosim.training.recipe import Recipe, nano_recipe, train_pipeline
 from chronosim.training.trainer import Schedule
+from chronosim.training.windows import load_windows
 from chronosim.types import EditPrompt
 
 pytestmark = pytest.mark.slow
@@ -26,9 +27,11 @@ def toy_recipe(networks: dict[str, Any], **changes: Any) -> Recipe:
         "networks": networks,
         "stills": Schedule(steps=3, learning_rate=1e-3, evaluate_every=2),
         "clips": Schedule(steps=2, learning_rate=1e-3, evaluate_every=2),
+        "trips": Schedule(steps=2, learning_rate=1e-3, evaluate_every=2),
         "carry": Schedule(steps=2, learning_rate=1e-3, evaluate_every=2),
         "world": Schedule(steps=4, learning_rate=1e-3, evaluate_every=2),
-        "batch": {"stills": 2, "clips": 1, "carry": 2, "world": 2},
+        "batch": {"stills": 2, "clips": 1, "trips": 2, "carry": 2, "world": 2},
+        "undo": {"trips": 2},
         "held_out": 2,
         "flow": {"reasoning": 0.5, "reasoning_from": 0.0, "drop": 0.2, "shift": 3.0},
     }
@@ -178,12 +181,12 @@ def test_a_training_does_not_go_on_with_other_episodes(
 ) -> None:
     record_toy(tmp_path / "pairs", 2, 5, 1)
     train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
-    windows = (tmp_path / "out" / "windows" / "start-1.npy").read_bytes()
+    windows = (tmp_path / "out" / "windows" / "start-0-1.npy").read_bytes()
     record_toy(tmp_path / "more", 1, 4, 1)
     (tmp_path / "more" / "0000").rename(tmp_path / "pairs" / "0002")
     with pytest.raises(InvalidConfig, match="was trained on other episodes than there are now"):
         train_pipeline(toy_recipe(networks), [tmp_path / "pairs"], tmp_path / "out")
-    assert (tmp_path / "out" / "windows" / "start-1.npy").read_bytes() == windows
+    assert (tmp_path / "out" / "windows" / "start-0-1.npy").read_bytes() == windows
 
 
 def test_latents_are_encoded_anew_only_where_the_autoencoder_has_changed(
@@ -198,7 +201,7 @@ def test_latents_are_encoded_anew_only_where_the_autoencoder_has_changed(
 
     monkeypatch.setattr(recipe, "encode_windows", counting)
     longer = Schedule(steps=6, learning_rate=1e-3, evaluate_every=3)
-    for stages, windows in (({}, [8, 2]), ({}, [2]), ({"stills": longer}, [8, 2])):
+    for stages, windows in (({}, [8, 2]), ({}, [2]), ({"trips": longer}, [8, 2])):
         encoded.clear()
         train_pipeline(toy_recipe(networks, **stages), [tmp_path / "pairs"], tmp_path / "out")
         assert encoded == windows
@@ -241,3 +244,27 @@ def test_a_single_step_is_refused(tmp_path: Path, record_toy: Record, networks: 
     record_toy(tmp_path / "single", 1, 1, 1)
     with pytest.raises(InvalidEpisode, match="a single step with a trajectory of 1 frames"):
         train_pipeline(toy_recipe(networks), [tmp_path / "single"], tmp_path / "out")
+
+
+def test_worlds_are_kept_apart_though_their_trajectories_are_as_long(
+    tmp_path: Path, record_toy: Record
+) -> None:
+    record_toy(tmp_path / "toy", 2, 5, 5)
+    record_toy(tmp_path / "other", 1, 4, 5)
+    about = tmp_path / "other" / "0000" / "zarr.json"
+    about.write_text(about.read_text().replace('"toy"', '"another"'))
+    episodes = [*list_episodes(tmp_path / "toy"), *list_episodes(tmp_path / "other")]
+    found = load_windows(episodes, tmp_path / "windows")
+    assert [(len(windows), windows.time) for windows in found] == [(4, 5), (10, 5)]
+
+
+@pytest.mark.parametrize(("ways", "sizes"), [(0.5, [(5, 1), (5, 5)]), (0.0, [(10, 1)])])
+def test_frames_on_the_way_of_some_episodes_alone(
+    tmp_path: Path, record_toy: Record, ways: float, sizes: list[tuple[int, int]]
+) -> None:
+    record_toy(tmp_path / "toy", 2, 5, 5)
+    found = load_windows(list_episodes(tmp_path / "toy"), tmp_path / "windows", ways)
+    assert [(len(windows), windows.time) for windows in found] == sizes
+    frames = EpisodeReader(tmp_path / "toy" / "0001").frames
+    assert (found[0].trajectory[-5:, 0] == frames[1:]).all()
+    assert (found[0].start[-5:] == frames[:-1]).all()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from chronosim.errors import InvalidConfig
+from chronosim.training import trainer
 from chronosim.training.trainer import Schedule, train
 
 SCHEDULE = Schedule(steps=8, learning_rate=0.05, warmup=2, evaluate_every=2)
@@ -117,7 +118,7 @@ def test_the_rate_rises_then_falls_to_a_fiftieth() -> None:
     assert schedule.rate(999) == pytest.approx(0.02, abs=1e-4)
 
 
-@pytest.mark.parametrize("changes", [{"steps": 0}, {"learning_rate": -1.0}, {"ema": 1.0}])
+@pytest.mark.parametrize("changes", [{"steps": -1}, {"learning_rate": -1.0}, {"ema": 1.0}])
 def test_a_schedule_that_cannot_be_is_refused(changes: dict[str, float]) -> None:
     with pytest.raises(InvalidConfig):
         Schedule(**({"steps": 1, "learning_rate": 1.0} | changes))  # type: ignore[arg-type]
@@ -127,3 +128,32 @@ def test_fewer_steps_than_were_trained_are_refused(tmp_path: Path) -> None:
     train(Line(), SCHEDULE, tmp_path)
     with pytest.raises(InvalidConfig, match="was trained for 8 steps already"):
         train(Line(), Schedule(steps=6, learning_rate=0.05, evaluate_every=2), tmp_path)
+
+
+def test_a_stage_of_no_steps_is_left_out(tmp_path: Path) -> None:
+    line = Line()
+    before = {name: value.clone() for name, value in line.module.state_dict().items()}
+    none = Schedule(steps=0, learning_rate=0.1)
+    assert train(line, none, tmp_path / "none") is line.module
+    assert not (tmp_path / "none").exists()
+    assert all(torch.equal(before[k], v) for k, v in line.module.state_dict().items())
+    with pytest.raises(InvalidConfig, match="steps at least 0"):
+        Schedule(steps=-1, learning_rate=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rates", "chosen"), [((37.0, 1.3), torch.float32), ((96.0, 187.0), torch.bfloat16)]
+)
+def test_the_number_format_is_the_faster_one(
+    rates: tuple[float, float],
+    chosen: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    full, half = rates
+    monkeypatch.setattr(trainer, "_rate", lambda kind: full if kind is torch.float32 else half)
+    with caplog.at_level("INFO"):
+        assert trainer.number_format.__wrapped__() is chosen
+    name = str(chosen).removeprefix("torch.")
+    said = f"training in {name}: {full:.0f} GFLOP/s in float32, {half:.0f} in bfloat16"
+    assert caplog.messages == [said]
