@@ -34,7 +34,7 @@ class Keys:
     """Drives by the arrow keys, each held for a step; the commanded state is the speed in m/s."""
 
     def __init__(self) -> None:
-        self.wheel = Driving()
+        self.wheel = Driving(foretells=True)
         self.seconds_per_step = self.wheel.seconds_per_step
         self.action_space = gym.spaces.Discrete(len(KEYS))
         self.state_space = self.wheel.state_space

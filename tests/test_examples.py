@@ -20,13 +20,13 @@ SMALLEST = {
     "09_your_own_world": ["quick"],
 }
 SAYS = {
-    "01_predict": "The model was told: The car drives at",
+    "01_predict": "The model was told: The car goes from",
     "02_rollouts": "Imagined again: every step alike",
     "03_vector_torch_policy": "loss",
     "04_what_if": "10 predictions for 12 steps of plans",
     "05_evaluation": "Tested against the real CarRacing",
     "06_guard": "Imagined episodes under the guard have [",
-    "07_your_own_prompter": "down: The car drives at",
+    "07_your_own_prompter": "down: The car goes from",
     "08_your_own_world_model": "20% left",
     "09_your_own_world": "Tested against the real Pendulum",
 }

@@ -22,7 +22,7 @@ def test_it_leaves_outcome_trajectory_filmstrip_and_settings(
     with av.open(tmp_path / "out" / "trajectory.mp4") as video:
         assert sum(1 for _ in video.decode(video=0)) == 1 + 3
     out = capsys.readouterr().out
-    assert "The car drives at 12 m/s. Steer 25% left with 10% throttle and 0% brake." in out
+    assert "The car goes from 12 to 16 m/s, 5 m ahead. Steer 25% left with 10% throttle" in out
     assert all(str(tmp_path / "out" / name) in out for name in names - {"config.yaml"})
 
 

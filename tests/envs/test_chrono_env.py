@@ -43,7 +43,7 @@ def test_promise(made: Make) -> None:
     assert type(reward) is float
     assert (terminated, truncated) == (False, False)
     assert sorted(info) == ["seed", "text", "trajectory"]
-    assert info["text"].startswith("The car drives at ")
+    assert info["text"].startswith("The car goes from ")
     assert info["trajectory"].shape == (2, 96, 96, 3)
     assert np.array_equal(info["trajectory"][-1], after["image"])
     assert after["state"] > observation["state"] - 1

@@ -106,8 +106,9 @@ def test_what_nano_never_learned(model: Any) -> None:
         model.predict([EditPrompt(np.zeros((64, 64, 3), np.uint8), prompts(1)[0].text, 0)])
 
 
-def test_nano_can_read_whatever_the_prompter_says() -> None:
-    prompter = Driving()
+@pytest.mark.parametrize("foretells", [True, False])
+def test_nano_can_read_whatever_the_prompter_says(foretells: bool) -> None:
+    prompter = Driving(foretells=foretells)
     observation = Observation(np.zeros((96, 96, 3), np.uint8), prompter.begin({}))
     components = load_model("nano").components  # type: ignore[attr-defined]
     for steering in np.linspace(-1, 1, 60):
@@ -122,8 +123,9 @@ def test_nano_can_read_whatever_the_prompter_says() -> None:
         encode_text(components, prompter(Observation(observation.frame, speed), action)[0])
 
 
-def test_nano_can_read_wherever_the_pusher_goes() -> None:
-    prompter = Pushing()
+@pytest.mark.parametrize("foretells", [True, False])
+def test_nano_can_read_wherever_the_pusher_goes(foretells: bool) -> None:
+    prompter = Pushing(foretells=foretells)
     components = load_model("nano").components  # type: ignore[attr-defined]
     frame, corner = np.zeros((96, 96, 3), np.uint8), prompter.begin({"x": 0, "y": 512})
     for percent in range(101):

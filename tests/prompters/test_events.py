@@ -45,10 +45,10 @@ def test_an_action_takes_the_place_of_the_agents_and_the_state_follows_it() -> N
     braking = prompter(brakes=BRAKES)
     seen = Observation(FRAME, np.array([20], np.float32))
     text, state = braking(seen, [0.2, 0.5, 0.0])
-    same_text, same_state = Driving()(seen, [0.0, 0.0, 1.0])
+    same_text, same_state = Driving(foretells=True)(seen, [0.0, 0.0, 1.0])
     assert (text, state.tolist()) == (same_text, same_state.tolist())
     later = Observation(FRAME, np.array([20], np.float32), 1)
-    assert braking(later, [0.2, 0.5, 0.0])[0] == Driving()(later, [0.2, 0.5, 0.0])[0]
+    assert braking(later, [0.2, 0.5, 0.0])[0] == Driving(foretells=True)(later, [0.2, 0.5, 0.0])[0]
 
 
 def test_what_is_added_stays_within_the_actions_bounds() -> None:

@@ -25,9 +25,12 @@ def test_names() -> None:
 def test_load_and_override() -> None:
     assert config.load("model", "echo") == EchoModel(time=1)
     assert config.load("model", "echo", time=3) == EchoModel(time=3)
-    assert config.load("prompter", "driving") == Driving()
+    assert config.load("prompter", "driving") == Driving(foretells=True)
+    # Logs of before there were such words name none of them.
+    assert config.load("prompter", "driving", foretells=False) == Driving()
     # A setting that the file leaves at its default can be named as well.
-    assert config.load("prompter", "driving", resolution=10) == Driving(resolution=10)
+    prompter = config.load("prompter", "driving", resolution=10)
+    assert prompter == Driving(resolution=10, foretells=True)
     assert config.load("scenario", "carracing") == CarRacingScenario()
 
 

@@ -46,7 +46,7 @@ def test_drive_fork_compare_save_reload_and_reopen(page: Any, folder: Path) -> N
         take(page, key)
     assert page.locator("#tree button").count() == 11
     assert "step 10" in page.locator("#clock").inner_text()
-    assert page.locator("#words").inner_text().startswith("The car drives at ")
+    assert page.locator("#words").inner_text().startswith("The car goes from ")
 
     page.keyboard.press("Backspace")
     shown(page, 9)

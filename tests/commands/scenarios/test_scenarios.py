@@ -89,7 +89,7 @@ def test_show_explains(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "from step 3 to 4, and every 8 steps after it" in out
     assert "40 steps of 0.36 s" in out
     assert "all wheels are on the road and the car moves" in out
-    assert "The car drives at" in out
+    assert "The car goes from" in out
     out = run(capsys, "show", "carracing-curve")[1]
     assert "only where the road ahead turns away by 20 to 90 degrees" in out
     write_frame(here / "photo.png", np.full((96, 96, 3), 90, np.uint8))
