@@ -253,7 +253,7 @@ def test_worlds_are_kept_apart_though_their_trajectories_are_as_long(
     record_toy(tmp_path / "other", 1, 4, 5)
     about = tmp_path / "other" / "0000" / "zarr.json"
     about.write_text(about.read_text().replace('"toy"', '"another"'))
-    episodes = [*list_episodes(tmp_path / "toy"), *list_episodes(tmp_path / "other")]
+    episodes: list[Any] = [*list_episodes(tmp_path / "toy"), *list_episodes(tmp_path / "other")]
     found = load_windows(episodes, tmp_path / "windows")
     assert [(len(windows), windows.time) for windows in found] == [(4, 5), (10, 5)]
 
@@ -263,7 +263,8 @@ def test_frames_on_the_way_of_some_episodes_alone(
     tmp_path: Path, record_toy: Record, ways: float, sizes: list[tuple[int, int]]
 ) -> None:
     record_toy(tmp_path / "toy", 2, 5, 5)
-    found = load_windows(list_episodes(tmp_path / "toy"), tmp_path / "windows", ways)
+    episodes: list[Any] = list_episodes(tmp_path / "toy")
+    found = load_windows(episodes, tmp_path / "windows", ways)
     assert [(len(windows), windows.time) for windows in found] == sizes
     frames = EpisodeReader(tmp_path / "toy" / "0001").frames
     assert (found[0].trajectory[-5:, 0] == frames[1:]).all()
