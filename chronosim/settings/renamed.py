@@ -78,6 +78,12 @@ _WRITTEN = {
     if was != now and was != "load"
 }
 _DEPTH = 100  # of lists and mappings in each other; no settings are nested as deep
+# Prompters that an earlier build named inside others, as they were then: with the words of then.
+_EVENTS = "chronosim.adapters.prompters.events.EventPrompter"
+_WORDED = {
+    "driving": {"_target_": "chronosim.prompters.Driving", "seconds_per_step": 0.36},
+    "pushing": {"_target_": "chronosim.prompters.Pushing", "seconds_per_step": 0.9},
+}
 _CLASS = re.compile(rf"\b({'|'.join(_WRITTEN)})\(")
 
 
@@ -101,5 +107,9 @@ def rename_settings(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str) or depth > _DEPTH:
         return _TARGETS.get(value, value) if isinstance(value, str) else value
     if isinstance(value, Mapping):
-        return {name: rename_settings(inner, depth + 1) for name, inner in value.items()}
+        renamed = {name: rename_settings(one, depth + 1) for name, one in value.items()}
+        inner = value.get("prompter")
+        if value.get("_target_") == _EVENTS and isinstance(inner, str) and inner in _WORDED:
+            renamed["prompter"] = dict(_WORDED[inner])
+        return renamed
     return [rename_settings(one, depth + 1) for one in value] if isinstance(value, list) else value

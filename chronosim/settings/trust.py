@@ -44,7 +44,9 @@ _PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     "prompter": {
         "prompters.Bimanual": _plain("sentence", left="part", right="part"),
-        "prompters.Driving": _plain("seconds_per_step power scrub braking top_speed resolution"),
+        "prompters.Driving": _plain(
+            "seconds_per_step power scrub braking top_speed resolution foretells"
+        ),
         "prompters.DrivingBySpeed": _plain(
             "wording seconds_per_step top_speed top_yaw_rate speed_scale"
         ),
@@ -58,7 +60,7 @@ _PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "prompters.Manoeuvres": _plain(
             "manoeuvres sentence seconds_per_step top_speed speed_scale"
         ),
-        "prompters.Pushing": _plain("seconds_per_step"),
+        "prompters.Pushing": _plain("seconds_per_step foretells"),
         "prompters.Trigger": _plain("sentence"),
         "prompters.Values": _plain("template action state seconds_per_step"),
     },

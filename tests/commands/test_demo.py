@@ -32,7 +32,7 @@ def test_the_demo_drives_in_nano(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.slow
 def test_the_demo_pushes_in_nano(tmp_path: Path) -> None:
     output = tmp_path / "out"
-    settings = ["scenario=pusht", "horizon=6", "attempts=1", f"output={output}"]
+    settings = ["scenario=pusht", "horizon=16", "attempts=1", f"output={output}"]  # as make demo
     assert main(["demo", *settings]) == 0
     episode = EpisodeReader(list_episodes(output / "episodes")[0])
     assert episode.about["model"]["name"] == "nano"

@@ -31,9 +31,11 @@ DRIVERS: dict[str, Callable[[], Any]] = {
     "Random": lambda: policies.Random(Driving()),
     "RoadBalance": policies.RoadBalance,
     "RoadLeaver": policies.RoadLeaver,
+    "StopAndGo": policies.StopAndGo,
     "RoadPlanner": lambda: policies.RoadPlanner(plans=8, rounds=1, depth=1),
 }
 PUSHERS: dict[str, Callable[[], Any]] = {
+    "AllSides": policies.AllSides,
     "AnyPush": policies.AnyPush,
     "Pusher": policies.Pusher,
     "PusherMix": policies.PusherMix,

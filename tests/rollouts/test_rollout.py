@@ -251,7 +251,8 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
             time.sleep(rng.uniform(0, 0.3))
             child.kill()
         for path in list_episodes(killed) if killed.exists() else []:
-            assert verify(path) == []
+            # A compaction that was killed leaves its half-written arrays beside the whole ones.
+            assert [damage for damage in verify(path) if damage.kind != "leftover"] == []
             assert kept.setdefault(path.name, path.stat().st_ino) == path.stat().st_ino
         if len(kept) == 6:
             shutil.rmtree(killed)
