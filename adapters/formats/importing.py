@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -28,11 +28,14 @@ class Contents:
         recordings: Its episodes, read while they are gone through.
         count: How many.
         unread: What else it holds, for which an episode has no place.
+        converted: What was made of what; this and `unread` may be sets that grow while
+            `recordings` and their frames are gone through.
     """
 
     recordings: Iterable[EpisodeColumns]
     count: int
-    unread: tuple[str, ...] = ()
+    unread: Collection[str] = ()
+    converted: Collection[str] = ()
 
 
 @runtime_checkable
@@ -58,16 +61,20 @@ class ImportReport:
         episodes: How many.
         steps: How many, all together.
         lost: What an episode has no place for, or the conversion dropped.
+        converted: What was made of what, as RGB of grey.
     """
 
     path: Path
     episodes: int
     steps: int
     lost: tuple[str, ...]
+    converted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.episodes} episodes, {self.steps:,} steps"]
-        return "\n".join(lines + ([f"left behind: {'; '.join(self.lost)}"] if self.lost else []))
+        said = {"converted": self.converted, "left behind": self.lost}
+        lines += [f"{word}: {'; '.join(what)}" for word, what in said.items() if what]
+        return "\n".join(lines)
 
 
 def import_dataset(
@@ -113,7 +120,7 @@ def import_dataset(
         raise EpisodeNotFound(f"there is no data set at {source}")
     check_foreign(source)
     contents = importer.read(source)
-    lost, steps, known = set(contents.unread), 0, SharedTraits()
+    lost, steps, known = set[str](), 0, SharedTraits()
     size = None if conversion.size is None else (conversion.size[0], conversion.size[1])
     with draft(output, force=force, keep=source) as folder:
         bar = tqdm(contents.recordings, total=contents.count, unit="episode", disable=not progress)
@@ -142,7 +149,9 @@ def import_dataset(
                     f"{conversion.rows_per_step}"
                 )
             steps += writer.steps
-    return ImportReport(Path(output), contents.count, steps, tuple(sorted(lost)))
+    lost |= set(contents.unread)
+    converted = tuple(sorted(contents.converted))
+    return ImportReport(Path(output), contents.count, steps, tuple(sorted(lost)), converted)
 
 
 def _check_alike(known: SharedTraits, recording: EpisodeColumns, first: Observation) -> None:
