@@ -59,7 +59,7 @@ def test_floats_keep_the_scale_of_the_first_that_are_not_black() -> None:
         ),
         (np.full((1, 8, 8, 3), np.nan), "from nan to nan"),
         (np.full((1, 8, 8, 3), 127.5), "neither all from 0 to 1 nor all whole"),
-        (np.full((1, 8, 8, 3), 4000, np.uint16), "from 0 to 4000, not 0 to 255"),
+        (np.full((1, 8, 8, 3), 4000, np.uint16), "from 4000 to 4000, not 0 to 255"),
         (np.full((1, 8, 8), 1.5), "neither all from 0 to 1 nor all whole"),
         (np.zeros((1, 8, 8, 3), bool), "bool .* not numbers"),
         (np.zeros((1, 8, 8, 2), np.uint8), r"shape \(8, 8, 2\): a frame has rows"),
