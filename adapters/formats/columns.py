@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ class EpisodeColumns:
         rows_per_step: Rows in one held action: 1, or the length of the trajectories.
         closed: Whether the observation after the last action is known.
         about: What made the episode: JSON values.
+        lost: What else the source has of it, for which there is no column; words of a report.
     """
 
     name: str
@@ -71,6 +73,7 @@ class EpisodeColumns:
     rows_per_step: int
     closed: bool
     about: Mapping[str, Any]
+    lost: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -105,14 +108,17 @@ def make_columns(
     actions: np.ndarray | Sequence[Any],
     *,
     closed: bool,
-    fps: float | None = None,
-    states: np.ndarray | None = None,
-    texts: Sequence[str] | None = None,
-    about: Mapping[str, Any] | None = None,
+    fps: Any = None,
+    states: np.ndarray | Sequence[Any] | None = None,
+    texts: Sequence[Any] | None = None,
+    about: Any = None,
     rows_per_step: int = 1,
+    lost: Sequence[str] = (),
     **columns: np.ndarray | None,
 ) -> EpisodeColumns:
     """Makes a recording of what a format holds; what it does not hold is filled with nothing.
+
+    Whatever a file may say is checked here: numbers, words, the rate, what made it.
 
     Args:
         name: What it is called.
@@ -124,41 +130,102 @@ def make_columns(
         texts: As `EpisodeColumns.texts`; None: no words.
         about: As `EpisodeColumns.about`.
         rows_per_step: As `EpisodeColumns.rows_per_step`.
+        lost: As `EpisodeColumns.lost`; states that are no float32 are added to it.
         **columns: `rewards`, `terminated`, `truncated`, `seeds`, `latency`.
 
     Raises:
         InvalidAction: The actions are of several widths, not numbers or strings, or not finite.
-        InvalidEpisode: A column is not as long as the actions.
+        InvalidEpisode: A column is not as long as the actions, or would be changed by its dtype
+            (states alone are rounded, which `lost` says).
     """
     acted = _check_actions(name, actions)
     rows = len(acted)
-    state = np.zeros((rows + closed, 0)) if states is None else np.asarray(states)
-    filled = {
-        "rewards": (np.zeros(rows), np.float64),
-        "terminated": (np.zeros(rows), np.bool_),
-        "truncated": (np.zeros(rows), np.bool_),
-        "seeds": (np.zeros(rows), np.int64),
-        "latency": (np.full(rows, np.nan), np.float64),
-    }
+    state = np.zeros((rows + closed, 0)) if states is None else _numbers(name, "states", states)
     made: dict[str, Any] = {}
-    for column, (nothing, dtype) in filled.items():
-        values = columns.get(column)
-        made[column] = np.asarray(nothing if values is None else values).reshape(-1).astype(dtype)
-    made["texts"] = tuple([""] * rows if texts is None else texts)
+    for column, (nothing, dtype) in _COLUMNS.items():
+        given = columns.get(column)
+        values = np.full(rows, nothing) if given is None else _numbers(name, column, given)
+        made[column] = _exactly(name, column, values.reshape(-1), dtype)
+    made["texts"] = _check_texts(name, [""] * rows if texts is None else texts)
     for column, values in made.items():
         _check_length(name, column, len(values), rows)
     _check_length(name, "states", len(state), rows + closed)
+    if fps is not None and not (isinstance(fps, int | float) and 0 < fps < float("inf")):
+        raise InvalidEpisode(f"{name} must have a number of rows a second above 0, not {fps!r}")
+    if about is not None and not isinstance(about, Mapping):
+        raise InvalidEpisode(f"what made {name} must be a JSON object, not {about!r}")
+    state = state.reshape(rows + closed, -1)
+    with np.errstate(over="ignore"):
+        kept = state.astype(np.float32)
+    rounded = [f"digits of states: {state.dtype} became float32"]
     return EpisodeColumns(
         name=name,
         fps=fps,
         frames=frames,
-        states=state.reshape(rows + closed, -1).astype(np.float32),
+        states=kept,
         actions=acted,
         rows_per_step=rows_per_step,
         closed=closed,
         about=dict(about or {}),
+        lost=(*lost, *([] if np.array_equal(kept, state, equal_nan=True) else rounded)),
         **made,
     )
+
+
+_COLUMNS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
+    {
+        "rewards": (0.0, np.float64),
+        "terminated": (False, np.bool_),
+        "truncated": (False, np.bool_),
+        "seeds": (0, np.int64),
+        "latency": (float("nan"), np.float64),
+    }
+)
+"""Columns with a number in each row: what fills them where a format has none, and their dtype."""
+
+
+def _numbers(name: str, column: str, values: Any) -> np.ndarray:
+    """Values as an array of numbers."""
+    try:
+        found = np.asarray(values)
+    except ValueError as error:
+        raise InvalidEpisode(f"the {column} of {name} are of several widths") from error
+    if found.dtype.kind not in "biuf" or found.ndim == 0:
+        raise InvalidEpisode(
+            f"the {column} of {name} must be numbers, one entry a row, not {found.dtype} of shape "
+            f"{found.shape}"
+        )
+    return found
+
+
+def _exactly(name: str, column: str, values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Values in a column's dtype; a seed that is not known, NaN, is 0 as one that is not there."""
+    if column == "seeds" and values.dtype.kind == "f":
+        values = np.where(np.isnan(values), 0, values)
+    with np.errstate(invalid="ignore"):
+        made = values.astype(dtype)
+    changed = made != values
+    if dtype is not np.float64 and changed.any():
+        what = "true or false" if dtype is np.bool_ else "whole numbers of 64 bits"
+        row = int(np.argmax(changed))
+        raise InvalidEpisode(
+            f"the {column} of {name} must be {what}, but row {row} has {values[row]}"
+        )
+    return made
+
+
+def _check_texts(name: str, texts: Sequence[Any]) -> tuple[str, ...]:
+    """Refuses what is no text, and characters that no file can hold."""
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidEpisode(f"the words of {name} at row {row} are no text: {text!r}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidEpisode(
+                f"the words of {name} at row {row} are no UTF-8: {text!r}"
+            ) from error
+    return tuple(texts)
 
 
 def _check_actions(name: str, actions: np.ndarray | Sequence[Any]) -> np.ndarray:
@@ -171,7 +238,12 @@ def _check_actions(name: str, actions: np.ndarray | Sequence[Any]) -> np.ndarray
     if found.dtype.kind in "OT" and all(isinstance(action, str) for action in found.reshape(-1)):
         found = np.array(found.tolist(), np.str_)
     if found.dtype.kind not in "biufU" or found.ndim == 0:
-        raise InvalidAction(f"the actions of {name} are {found.dtype}, not numbers or strings")
+        raise InvalidAction(
+            f"the actions of {name} are {found.dtype} of shape {found.shape}, not numbers or "
+            "strings, one entry a row"
+        )
+    if found.dtype.kind == "U":
+        _check_texts(name, found.reshape(-1).tolist())
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         row = int(np.argmin(np.isfinite(found.reshape(len(found), -1)).all(1)))
         raise InvalidAction(f"the action of {name} at row {row} is not finite: {found[row]}")
@@ -206,6 +278,7 @@ def with_last_row(recording: EpisodeColumns, choice: str) -> EpisodeColumns:
         return recording
     row = _own_row(recording.about) or {}
     text = row.get("text")
+    recording = _before_the_last(recording, row.get("before"))
     added: dict[str, Any] = {
         "actions": _like(row.get("action"), recording.actions),
         "rewards": _number(row.get("reward", 0.0)),
@@ -220,6 +293,19 @@ def with_last_row(recording: EpisodeColumns, choice: str) -> EpisodeColumns:
     }
     texts = (*recording.texts, recording.texts[-1] if text is None else str(text))
     return replace(recording, closed=False, texts=texts, **columns)
+
+
+def _before_the_last(recording: EpisodeColumns, before: Any) -> EpisodeColumns:
+    """Gives the last step the reward and the end that it had alone, as `unused_row` kept them."""
+    if not isinstance(before, Mapping):
+        return recording
+    own = {
+        "rewards": _number(before.get("reward")),
+        "terminated": bool(before.get("terminated")),
+        "truncated": bool(before.get("truncated")),
+    }
+    columns = {name: np.append(getattr(recording, name)[:-1], own[name]) for name in own}
+    return replace(recording, **columns)
 
 
 def without_last_row(recording: EpisodeColumns) -> EpisodeColumns:
@@ -245,11 +331,15 @@ def unused_row(
 
     Returns:
         JSON values: `action`, `reward`, `terminated`, `truncated`, `text` (None if `worded`),
-        `seed`, `latency`; and `gap`, the rows before it that make no whole step. None if the
-        outcome is known.
+        `seed`, `latency`; `gap`, the rows before it that make no whole step; and `before`: the
+        reward and the end of the last step without what the row added to them. None if the outcome
+        is known.
     """
     if recording.closed:
         return None
+    gap = (len(recording) - 1) % rows_per_step
+    end = len(recording) - 1 - gap
+    before = slice(max(0, end - rows_per_step), end)
     return {
         "action": recording.actions[-1].tolist(),
         "reward": _finite(recording.rewards[-1]),
@@ -258,7 +348,12 @@ def unused_row(
         "text": None if worded else recording.texts[-1],
         "seed": int(recording.seeds[-1]),
         "latency": _finite(recording.latency[-1]),
-        "gap": (len(recording) - 1) % rows_per_step,
+        "gap": gap,
+        "before": {
+            "reward": _finite(recording.rewards[before].sum()),
+            "terminated": bool(recording.terminated[before].any()),
+            "truncated": bool(recording.truncated[before].any()),
+        },
     }
 
 

@@ -127,7 +127,7 @@ def import_dataset(
         for number, found in enumerate(bar):
             clocked = found if found.fps else replace(found, fps=conversion.source_fps)
             recording = resample(clocked, conversion.fps)
-            lost |= left_behind(
+            lost |= set(found.lost) | left_behind(
                 clocked, recording, rows_per_step=conversion.rows_per_step, action=conversion.action
             )
             about = about_import(source, repr(importer), found, recording, conversion, prompter)
@@ -207,7 +207,10 @@ class Conversion:
                 raise InvalidConfig(f"{name} must be above 0, not {value}")
 
 
-LAST_ROW = "each episode's last row (action, reward, end, words): its outcome is not known"
+LAST_ROW = (
+    "each episode's last row (action, words), whose outcome is not known; its reward and its end "
+    "count to the last step"
+)
 
 
 def left_behind(
@@ -225,7 +228,9 @@ def left_behind(
     lost: dict[str, Any] = {
         LAST_ROW: not recording.closed,
         "rows between those of the new rate": recording.fps != found.fps,
-        "rows at the end that make no whole step": rows % rows_per_step > 0,
+        "rows at the end that make no whole step (their rewards and ends count to the last one)": (
+            rows % rows_per_step > 0
+        ),
     }
     steps = rows // rows_per_step
     if rows_per_step > 1 and steps:

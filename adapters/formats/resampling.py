@@ -104,7 +104,10 @@ def steps_of(
     text: str | None,
     prompter: Prompter | None,
 ) -> Iterator[Step]:
-    """Gives the steps of a recording; rows at its end that make no whole step are left out.
+    """Gives the steps of a recording.
+
+    Rows at its end that make no step are left out, but what they earned, and an end among them,
+    counts to the last step: a return, and whether an episode ended, are those of all its rows.
 
     Args:
         recording: The rows.
@@ -124,9 +127,10 @@ def steps_of(
     frames = _fitted(recording, size)
     before = first_observation(recording, size, prompter)
     next(frames)
+    rewards = recording.rewards
     ends = range(rows_per_step, len(recording) + recording.closed, rows_per_step)
     for index, end in enumerate(ends, 1):
-        begin = end - rows_per_step
+        begin, until = end - rows_per_step, len(recording) if end == ends[-1] else end
         trajectory = list(islice(frames, rows_per_step))
         if len(trajectory) < rows_per_step:
             raise InvalidEpisode(
@@ -145,9 +149,9 @@ def steps_of(
             seed=int(recording.seeds[begin]),
             prediction=Prediction(np.stack(trajectory)),
             after=after,
-            reward=float(recording.rewards[begin:end].sum()),
-            terminated=bool(recording.terminated[begin:end].any()),
-            truncated=bool(recording.truncated[begin:end].any()),
+            reward=float(rewards[begin:end].sum() + np.nansum(rewards[end:until])),
+            terminated=bool(recording.terminated[begin:until].any()),
+            truncated=bool(recording.truncated[begin:until].any()),
             latency=_total(recording.latency[begin:end]),
         )
         before = after

@@ -14,7 +14,7 @@ from chronosim.formats.importing import LAST_ROW, Contents, Conversion, import_d
 from chronosim.formats.resampling import resample
 from chronosim.prompters.driving import Driving
 from chronosim.settings import parts as config
-from tests.formats.conftest import Maker, readers
+from tests.formats.conftest import Maker, picture, readers
 
 
 def recording(rows: int = 6, *, closed: bool = True, **columns: Any) -> EpisodeColumns:
@@ -130,7 +130,7 @@ def test_what_is_left_behind_is_said(tmp_path: Path) -> None:
     assert set(report.lost) == {
         LAST_ROW,
         "rows between those of the new rate",
-        "rows at the end that make no whole step",
+        "rows at the end that make no whole step (their rewards and ends count to the last one)",
         "the actions of single rows (a step has: first)",
         "the rewards of single rows (a step has their sum)",
         "the smell",
@@ -138,6 +138,53 @@ def test_what_is_left_behind_is_said(tmp_path: Path) -> None:
         "the words of single rows",
     }
     assert "left behind: " in str(report)
+
+
+@pytest.mark.parametrize(("rows", "per_step"), [(6, 1), (7, 3), (8, 3)])
+def test_success_in_the_last_row_is_not_lost(tmp_path: Path, rows: int, per_step: int) -> None:
+    """No step can hold the row, but its reward and its end decide what the episode was worth."""
+    given = recording(rows, closed=False)
+    reader = imported(tmp_path, given, rows_per_step=per_step)
+    assert reader.column("reward").sum() == given.rewards.sum()
+    assert reader.column("terminated").tolist() == [False] * (reader.steps - 1) + [True]
+    before = reader.about["unused_row"]["before"]
+    assert before == {"reward": per_step, "terminated": False, "truncated": False}
+
+
+def columns(**given: Any) -> EpisodeColumns:
+    frames = FrameSource(lambda: iter([picture(0, (4, 6))] * 3))
+    return make_columns("one", frames, np.zeros((2, 1)), closed=True, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"rewards": np.array(["much", "more"])}, "the rewards of one must be numbers"),
+        ({"states": np.array([["a"]] * 3)}, "the states of one must be numbers"),
+        ({"states": [[1.0], [1.0, 2.0], [3.0]]}, "the states of one are of several widths"),
+        ({"seeds": np.array([0.5, 1])}, "seeds of one must be whole numbers .* row 0 has 0.5"),
+        ({"seeds": np.array([0, 2**63], "u8")}, "row 1 has 9223372036854775808"),
+        ({"terminated": np.array([0, 2])}, "terminated of one must be true or false, .* has 2"),
+        ({"texts": ["left", "\udcff"]}, "words of one at row 1 are no UTF-8"),
+        ({"texts": ["left", None]}, "words of one at row 1 are no text: None"),
+        ({"fps": float("nan")}, "rows a second above 0, not nan"),
+        ({"about": [1]}, r"must be a JSON object, not \[1\]"),
+    ],
+)
+def test_values_that_a_column_would_change(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidEpisode, match=sentence):
+        columns(**given)
+
+
+def test_a_seed_that_is_not_known_is_none() -> None:
+    assert columns(seeds=np.array([np.nan, 7])).seeds.tolist() == [0, 7]
+
+
+def test_states_that_are_rounded_are_said() -> None:
+    assert columns(states=np.full((3, 1), 0.5)).lost == ()
+    assert columns(states=np.full((3, 1), 0.1)).lost == (
+        "digits of states: float64 became float32",
+    )
 
 
 def test_a_rate_that_is_given_leaves_nothing_behind(tmp_path: Path) -> None:
