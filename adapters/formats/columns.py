@@ -304,7 +304,9 @@ def _before_the_last(recording: EpisodeColumns, before: Any) -> EpisodeColumns:
         "terminated": bool(before.get("terminated")),
         "truncated": bool(before.get("truncated")),
     }
-    columns = {name: np.append(getattr(recording, name)[:-1], own[name]) for name in own}
+    columns: dict[str, Any] = {
+        name: np.append(getattr(recording, name)[:-1], own[name]) for name in own
+    }
     return replace(recording, **columns)
 
 
