@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode
+from chronosim.errors import (
+    EpisodeNotFound,
+    InvalidAction,
+    InvalidConfig,
+    InvalidEpisode,
+    InvalidFrame,
+)
 from chronosim.types import Frame
 
 EXACT, LAST = "every pixel as it was", "the last observation"
@@ -21,6 +27,12 @@ CONTENTS = frozenset(
     )
 )  # fmt: skip
 """All that an episode may have to lose, in the words of a report; a format holds some of it."""
+
+OF_ONE_EPISODE = (InvalidEpisode, InvalidFrame, InvalidAction, EpisodeNotFound)
+"""What is raised where one episode is wrong, and others may be right."""
+
+SKIP_BAD = "skip_bad=true leaves such episodes out and names them"
+"""What helps those who are kept from all episodes by one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,11 +170,11 @@ class DiffusionPolicyImporter:
         ours = {"reward", "terminated", "truncated", "seed", "latency", "text"}
         unread = sorted(set(arrays) - ours - {camera, self.action, state})
         reader = _Reader(source.name, arrays, dict(root.attrs), camera, self.action, state)
-        recordings = (
-            reader.recording(number, int(begin), int(end))
+        recordings = [
+            partial(reader.recording, number, int(begin), int(end))
             for number, (begin, end) in enumerate(pairwise([0, *ends]))
-        )
-        return Contents(recordings, len(ends), tuple(f"the array {name}" for name in unread))
+        ]
+        return Contents(recordings, tuple(f"the array {name}" for name in unread))
 
 
 @dataclass(frozen=True, slots=True)

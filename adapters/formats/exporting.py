@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +12,18 @@ import numpy as np
 from tqdm import tqdm
 
 from chronosim.episodes import EpisodeReader, list_episodes
+from chronosim.episodes.place import named
+from chronosim.episodes.verify import first_damage
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
 from chronosim.formats.atomic import draft
-from chronosim.formats.columns import EpisodeColumns, FrameSource, SharedTraits, make_columns
+from chronosim.formats.columns import (
+    OF_ONE_EPISODE,
+    SKIP_BAD,
+    EpisodeColumns,
+    FrameSource,
+    SharedTraits,
+    make_columns,
+)
 from chronosim.types import Frame
 
 
@@ -49,6 +58,8 @@ class ExportReport:
         fps: Rows a second, every rate that occurs; None where an episode knows no clock.
         lost: What the format has no place for.
         skipped: Episodes that are unfinished or have no step.
+        bad: A sentence for each episode that was left out because it is damaged, or the format
+            cannot hold it.
     """
 
     path: Path
@@ -58,6 +69,7 @@ class ExportReport:
     fps: tuple[float | None, ...]
     lost: tuple[str, ...]
     skipped: tuple[str, ...]
+    bad: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         each = "a held action" if self.rows_are == "steps" else "a frame of a trajectory"
@@ -67,7 +79,7 @@ class ExportReport:
             lines.append(f"no place for: {', '.join(self.lost)}")
         if self.skipped:
             lines.append(f"left out, unfinished or without a step: {', '.join(self.skipped)}")
-        return "\n".join(lines)
+        return "\n".join(lines + [f"left out: {sentence}" for sentence in self.bad])
 
 
 @dataclass(slots=True)
@@ -78,7 +90,7 @@ class _Tally:
     rows: int = 0
     fps: dict[float | None, None] = field(default_factory=dict)  # in order, none twice
     contents: set[str] = field(default_factory=set)
-    skipped: list[str] = field(default_factory=list)
+    current: EpisodeReader | None = None  # the episode that is being written
 
 
 def export_dataset(
@@ -88,6 +100,7 @@ def export_dataset(
     *,
     rows: str = "steps",
     seconds_per_step: float | None = None,
+    skip_bad: bool = False,
     force: bool = False,
     progress: bool = True,
 ) -> ExportReport:
@@ -101,6 +114,8 @@ def export_dataset(
         exporter: The format.
         rows: `steps`: a row is a held action; `frames`: a frame of its trajectory.
         seconds_per_step: How long an action is held; None: as the episodes say.
+        skip_bad: Whether episodes that are damaged, or that the format cannot hold beside the
+            others, are left out and named; False: the first of them ends the export.
         force: Whether what is at `output` may be replaced.
         progress: Whether to draw a progress bar.
 
@@ -115,11 +130,24 @@ def export_dataset(
         EpisodeWriteError: The disk refuses; nothing is left behind.
         MissingDependency: The format's library is not installed.
     """
-    tally = _Tally()
-    readers = _finished(dataset, tally)
-    with draft(output, force=force, keep=Path(dataset)) as folder:
-        bar = tqdm(readers, unit="episode", disable=not progress)
-        exporter.write(_tallied(bar, rows, seconds_per_step, tally), folder)
+    readers, skipped, bad = _finished(dataset, skip_bad=skip_bad)
+    while True:
+        if not readers:
+            raise EpisodeNotFound(_nothing_left(dataset, bad))
+        tally = _Tally()
+        try:
+            with draft(output, force=force, keep=Path(dataset)) as folder:
+                bar = tqdm(readers, unit="episode", disable=not progress)
+                exporter.write(_tallied(bar, rows, seconds_per_step, tally), folder)
+            break
+        except OF_ONE_EPISODE as error:
+            if tally.current is None:
+                raise
+            if not skip_bad:
+                raise type(error)(f"{error} ({SKIP_BAD})") from error
+            # A format cannot take an episode out again: it is written anew without this one.
+            bad.append(f"{tally.current.path.name}: {error}")
+            readers.remove(tally.current)
     return ExportReport(
         path=Path(output),
         episodes=tally.episodes,
@@ -127,7 +155,8 @@ def export_dataset(
         rows_are=rows,
         fps=tuple(tally.fps),
         lost=tuple(sorted(tally.contents - set(exporter.holds))),
-        skipped=tuple(tally.skipped),
+        skipped=tuple(skipped),
+        bad=tuple(bad),
     )
 
 
@@ -171,23 +200,38 @@ def _clock(rates: tuple[float | None, ...]) -> str:
     return " or ".join(said + ["no clock"] * (None in rates))
 
 
-def _finished(dataset: str | Path, tally: _Tally) -> list[EpisodeReader]:
-    readers = []
+def _finished(
+    dataset: str | Path, *, skip_bad: bool
+) -> tuple[list[EpisodeReader], list[str], list[str]]:
+    """Finished episodes, names of those that are not, and sentences about damaged ones."""
+    readers, skipped, bad = [], [], []
     for path in list_episodes(dataset, unfinished=True):
-        reader = EpisodeReader(path)
-        if reader.finished and reader.steps:
-            readers.append(reader)
+        try:
+            reader = EpisodeReader(path)
+        except InvalidEpisode as error:
+            if not skip_bad:
+                raise InvalidEpisode(f"{error} ({SKIP_BAD})") from error
+            bad.append(f"{named(path).name}: {error}")
+            continue
+        if not reader.finished or not reader.steps:
+            skipped.append(reader.path.name)
+        elif skip_bad and (damage := first_damage(path)) is not None:
+            bad.append(f"{reader.path.name}: {damage}")
         else:
-            tally.skipped.append(reader.path.name)
-    if not readers:
-        raise EpisodeNotFound(f"{dataset} has no finished episode with a step in it")
-    return readers
+            readers.append(reader)
+    return readers, skipped, bad
+
+
+def _nothing_left(dataset: str | Path, bad: Sequence[str]) -> str:
+    sentence = f"{dataset} has no finished episode with a step in it"
+    return f"{sentence} that can be exported; {'; '.join(bad)}" if bad else sentence
 
 
 def _tallied(
     readers: Iterable[EpisodeReader], rows: str, seconds: float | None, tally: _Tally
 ) -> Iterator[EpisodeColumns]:
     for reader in readers:
+        tally.current = reader
         recording = record_rows(reader, rows=rows, seconds_per_step=seconds)
         tally.episodes += 1
         tally.rows += len(recording)
@@ -196,6 +240,7 @@ def _tallied(
         if rows == "steps" and reader.column("between_length").any():
             tally.contents.add("the trajectories between two observations")
         yield recording
+    tally.current = None
 
 
 ROWS = ("steps", "frames")

@@ -61,7 +61,7 @@ class FolderImporter:
         for name in names:
             if names.count(name) > 1:
                 raise InvalidEpisode(f"{source} has several tables for the episode {name!r}")
-        return Contents((self._recording(path) for path in tables), len(tables))
+        return Contents([partial(self._recording, path) for path in tables])
 
     def _recording(self, path: Path) -> EpisodeColumns:
         sidecar = read_json(path) if path.suffix == ".json" else {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,10 +11,16 @@ import numpy as np
 from tqdm import tqdm
 
 from chronosim.episodes import EpisodeWriter, list_episodes
-from chronosim.episodes.place import as_place, read_attributes
-from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
+from chronosim.episodes.place import as_place, discard, draft_of, read_attributes
+from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidEpisode
 from chronosim.formats.atomic import draft
-from chronosim.formats.columns import EpisodeColumns, SharedTraits, unused_row
+from chronosim.formats.columns import (
+    OF_ONE_EPISODE,
+    SKIP_BAD,
+    EpisodeColumns,
+    SharedTraits,
+    unused_row,
+)
 from chronosim.formats.resampling import COMBINATIONS, first_observation, resample, steps_of
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
@@ -25,15 +31,15 @@ class Contents:
     """What is found in a foreign data set.
 
     Attributes:
-        recordings: Its episodes, read while they are gone through.
-        count: How many.
-        unread: What else it holds, for which an episode has no place.
+        recordings: A function for each of its episodes, that reads it. What is wrong with one
+            episode is raised there, or by its frames, so that the others can be read.
+        unread: What else the data set holds, for which an episode has no place. What only some
+            episodes hold is said in their `EpisodeColumns.lost`.
         converted: What was made of what; this and `unread` may be sets that grow while
             `recordings` and their frames are gone through.
     """
 
-    recordings: Iterable[EpisodeColumns]
-    count: int
+    recordings: Sequence[Callable[[], EpisodeColumns]]
     unread: Collection[str] = ()
     converted: Collection[str] = ()
 
@@ -62,6 +68,7 @@ class ImportReport:
         steps: How many, all together.
         lost: What an episode has no place for, or the conversion dropped.
         converted: What was made of what, as RGB of grey.
+        skipped: A sentence for each episode that was left out, which says why.
     """
 
     path: Path
@@ -69,12 +76,13 @@ class ImportReport:
     steps: int
     lost: tuple[str, ...]
     converted: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.episodes} episodes, {self.steps:,} steps"]
         said = {"converted": self.converted, "left behind": self.lost}
         lines += [f"{word}: {'; '.join(what)}" for word, what in said.items() if what]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"left out: {sentence}" for sentence in self.skipped)])
 
 
 def import_dataset(
@@ -84,6 +92,7 @@ def import_dataset(
     conversion: Conversion | None = None,
     *,
     prompter: Prompter | None = None,
+    skip_bad: bool = False,
     force: bool = False,
     progress: bool = True,
 ) -> ImportReport:
@@ -98,6 +107,8 @@ def import_dataset(
         conversion: How rows become steps; None: one by one, as they are.
         prompter: Words the actions and keeps the commanded state, from its defaults on; None: as
             the source says.
+        skip_bad: Whether episodes that cannot be read, are too short or are unlike the others are
+            left out and named; False: the first of them ends the import.
         force: Whether what is at `output` may be replaced.
         progress: Whether to draw a progress bar.
 
@@ -120,38 +131,89 @@ def import_dataset(
         raise EpisodeNotFound(f"there is no data set at {source}")
     check_foreign(source)
     contents = importer.read(source)
-    lost, steps, known = set[str](), 0, SharedTraits()
-    size = None if conversion.size is None else (conversion.size[0], conversion.size[1])
+    skipped = []
     with draft(output, force=force, keep=source) as folder:
-        bar = tqdm(contents.recordings, total=contents.count, unit="episode", disable=not progress)
-        for number, found in enumerate(bar):
-            clocked = found if found.fps else replace(found, fps=conversion.source_fps)
-            recording = resample(clocked, conversion.fps)
-            lost |= set(found.lost) | left_behind(
-                clocked, recording, rows_per_step=conversion.rows_per_step, action=conversion.action
-            )
-            about = about_import(source, repr(importer), found, recording, conversion, prompter)
-            first = first_observation(recording, size, prompter)
-            _check_alike(known, recording, first)
-            with EpisodeWriter(folder / f"{number:07d}", first, about) as writer:
-                for step in steps_of(
-                    recording,
-                    rows_per_step=conversion.rows_per_step,
-                    action=conversion.action,
-                    size=size,
-                    text=conversion.text,
-                    prompter=prompter,
-                ):
-                    writer.append(step)
-            if writer.steps == 0:
+        work = _Import(source, folder, repr(importer), contents, conversion, prompter)
+        bar = tqdm(contents.recordings, unit="episode", disable=not progress)
+        for number, read in enumerate(bar):
+            try:
+                work.add(number, read)
+            except OF_ONE_EPISODE as error:
+                if not skip_bad:
+                    raise type(error)(f"{error} ({SKIP_BAD})") from error
+                skipped.append(f"episode {number}: {error}")
+        if not work.episodes:
+            raise InvalidEpisode(f"no episode of {source} can be imported; {'; '.join(skipped)}")
+    return ImportReport(
+        path=Path(output),
+        episodes=work.episodes,
+        steps=work.steps,
+        lost=tuple(sorted(work.lost.union(contents.unread))),
+        converted=tuple(sorted(contents.converted)),
+        skipped=tuple(skipped),
+    )
+
+
+@dataclass(slots=True)
+class _Import:
+    """An import on its way: where from, where to, how, and what was done."""
+
+    source: Path
+    folder: Path
+    kind: str
+    contents: Contents
+    conversion: Conversion
+    prompter: Prompter | None
+    known: SharedTraits = field(default_factory=SharedTraits)
+    lost: set[str] = field(default_factory=set)
+    episodes: int = 0
+    steps: int = 0
+
+    def add(self, number: int, read: Callable[[], EpisodeColumns]) -> None:
+        """Imports one episode; of one that fails nothing stays."""
+        found, chosen = read(), self.conversion
+        clocked = found if found.fps else replace(found, fps=chosen.source_fps)
+        recording = resample(clocked, chosen.fps)
+        per_step = chosen.rows_per_step
+        lost = {*self.contents.unread, *found.lost}
+        lost |= left_behind(clocked, recording, rows_per_step=per_step, action=chosen.action)
+        about = about_import(self.source, self.kind, found, recording, chosen, self.prompter)
+        about["left_behind"] = sorted(lost)
+        known = SharedTraits(dict(self.known.first))
+        path = self.folder / f"{number:07d}"
+        try:
+            steps = self._write(path, recording, about, known)
+            if steps == 0:
                 raise InvalidEpisode(
-                    f"{found.name} has {len(found)} rows, too few for a step of "
-                    f"{conversion.rows_per_step}"
+                    f"{found.name} has {len(found)} rows, too few for a step of {per_step}"
                 )
-            steps += writer.steps
-    lost |= set(contents.unread)
-    converted = tuple(sorted(contents.converted))
-    return ImportReport(Path(output), contents.count, steps, tuple(sorted(lost)), converted)
+        except ChronosimError:
+            for written in (path, draft_of(path)):
+                discard(written)
+            raise
+        self.known = known
+        self.lost |= lost
+        self.episodes += 1
+        self.steps += steps
+
+    def _write(
+        self, path: Path, recording: EpisodeColumns, about: Mapping[str, Any], known: SharedTraits
+    ) -> int:
+        chosen = self.conversion
+        size = None if chosen.size is None else (chosen.size[0], chosen.size[1])
+        first = first_observation(recording, size, self.prompter)
+        _check_alike(known, recording, first)
+        with EpisodeWriter(path, first, about) as writer:
+            for step in steps_of(
+                recording,
+                rows_per_step=chosen.rows_per_step,
+                action=chosen.action,
+                size=size,
+                text=chosen.text,
+                prompter=self.prompter,
+            ):
+                writer.append(step)
+        return writer.steps
 
 
 def _check_alike(known: SharedTraits, recording: EpisodeColumns, first: Observation) -> None:

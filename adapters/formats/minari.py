@@ -198,11 +198,11 @@ class MinariImporter:
         if count < 1:
             raise InvalidEpisode(f"{source} has no episode")
         said = metadata.get("chronosim") or []
-        recordings = (
-            _recording(storage, number, camera, state, said[number] if said else {})
+        recordings = [
+            partial(_recording, storage, number, camera, state, said[number] if said else {})
             for number in range(count)
-        )
-        return Contents(recordings, count, tuple(unread))
+        ]
+        return Contents(recordings, tuple(unread))
 
 
 def _open(folder: Path, metadata: dict[str, Any]) -> tuple[Any, dict[str, gym.Space[Any]]]:

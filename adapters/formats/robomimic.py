@@ -143,8 +143,8 @@ class RobomimicImporter:
             states = tuple(name for name in self.states if name in observed)
             unread = sorted(f"the observation {n}" for n in set(observed) - {camera, *states})
             fps = _rate(file["data"].attrs.get("env_args"))
-        recordings = (self._recording(path, demo, camera, states, fps) for demo in demos)
-        return Contents(recordings, len(demos), tuple(unread))
+        recordings = [partial(self._recording, path, demo, camera, states, fps) for demo in demos]
+        return Contents(recordings, tuple(unread))
 
     def _recording(
         self, path: Path, name: str, camera: str, states: tuple[str, ...], fps: float | None

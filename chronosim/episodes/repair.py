@@ -76,7 +76,7 @@ def repair(path: str | Path | UPath) -> Repair:
     found = survey(place)
     if found.content is None:
         raise InvalidEpisode(f"{found.damages[0]}; this cannot be repaired")
-    if all(damage.kind == "nan" for damage in found.damages):
+    if all(damage.harmless for damage in found.damages):
         return Repair(len(found.between), (), ())
     stretches = _stretches(found)
     if not stretches:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from chronosim.episodes.place import Place, locate
+from chronosim.episodes.place import Place, locate, named
 from chronosim.episodes.reader import EpisodeReader
 from chronosim.errors import InvalidEpisode
 
@@ -134,6 +135,37 @@ def summarize_dataset(readers: Sequence[EpisodeReader]) -> dict[str, Any]:
     return {**figures(rows), **_contents(readers, rows), "action": _spread(all_actions(readers))}
 
 
+def open_readable(paths: Iterable[Place]) -> tuple[list[EpisodeReader], list[str]]:
+    """Opens the episodes that can be summed up together.
+
+    Their records can be read, and their actions are of the first one's kind.
+
+    Args:
+        paths: Episodes.
+
+    Returns:
+        The readers, and a sentence about each episode that was left out.
+    """
+    readers: list[EpisodeReader] = []
+    left: list[str] = []
+    kinds: dict[tuple[bool, int], str] = {}
+    for path in paths:
+        try:
+            reader = EpisodeReader(path)
+            reader.observation(reader.steps)
+            if reader.steps:
+                kinds.setdefault(_action_kind(reader), reader.path.name)
+                if len(kinds) > 1:
+                    other, name = kinds.popitem()[0], next(iter(kinds.values()))
+                    raise InvalidEpisode(f"its actions are {_told(other)}, unlike those of {name}")
+            readers.append(reader)
+        except InvalidEpisode as error:
+            left.append(f"{named(path).name}: {error}")
+    if not readers:
+        raise InvalidEpisode(f"no episode can be read; {'; '.join(left)}")
+    return readers, left
+
+
 def figures(rows: Sequence[EpisodeSummary]) -> dict[str, Any]:
     """Gives the figures of many episodes as JSON values."""
     ends = [row.end for row in rows]
@@ -175,14 +207,25 @@ def all_actions(readers: Sequence[EpisodeReader]) -> np.ndarray:
     """
     columns = [reader.column("action") for reader in readers if reader.steps]
     flat = [column.reshape(len(column), -1) for column in columns]
-    kinds = {(column.dtype.kind in "biuf", column.shape[1]) for column in flat}
+    kinds = {_action_kind(reader) for reader in readers if reader.steps}
     if len(kinds) > 1:
-        told = sorted(f"{width} {'numbers' if plain else 'words'}" for plain, width in kinds)
+        told = sorted(map(_told, kinds))
         raise InvalidEpisode(
             f"the actions of these episodes are of several kinds, {', '.join(told)}: "
-            "they are no one data set; sum them up one by one"
+            "they are no one data set; sum them up one by one, or leave those unlike the first out "
+            "with skip_bad=true"
         )
     return np.concatenate(flat) if flat else np.zeros((0, 0))
+
+
+def _action_kind(reader: EpisodeReader) -> tuple[bool, int]:
+    """Whether actions are numbers, and how many of them make up one."""
+    actions = reader.column("action")
+    return actions.dtype.kind in "biuf", prod(actions.shape[1:])
+
+
+def _told(kind: tuple[bool, int]) -> str:
+    return f"{kind[1]} {'numbers' if kind[0] else 'words'}"
 
 
 def _spread(actions: np.ndarray) -> dict[str, Any]:

@@ -33,6 +33,19 @@ def verify(path: str | Path | UPath) -> list[Damage]:
     return survey(locate(as_place(path))).damages
 
 
+def first_damage(path: str | Path | UPath) -> Damage | None:
+    """Gives the first damage that keeps something of an episode from being read; None: all can be.
+
+    Args:
+        path: The episode.
+
+    Raises:
+        EpisodeNotFound: There is no episode.
+    """
+    found = (one for one in verify(path) if not one.harmless and one.kind != "leftover")
+    return next(found, None)
+
+
 @dataclass(slots=True, eq=False)
 class Survey:
     """What a look at every chunk found.
@@ -127,6 +140,7 @@ class _Look:
 
     def _note_values(self, rows: Sequence[Row | None]) -> None:
         kind = self.content.action() if self.steps and any(rows) else None
+        found: dict[str, list[int]] = {}
         for index, row in enumerate(rows):
             if row is None:
                 continue
@@ -136,8 +150,11 @@ class _Look:
                 values["action"] = action.astype(float)
             for name, value in values.items():
                 if np.isnan(value).any():
-                    sentence = f"the {name} in row {index} of {self.place} is not a number"
-                    self.found.note("nan", f"records {index}", sentence)
+                    found.setdefault(name, []).append(index)
+        for name, indices in found.items():
+            more = f" and {len(indices) - 1:,} more" if len(indices) > 1 else ""
+            sentence = f"the {name} in row {indices[0]}{more} of {self.place} is not a number"
+            self.found.note("nan", f"records {indices[0]}", sentence)
 
     def _readable(self, name: str, widths: Sequence[int]) -> np.ndarray:
         """Whether each row of an array can be read; a row of width 0 has nothing to be read."""
@@ -215,8 +232,8 @@ class Damage:
     Attributes:
         kind: `unreadable` (what it says of itself, or of an array, cannot be read), `schema` (not
             ours), `unfinished` (still written, or broken off), `missing chunk`, `checksum`,
-            `length` (a shape against the committed length), `nan`, `undecodable`, or `leftover` (of
-            something broken off; it costs only space).
+            `length` (a shape against the committed length), `nan` (written so: an unknown reward or
+            state), `undecodable`, or `leftover` (of something broken off; it costs only space).
         place: Where: a file, or an array and its first row concerned.
         sentence: What is wrong.
     """
@@ -224,6 +241,11 @@ class Damage:
     kind: Kind
     place: str
     sentence: str
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the episode is as it was written all the same."""
+        return self.kind == "nan"
 
     def __str__(self) -> str:
         return self.sentence

@@ -103,6 +103,7 @@ class EpisodesExport(Settings):
     format: Part
     rows: Literal["steps", "frames"]
     seconds_per_step: Above | None
+    skip_bad: bool
     force: bool
 
 
@@ -121,6 +122,7 @@ class EpisodesImport(Settings):
     action: Literal["first", "chunk", "mean", "sum"]
     text: Words | None
     synthetic: bool
+    skip_bad: bool
     force: bool
 
 
@@ -179,6 +181,7 @@ class EpisodesStats(Settings):
     """Of `chronosim episodes stats`."""
 
     path: Path
+    skip_bad: bool
     output: Path | None
 
 

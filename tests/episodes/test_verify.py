@@ -166,6 +166,7 @@ def test_what_is_no_number(write: Write) -> None:
     writer.close()
     damages = verify(path.with_name("other"))
     assert [damage.kind for damage in damages] == ["nan"] * 3
+    assert all(damage.harmless for damage in damages)
     assert str(damages[0]).startswith("the state in row 1")
     assert repair(path.with_name("other")).kept == 1
 

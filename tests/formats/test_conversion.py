@@ -1,19 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from chronosim.episodes import EpisodeReader
-from chronosim.errors import EpisodeExists, InvalidAction, InvalidConfig, InvalidEpisode
+from chronosim.episodes import EpisodeReader, verify
+from chronosim.errors import (
+    EpisodeExists,
+    InvalidAction,
+    InvalidConfig,
+    InvalidEpisode,
+    InvalidFrame,
+)
 from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.exporting import export_dataset
 from chronosim.formats.importing import LAST_ROW, Contents, Conversion, import_dataset
 from chronosim.formats.resampling import resample
 from chronosim.prompters.driving import Driving
 from chronosim.settings import parts as config
+from chronosim.types import Frame
 from tests.formats.conftest import Maker, picture, readers
 
 
@@ -36,6 +46,10 @@ def recording(rows: int = 6, *, closed: bool = True, **columns: Any) -> EpisodeC
     )
 
 
+def _same(found: EpisodeColumns) -> EpisodeColumns:
+    return found
+
+
 class Given:
     """A format whose data sets hold these recordings."""
 
@@ -43,7 +57,7 @@ class Given:
         self.recordings = recordings
 
     def read(self, source: Path) -> Contents:
-        return Contents(self.recordings, len(self.recordings), ("the smell",))
+        return Contents([partial(_same, one) for one in self.recordings], ("the smell",))
 
 
 def imported(folder: Path, found: EpisodeColumns, **conversion: Any) -> EpisodeReader:
@@ -256,6 +270,61 @@ def test_episodes_that_are_not_alike(tmp_path: Path, other: dict[str, Any], sent
     with pytest.raises(InvalidEpisode, match=sentence):
         import_dataset(tmp_path, tmp_path / "out", given, progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def broken() -> EpisodeColumns:
+    """An episode that cannot be read, though those beside it can."""
+    raise InvalidEpisode("its table is torn")
+
+
+def torn_frames() -> Iterator[Frame]:
+    yield np.zeros((4, 6, 3), np.uint8)
+    raise InvalidFrame("frame 1 cannot be decoded")
+
+
+class Lazily:
+    """A format whose data sets hold what these functions read."""
+
+    def __init__(self, *read: Callable[[], EpisodeColumns]) -> None:
+        self.reads = read
+
+    def read(self, source: Path) -> Contents:
+        return Contents(list(self.reads))
+
+
+def test_bad_episodes_are_left_out_and_named(tmp_path: Path) -> None:
+    torn = replace(recording(), frames=FrameSource(torn_frames))
+    odd = recording(name="odd", size=(8, 6))
+    given = Lazily(broken, lambda: torn, recording, lambda: odd, recording)
+    with pytest.raises(InvalidEpisode, match=r"its table is torn \(skip_bad=true leaves"):
+        import_dataset(tmp_path, tmp_path / "out", given, progress=False)
+    assert list(tmp_path.iterdir()) == []
+    report = import_dataset(tmp_path, tmp_path / "out", given, skip_bad=True, progress=False)
+    assert (report.episodes, report.steps) == (2, 12)
+    assert [sentence.partition(":")[0] for sentence in report.skipped] == [
+        "episode 0",
+        "episode 1",
+        "episode 3",
+    ]
+    assert "left out: episode 1: frame 1 cannot be decoded" in str(report)
+    assert sorted(path.name for path in report.path.iterdir()) == ["0000002", "0000004"]
+    assert all(verify(path) == [] for path in report.path.iterdir())
+
+
+def test_where_no_episode_is_good_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InvalidEpisode, match=r"no episode .* episode 0: its table is torn"):
+        import_dataset(tmp_path, tmp_path / "out", Lazily(broken), skip_bad=True, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_episode_alone_holds_is_left_behind_and_kept_in_its_log(tmp_path: Path) -> None:
+    exact, fine = np.full((7, 1), 0.5), np.full((7, 1), 0.1)
+    given = Given(recording(states=exact, lost=["its mask"]), recording(states=fine))
+    report = import_dataset(tmp_path, tmp_path / "out", given, progress=False)
+    digits = "digits of states: float64 became float32"
+    assert report.lost == (digits, "its mask", "the smell")
+    said = [reader.about["left_behind"] for reader in readers(report.path)]
+    assert said == [["its mask", "the smell"], [digits, "the smell"]]
 
 
 def test_frames_that_are_fitted_may_differ(tmp_path: Path) -> None:

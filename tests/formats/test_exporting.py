@@ -112,6 +112,23 @@ def test_what_came_there_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"out": "theirs"}, "no draft is left"
 
 
+def test_bad_episodes_are_left_out_and_named(dataset: Maker, tmp_path: Path) -> None:
+    source, exporter = dataset(), config.load("export", "diffusion-policy")
+    for name in "4567":
+        write_episode(source / name, seed=9, size=(30, 30) if name == "4" else (32, 36))
+    next((source / "5").glob("*/frames/c*")).write_bytes(b"torn")
+    (source / "6" / "zarr.json").unlink()
+    with pytest.raises(InvalidEpisode, match="skip_bad=true leaves such episodes out"):
+        export_dataset(source, tmp_path / "out", exporter, progress=False)
+    report = export_dataset(source, tmp_path / "out", exporter, skip_bad=True, progress=False)
+    assert (report.episodes, report.rows) == (3, 14)
+    assert [sentence.partition(":")[0] for sentence in report.bad] == ["5", "6", "4"]
+    assert "left out: 4: 4 has frames (30, 30), but 0000002 has (32, 36)" in str(report)
+    back = config.load("import", "diffusion-policy")
+    assert len(back.read(report.path).recordings) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
 @pytest.mark.parametrize("output", ["", "source"])
 def test_the_source_is_never_replaced(dataset: Maker, tmp_path: Path, output: str) -> None:
     source = dataset()

@@ -75,7 +75,7 @@ class LeRobotImporter:
         reader = _Reader(source, info, camera, self.action, state, tasks)
         read = {camera, self.action, state, *_OURS, *_COUNTERS}
         unread = tuple(sorted(f"the feature {name}" for name in set(features) - read))
-        return Contents((reader.recording(episode) for episode in episodes), len(episodes), unread)
+        return Contents([partial(reader.recording, episode) for episode in episodes], unread)
 
 
 Episode = dict[str, Any]

@@ -29,6 +29,7 @@ def run(settings: EpisodesExport) -> None:
         settings.format.make(),
         rows=settings.rows,
         seconds_per_step=settings.seconds_per_step,
+        skip_bad=settings.skip_bad,
         force=settings.force,
     )
     print(report)

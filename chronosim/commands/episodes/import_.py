@@ -38,6 +38,7 @@ def run(settings: EpisodesImport) -> None:
         settings.format.make(),
         conversion,
         prompter=None if settings.prompter is None else settings.prompter.make(),
+        skip_bad=settings.skip_bad,
         force=settings.force,
     )
     print(report)

@@ -35,7 +35,7 @@ def run(settings: EpisodesRepair) -> int:
     """
     paths, mended, left = episodes_at(settings.path), 0, 0
     for path in tqdm(paths, unit="episode", leave=False):
-        kinds = {damage.kind for damage in verify(path)}
+        kinds = {damage.kind for damage in verify(path) if not damage.harmless}
         if not kinds:
             continue
         if "unfinished" in kinds and files(path).live and not settings.force:

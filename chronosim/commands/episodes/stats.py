@@ -14,7 +14,7 @@ from chronosim.cli.output import episodes_at, new_folder
 from chronosim.cli.summary import draw_summary, write_report
 from chronosim.cli.terminal import faint, table
 from chronosim.episodes import EpisodeReader
-from chronosim.episodes.summary import all_actions, summarize, summarize_dataset
+from chronosim.episodes.summary import all_actions, open_readable, summarize, summarize_dataset
 from chronosim.settings.commands import EpisodesStats
 
 _DRAWN = 8  # numbers of an action in the picture
@@ -26,7 +26,12 @@ def run(settings: EpisodesStats) -> None:
     Raises:
         ChronosimError: No episode there, or one that cannot be read.
     """
-    readers = [EpisodeReader(path) for path in episodes_at(settings.path)]
+    places = episodes_at(settings.path)
+    readers, left = (
+        open_readable(places)
+        if settings.skip_bad
+        else ([EpisodeReader(path) for path in places], [])
+    )
     report, actions = summarize_dataset(readers), all_actions(readers)
     folder = new_folder(settings.composed, "stats")
     write_report(report, folder / "stats.json")
@@ -43,6 +48,8 @@ def run(settings: EpisodesStats) -> None:
     draw_summary(
         [summarize(reader) for reader in readers], paths, words, folder / "stats.png", numbers
     )
+    for sentence in left:
+        print(f"left out: {sentence}")
     print(faint(f"\nstats.json and stats.png are in {folder}"))
 
 

@@ -1,7 +1,8 @@
 """Checks that episodes are whole: every chunk there and as it was written, every length right.
 
 Each damage is told by its kind and place; the exit status is 1 where there is any. What is whole of
-a damaged episode is kept by chronosim episodes repair.
+a damaged episode is kept by chronosim episodes repair. A reward or state that is no number is told,
+but no damage: it was written so.
 
 Examples:
     chronosim episodes verify runs/thousand
@@ -31,7 +32,7 @@ def run(settings: EpisodesVerify) -> int:
     damaged = 0
     for path in tqdm(paths, unit="episode", leave=False):
         damages = verify(path)
-        damaged += bool(damages)
+        damaged += not all(damage.harmless for damage in damages)
         for damage in damages:
             tqdm.write(f"{damage.kind}: {damage}")
     print(f"{len(paths) - damaged} of {len(paths)} episodes are whole")

@@ -64,3 +64,20 @@ def test_rewards_that_are_no_numbers_are_null(write: Callable[..., Path]) -> Non
     assert main(["episodes", "stats", str(path), "output=out"]) == 0
     report = json.loads(Path("out/stats.json").read_text(), parse_constant=pytest.fail)
     assert report["reward"] == dict.fromkeys(("mean", "least", "median", "most"))
+
+
+def test_bad_episodes_are_left_out_and_named(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("0000000", 2)
+    write("0000001", 2, action="left")
+    torn = write("0000002", 2)
+    next(torn.glob("*/records/c*")).unlink()
+    assert main(["episodes", "stats", str(torn.parent), "output=out"]) == 2
+    capsys.readouterr()
+    assert main(["episodes", "stats", str(torn.parent), "skip_bad=true", "output=out"]) == 0
+    report = json.loads(Path("out/stats.json").read_text())
+    assert report["episodes"] == 1
+    out = capsys.readouterr().out
+    assert "left out: 0000001: its actions are 1 words, unlike those of 0000000" in out
+    assert "left out: 0000002: rows 0 to 2" in out
