@@ -19,10 +19,13 @@ leaf is also the builtin that a caller would expect::
     ├── RemoteFailed (RuntimeError)          a model behind a URL is not reached, or speaks wrongly
     ├── ResetNeeded (RuntimeError)           step, render or fork before reset, or after the end
     └── MissingDependency (ImportError)      an optional package is needed; the sentence names it
+
+A `ChronosimWarning` (UserWarning) says in a sentence what was converted, cut or left out.
 """
 
 __all__ = [
     "ChronosimError",
+    "ChronosimWarning",
     "EnhancementFailed",
     "EpisodeExists",
     "EpisodeNotFound",
@@ -103,3 +106,7 @@ class ResetNeeded(ChronosimError, RuntimeError):
 
 class MissingDependency(ChronosimError, ImportError):
     """Raised when an optional package is needed; the sentence names what to install."""
+
+
+class ChronosimWarning(UserWarning):
+    """Given when work goes on with something converted, cut or left out; the sentence says what."""

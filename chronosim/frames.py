@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from chronosim.errors import EpisodeWriteError, InvalidFrame, MissingDependency
+from chronosim.errors import ChronosimWarning, EpisodeWriteError, InvalidFrame, MissingDependency
 from chronosim.types import Frame
 
 __all__ = [
@@ -26,31 +27,42 @@ __all__ = [
 ]
 
 _LARGEST = 50_000_000  # pixels; a file of a few kilobytes can claim any number of them
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands
 
 
-def read_frame(path: str | Path) -> Frame:
-    """Reads an image file, turned upright if its camera noted how it was held.
+def read_frame(path: str | Path, *, told: Callable[[str], None] | None = None) -> Frame:
+    """Reads an image file as people have them, and makes an RGB frame of it.
+
+    It is turned upright if its camera noted how it was held. Transparency is drawn over white, 16
+    bits a channel become their upper 8, CMYK goes through its profile to sRGB, and of a film the
+    first frame is taken; grey and palettes lose nothing. RGB values are taken as they are, whatever
+    profile they have, as ChronoEdit's own scripts do.
 
     Args:
-        path: A PNG, JPEG or any other file Pillow reads, in RGB with 8 bits a channel.
+        path: A PNG, JPEG, WebP, TIFF, GIF, AVIF or any other file Pillow reads; HEIC with the extra
+            `heic`.
+        told: Called with what of the file the frame does not show, if anything ("its transparency
+            over white"); None: it is a `ChronosimWarning`.
 
     Returns:
         RGB uint8 (height, width, 3).
 
     Raises:
-        InvalidFrame: No such file, not an image, or an image of another kind or too many pixels.
+        InvalidFrame: No such file, not an image, too many pixels, or numbers of unknown range.
+        MissingDependency: A HEIC file, without the extra.
     """
     path = Path(path)
+    notes: list[str] = []
     try:
         with warnings.catch_warnings():
             # Pillow only warns of a decompression bomb up to twice its limit; ours is lower.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
+            image = _open(path)
         with image:
-            _check_kind(image, path)
-            return np.array(ImageOps.exif_transpose(image))
-    except InvalidFrame:
-        raise  # it is a ValueError too, which Pillow's own are told from below
+            _check_size_of(image, path)
+            frame = np.array(_to_rgb(image, notes))
+    except (InvalidFrame, MissingDependency):
+        raise  # the first is a ValueError too, which Pillow's own are told from below
     except FileNotFoundError as error:
         raise InvalidFrame(f"there is no image at {path}") from error
     except Image.DecompressionBombError as error:
@@ -60,6 +72,12 @@ def read_frame(path: str | Path) -> Frame:
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         # SyntaxError and struct.error: a broken chunk or EXIF block; ValueError: text too large.
         raise InvalidFrame(f"{path} cannot be read as an image: {error}") from error
+    if notes and told is not None:
+        told("; ".join(notes))
+    elif notes:
+        warning = f"{path} became an RGB frame: {'; '.join(notes)}"
+        warnings.warn(warning, ChronosimWarning, stacklevel=2)
+    return frame
 
 
 def write_frame(path: str | Path, frame: Frame) -> None:
@@ -152,29 +170,91 @@ def _check_size(size: tuple[int, int]) -> None:
         raise InvalidFrame(f"a frame must be at least 1 x 1 pixels, not {size[0]} x {size[1]}")
 
 
-def _check_kind(image: Image.Image, path: Path) -> None:
+def _open(path: Path) -> Image.Image:
+    """Opens a file; Pillow itself knows no HEIC, the photos of many a telephone."""
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        with path.open("rb") as file:
+            head = file.read(12)
+        if head[4:8] != b"ftyp" or head[8:12] not in _HEIC:
+            raise
+    try:
+        from pi_heif import register_heif_opener  # here: an extra
+    except ImportError as error:
+        raise MissingDependency(
+            f"{path} is a HEIC photo: pip install 'chronosim[heic]', or save it as JPEG"
+        ) from error
+    register_heif_opener()
+    return Image.open(path)
+
+
+def _check_size_of(image: Image.Image, path: Path) -> None:
     if image.width * image.height > _LARGEST:
         raise InvalidFrame(
             f"{path} has {image.width} x {image.height} pixels, more than the {_LARGEST:,} "
             "that a frame may have: scale it down first"
         )
-    deep = any("16" in _raw_mode(tile[3]) for tile in getattr(image, "tile", []))
-    if image.mode != "RGB" or deep or "transparency" in image.info:
-        kind = f"{image.mode}, 16 bits a channel" if deep else image.mode
-        kind = f"{kind} with transparency" if "transparency" in image.info else kind
-        # Pillow's own conversion clips 16 bits of grey instead of scaling them.
-        grey = image.mode.startswith("I")
-        opened = "Image.fromarray((numpy.asarray(Image.open(path)) >> 8).astype('uint8'))"
-        raise InvalidFrame(
-            f"{path} is {kind}, but a frame is RGB with 8 bits a channel: convert it with Pillow, "
-            f"{opened if grey else 'Image.open(path)'}.convert('RGB').save(new_path)"
-        )
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a channel; Pillow's mode tells it of grey alone."""
+    tiles = getattr(image, "tile", [])
+    deep_grey = image.format == "PPM" and image.mode == "I"
+    return deep_grey or any("16" in _raw_mode(tile[3]) for tile in tiles)
 
 
 def _raw_mode(settings: Any) -> str:
     """How a decoder of Pillow's finds the pixels in the file; other settings may stand beside."""
     first = settings[0] if isinstance(settings, tuple) and settings else settings
     return first if isinstance(first, str) else ""
+
+
+def _to_rgb(file: Image.Image, notes: list[str]) -> Image.Image:
+    """Converts a picture of any kind, and notes what is no longer as it was."""
+    if getattr(file, "is_animated", False) and file.format != "MPO":  # a photo and its preview
+        notes.append("of its frames only the first")
+        file.seek(0)
+    if _is_deep(file):
+        notes.append("of 16 bits a channel only the upper 8")
+    image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_grey(image, known=image.mode.startswith("I;16") or file.format == "PPM")
+    if image.mode == "CMYK":
+        return _from_cmyk(image, notes)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    seen = image.convert("RGBA")
+    if np.asarray(seen)[..., 3].min() < 255:
+        notes.append("its transparency over white")
+    white = Image.new("RGBA", seen.size, "white")
+    return Image.alpha_composite(white, seen).convert("RGB")
+
+
+def _to_grey(image: Image.Image, *, known: bool) -> Image.Image:
+    """The upper 8 of 16 bits, which is what Pillow keeps of colours; its own conversion clips."""
+    if not known:
+        raise ValueError(f"its numbers ({image.mode}, 32 bits) have no known range: save 8 or 16")
+    values = np.asarray(image).astype(np.int64)
+    grey = Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
+    if (gone := image.info.get("transparency")) is None:
+        return grey
+    grey.putalpha(Image.fromarray(np.where(values == gone, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _from_cmyk(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Through the file's own profile of inks where there is one."""
+    if profile := image.info.get("icc_profile"):
+        inks, screen = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        try:
+            seen = ImageCms.profileToProfile(image, inks, screen, outputMode="RGB")
+        except ImageCms.PyCMSError as error:
+            raise ValueError(f"its CMYK profile does not work: {error}") from error
+        assert seen is not None  # only where it was to be changed in place
+        return seen
+    notes.append("its CMYK colours are a guess, for it has no profile")
+    return image.convert("RGB")
 
 
 def encode_png(frame: Frame, *, compress_level: int = 6) -> bytes:

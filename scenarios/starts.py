@@ -20,7 +20,7 @@ from chronosim.frames import read_frame
 from chronosim.models.engine.sizes import Sizing
 from chronosim.types import Frame, Observation
 
-_KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif")
 _SHIPPED = files("chronosim.scenarios") / "starts"
 
 

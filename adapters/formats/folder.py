@@ -61,12 +61,13 @@ class FolderImporter:
         for name in names:
             if names.count(name) > 1:
                 raise InvalidEpisode(f"{source} has several tables for the episode {name!r}")
-        return Contents([partial(self._recording, path) for path in tables])
+        notes: set[str] = set()
+        return Contents([partial(self._recording, path, notes) for path in tables], converted=notes)
 
-    def _recording(self, path: Path) -> EpisodeColumns:
+    def _recording(self, path: Path, notes: set[str]) -> EpisodeColumns:
         sidecar = read_json(path) if path.suffix == ".json" else {}
         rows = _rows(path, sidecar)
-        frames, count, fps = _pictures(path)
+        frames, count, fps = _pictures(path, notes)
         if count - len(rows) not in (0, 1):
             raise InvalidEpisode(
                 f"{path} has {len(rows)} rows, but there are {count} frames beside it: there must "
@@ -114,7 +115,7 @@ def _rows(path: Path, sidecar: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def _pictures(path: Path) -> tuple[FrameSource, int, float | None]:
+def _pictures(path: Path, notes: set[str]) -> tuple[FrameSource, int, float | None]:
     """The frames beside a table, how many there are, and their rate where they say it."""
     for ending in KINDS:
         if (video := path.with_suffix(ending)).is_file():
@@ -128,7 +129,8 @@ def _pictures(path: Path) -> tuple[FrameSource, int, float | None]:
     files = sorted(found, key=_natural)
     if not files:
         raise EpisodeNotFound(f"there are no frames beside {path}: no video, folder or .npy")
-    return FrameSource(lambda: map(read_frame, files)), len(files), None
+    read = partial(read_frame, told=notes.add)
+    return FrameSource(lambda: map(read, files)), len(files), None
 
 
 def _natural(file: Path) -> tuple[list[str | int], str]:

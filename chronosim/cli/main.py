@@ -6,15 +6,18 @@ import argparse
 import ast
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from importlib.resources import files
 from keyword import iskeyword
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
-from chronosim.errors import ChronosimError
+from chronosim.errors import ChronosimError, ChronosimWarning
 
 COMMANDS = (
     "demo",
@@ -89,7 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             settings = [*rest, *["force=true"] * given.force]
             run = _sweep if given.multirun else _run
-            return run(command, settings, given.config_dir)
+            with warnings.catch_warnings():
+                warnings.showwarning = partial(_show, warnings.showwarning)
+                return run(command, settings, given.config_dir)
     except ChronosimError as error:
         if given.traceback or os.environ.get("CHRONOSIM_TRACEBACK"):
             raise
@@ -100,6 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("chronosim: interrupted; what was finished is on disk", file=sys.stderr)
         return 130
     return 0
+
+
+def _show(usual: Callable[..., None], warning: Warning | str, *where: Any, **more: Any) -> None:
+    """Prints a warning of ours as a sentence, without the line of code that gave it."""
+    if not isinstance(warning, ChronosimWarning):
+        usual(warning, *where, **more)
+    elif os.environ.get("RANK", "0") == "0":
+        print(f"chronosim: {warning}", file=sys.stderr)
 
 
 def read_command(words: Sequence[str]) -> tuple[str, list[str]]:

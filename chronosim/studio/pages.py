@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
-from chronosim.errors import InvalidConfig, InvalidFrame
+from chronosim.errors import InvalidConfig, InvalidFrame, MissingDependency
 from chronosim.frames import encode_png, read_frame
 from chronosim.studio.sessions import Desk, SessionBusy, state_of
 from chronosim.studio.studio import Studio
@@ -65,12 +65,13 @@ class Pages:
 
     async def begin_with_frame(self, request: Request) -> Response:
         """Begins a session from an image file."""
-        frame = await read_upload(request)
+        frame, lost = await read_upload(request)
         try:
             asked = json.loads(request.query_params.get("asked", "{}"))
         except ValueError as error:
             raise InvalidConfig("what is asked for is no JSON") from error
-        return self._new(self._studio.begin(asked if isinstance(asked, dict) else {}, frame))
+        asked = asked if isinstance(asked, dict) else {}
+        return self._new(self._studio.begin(asked, frame), {"lost": lost})
 
     async def open(self, request: Request) -> Response:
         """Opens an episode or a tree in a new session."""
@@ -147,8 +148,9 @@ class Pages:
             assert desk.job is not None
             raise SessionBusy(f"this session is still at something: {desk.job.doing}")
 
-    def _new(self, desk: Desk) -> Response:
+    def _new(self, desk: Desk, result: Any = None) -> Response:
         assert desk.job is not None
+        desk.job.result = result  # a beginning has no other
         return self._followed(desk, desk.job, {})
 
     def _followed(self, desk: Desk, job: Job, asked: dict[str, Any]) -> Response:
@@ -198,12 +200,16 @@ async def read_body(request: Request) -> dict[str, Any]:
     return body
 
 
-async def read_upload(request: Request) -> Frame:
-    """Reads a request's image file as a frame, uint8 (height, width, 3).
+async def read_upload(request: Request) -> tuple[Frame, str]:
+    """Reads a request's image file.
+
+    Returns:
+        The frame, uint8 (height, width, 3), and what of the file it does not show, if anything.
 
     Raises:
         InvalidConfig: The file is too long.
-        InvalidFrame: It is no image, one of another kind than a frame, or of too many pixels.
+        InvalidFrame: It is no image, or of too many pixels.
+        MissingDependency: It is a HEIC photo, and their reader is not installed.
     """
     raw = await _read(request, _FILE, "an image file")
     # Only what a name ends in is kept of it: Pillow looks at the content anyway.
@@ -211,14 +217,15 @@ async def read_upload(request: Request) -> Frame:
     return await run_in_threadpool(_decode, raw, name)
 
 
-def _decode(raw: bytes, name: str) -> Frame:
+def _decode(raw: bytes, name: str) -> tuple[Frame, str]:
+    lost: list[str] = []
     with TemporaryDirectory(prefix="chronosim-studio-") as folder:
         path = Path(folder) / "frame"
         path.write_bytes(raw)
         try:
-            return read_frame(path)
-        except InvalidFrame as error:
-            raise InvalidFrame(str(error).replace(str(path), name)) from None
+            return read_frame(path, told=lost.append), "".join(lost)
+        except (InvalidFrame, MissingDependency) as error:
+            raise type(error)(str(error).replace(str(path), name)) from None
 
 
 async def _read(request: Request, most: int, what: str) -> bytes:

@@ -60,7 +60,8 @@ class Workshop:
     async def _do(self, job: Job, work: Callable[[], Any]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            job.result = await loop.run_in_executor(self._thread, self._begin, job, work)
+            result = await loop.run_in_executor(self._thread, self._begin, job, work)
+            job.result = job.result if result is None else result
         except Exception as error:
             job.problem = sentence(error, f"{job.doing} failed")
             if not isinstance(error, ChronosimError):

@@ -1,8 +1,10 @@
+import warnings
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from chronosim.cli.main import main
 from chronosim.frames import read_frame, write_frame
@@ -33,6 +35,18 @@ def test_a_frame_of_ones_own_is_fitted_when_asked(tmp_path: Path) -> None:
     assert np.array_equal(read_frame(tmp_path / "as-it-is" / "outcome.png"), frame)
     assert predict(tmp_path / "fitted", f"frame={tmp_path / 'mine.png'}", "size=[32, 32]") == 0
     assert read_frame(tmp_path / "fitted" / "outcome.png").shape == (32, 32, 3)
+
+
+def test_what_a_picture_loses_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGBA", (60, 40), (9, 9, 9, 0)).save(tmp_path / "mine.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert predict(tmp_path / "out", f"frame={tmp_path / 'mine.png'}") == 0
+    said = f"chronosim: {tmp_path / 'mine.png'} became an RGB frame: its transparency over white\n"
+    assert said in capsys.readouterr().err
+    assert (read_frame(tmp_path / "out" / "outcome.png") == 255).all()
 
 
 def test_a_scenario_that_waits_for_a_frame_keeps_its_values(

@@ -139,6 +139,12 @@ def test_what_is_no_episode(path: Any, served: Served) -> None:
     assert len(served.ask("/api/library").json["entries"]) == 0
 
 
+def numbers() -> bytes:
+    file = BytesIO()
+    Image.fromarray(np.zeros((3, 4), np.float32)).save(file, "TIFF")
+    return file.getvalue()
+
+
 def png(frame: np.ndarray, mode: str = "RGB") -> bytes:
     file = BytesIO()
     Image.fromarray(frame).convert(mode).save(file, "PNG")
@@ -172,7 +178,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
         (png(NOISE)[:2000], "photo.png cannot be read as an image"),
         (bomb(8_000), "more than the 50,000,000 that a frame may have"),
         (bomb(60_000), "photo.png is too large to be a frame"),
-        (png(GREY, "RGBA"), "photo.png is RGBA, but a frame is RGB"),
+        (numbers(), "photo.png cannot be read as an image: its numbers (F, 32 bits) have no known"),
         (bytes(33 * 2**20), "an image file may have up to 32,768 KiB"),
     ],
 )
@@ -180,6 +186,15 @@ def test_files_that_are_no_frames(file: bytes, said: str, served: Served) -> Non
     answer = served.ask("/api/sessions/frame?name=../../photo.png", file)
     assert said in sentence(answer)
     assert "chronosim-studio-" not in answer.json["error"], "where it was looked at is not told"
+
+
+def test_a_picture_that_is_no_rgb_is_converted_and_said(served: Served) -> None:
+    grey = np.full((40, 40, 4), 90, np.uint8)  # the last channel: transparent for the most part
+    answer = served.ask("/api/sessions/frame?name=a.png", png(grey, "RGBA"))
+    assert answer.lines[-1]["result"] == {"lost": "its transparency over white"}
+    key = answer.lines[-1]["state"]["session"]
+    shown = np.asarray(Image.open(BytesIO(served.ask(f"/api/sessions/{key}/nodes/0/0.png").body)))
+    assert np.abs(shown.astype(int) - (255 - (255 - 90) * 90 / 255)).max() <= 1
 
 
 def test_a_frame_of_ones_own_begins_a_world(served: Served, left: list[float]) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from chronosim.errors import InvalidConfig, InvalidFrame
-from chronosim.frames import fit_frame, middle_of, resize_frame
+from chronosim.frames import middle_of, resize_frame
 from chronosim.protocols import WorldModel
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
@@ -90,16 +91,18 @@ class Sizing:
     def there(self, frame: Frame) -> UInt8[np.ndarray, "rows columns 3"]:
         """Makes a camera's frame one for the model.
 
+        Resampled as ChronoEdit's own scripts do: bicubic, by Pillow, averaging where it shrinks.
+
         Raises:
             InvalidFrame: It is too long and narrow to fit.
-            MissingDependency: OpenCV cannot start on this machine.
         """
-        if self.size is not None:
-            return fit_frame(frame, self.size)
         if self.way == "exact":
             return frame
+        if self.size is not None:
+            rows, columns = middle_of(frame, self.size[0] / self.size[1])
+            return _resample(frame[rows, columns], self.size)
         height, width = frame.shape[:2]
-        return resize_frame(frame, model_size(height, width, area=self.area, grid=self.grid))
+        return _resample(frame, model_size(height, width, area=self.area, grid=self.grid))
 
     def back(
         self, trajectory: Trajectory, camera: UInt8[np.ndarray, "rows columns 3"]
@@ -123,6 +126,14 @@ class Sizing:
         for frame, made in zip(frames, trajectory, strict=True):
             frame[seen] = resize_frame(np.ascontiguousarray(made), (size[0], size[1]))
         return frames
+
+
+def _resample(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "rows columns 3"]:
+    height, width = size
+    if frame.shape[:2] == size:
+        return np.ascontiguousarray(frame)
+    picture = Image.fromarray(np.ascontiguousarray(frame))
+    return np.array(picture.resize((width, height), Image.Resampling.BICUBIC))
 
 
 class CameraSized:

@@ -66,7 +66,9 @@ export async function askWorld() {
     const asked = { scenario: world.value, model: engine.value, seed: Number(drawn.value), sampling };
     dialog.close();
     try {
-      await (file ? session.beginWith(file, { ...asked, instead: session.key }) : session.begin(asked));
+      if (!file) return await session.begin(asked);
+      const { lost } = await session.beginWith(file, { ...asked, instead: session.key });
+      if (lost) note(`${file.name} became an RGB frame: ${lost}.`);
     } catch (error) {
       note(error.message, { bad: true });
     }

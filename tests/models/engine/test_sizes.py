@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.models.engine.sizes import CameraSized, Sizing, model_size
@@ -47,6 +48,15 @@ def test_fit_keeps_everything_and_comes_back() -> None:
     back = sizing.back(np.stack([there, there]), camera)
     assert back.shape == (2, 120, 200, 3)
     assert np.abs(back.astype(int) - camera).max() <= 4
+
+
+@pytest.mark.parametrize("camera", [(60, 70), (300, 350)])
+def test_fit_resamples_as_the_reference_does(camera: tuple[int, int]) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (*camera, 3), dtype=np.uint8)
+    height, width = model_size(*camera, area=160 * 176)
+    # run_inference_diffusers.py: image.resize((width, height)), for which Pillow takes bicubic
+    reference = np.asarray(Image.fromarray(frame).resize((width, height)))
+    assert np.array_equal(Sizing("fit", area=160 * 176).there(frame), reference)
 
 
 def test_crop_cuts_the_middle_and_leaves_the_rest_as_seen() -> None:
