@@ -35,7 +35,7 @@ _PARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "testing.EchoModel": _plain("time"),
         "models.load": _plain(
             "denoising_steps guidance flow_shift reasoning_steps decode_trajectory scheduler dtype "
-            "offload storage tiling slicing micro_batch fused batched_guidance parallel",
+            "offload storage tiling slicing micro_batch fused batched_guidance parallel strict",
             name="model",
             preset="model",
             device="device",

@@ -6,6 +6,7 @@ every key must lead to a layer of this transformer and have its shape, or the fi
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,15 +19,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from chronosim.errors import InvalidModel
-from chronosim.models.loading.checkpoint import bare_name, layer_names
+from chronosim.models.loading.checkpoint import layer_names
+from chronosim.models.loading.lora_scale import Scales, parse_key, read_scales
+from chronosim.models.loading.places import hash_file
 
-# What a key says of its layer; PEFT puts an adapter's name before the last word.
-_ENDINGS = (
-    ("down", re.compile(r"\.(lora_A|lora_down|lora\.down)(\.[^.]+)?\.weight$")),
-    ("up", re.compile(r"\.(lora_B|lora_up|lora\.up)(\.[^.]+)?\.weight$")),
-    ("alpha", re.compile(r"\.alpha$")),
-    ("weight", re.compile(r"\.diff$")),
-    ("bias", re.compile(r"\.(diff_b|lora_B(\.[^.]+)?\.bias)$")),
+# What makes a file another kind of change than a LoRA, by its keys; none of them can be left out.
+_KINDS = (
+    ("a DoRA", re.compile(r"dora_scale|lora_magnitude_vector")),
+    ("a LoKr", re.compile(r"\.lokr_")),
+    ("a LoHa", re.compile(r"\.hada_|\.loha_")),
+    ("an OFT or BOFT", re.compile(r"\.b?oft_|\.oft_blocks")),
+    ("a LoCon in Tucker form", re.compile(r"\.lora_mid\.")),
 )
 
 
@@ -36,60 +39,110 @@ class LoraFile:
 
     Attributes:
         path: Its file.
-        layers: By diffusers' name of a layer: `down` (rank, in) and `up` (out, rank), with `alpha`
-            where the file has one; or `weight` and `bias`, whole changes of these.
+        layers: By diffusers' name of a layer: `down` (rank, in) and `up` (out, rank); or `weight`
+            and `bias`, whole changes of these.
+        scales: What up @ down is multiplied with, by the same names.
+        strength: The same as the file has it, with the place where it stands.
+        left_out: Keys that name no layer of the transformer.
     """
 
     path: Path
     layers: Mapping[str, Mapping[str, Tensor]]
+    scales: Mapping[str, float]
+    strength: Scales
+    left_out: Sequence[str] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """Gives what was added, for a model's identity, in JSON values."""
+        return {
+            "file": self.path.name,
+            "hash": hash_file(self.path),
+            **self.strength.describe(),
+            **({"left_out": len(self.left_out)} if self.left_out else {}),
+        }
 
     def adapter(self) -> dict[str, Tensor]:
-        """Gives it with PEFT's keys, alpha multiplied in.
+        """Gives it with PEFT's keys, its scale multiplied in.
 
         Raises:
             InvalidModel: It changes more than PEFT can add to quantised weights.
         """
         weights = {}
         for layer, parts in self.layers.items():
-            if not {"down", "up"} <= set(parts) <= {"down", "up", "alpha"}:
+            if set(parts) != {"down", "up"}:
                 raise InvalidModel(
                     f"{self.path} changes {layer} as a whole, which quantised weights do not allow"
                 )
             weights[f"{layer}.lora_A.weight"] = parts["down"]
-            weights[f"{layer}.lora_B.weight"] = parts["up"] * _scale(parts)
+            weights[f"{layer}.lora_B.weight"] = parts["up"] * self.scales[layer]
         return weights
 
 
-def read_lora(path: Path, transformer: Any) -> LoraFile:
+def read_lora(path: Path, transformer: Any, *, strict: bool = True) -> LoraFile:
     """Reads a LoRA for a transformer.
 
     Args:
         path: A .safetensors file with keys in the style of diffusers, PEFT, Wan, DiffSynth,
             ComfyUI or musubi.
         transformer: What it is for; on the meta device it will do.
+        strict: Whether a key that names no layer of the transformer is an error; else it is left
+            out.
 
     Raises:
-        InvalidModel: The file cannot be read, names layers that are not there, or was made for
-            layers of other shapes.
+        InvalidModel: The file cannot be read, names layers that are not there, was made for layers
+            of other shapes, holds NaN, or does not say how strong it is.
     """
-    names, layers, strange = layer_names(transformer), dict[str, dict[str, Tensor]](), []
-    tensors = _tensors(path)
+    names, strength = layer_names(transformer), read_scales(path)
+    layers: dict[str, dict[str, Tensor]] = {}
+    keys: dict[tuple[str, str], str] = {}
+    scales, strange, tensors = {}, [], _tensors(path)
     for key, tensor in tensors.items():
-        layer, part = _parse(key, names)
+        bare, part = parse_key(key) or ("", "")
+        layer = names.get(bare)
         if layer is None:
             strange.append(key)
-        else:
-            layers.setdefault(layer, {})[part] = tensor
-    if strange or not layers:
-        first = repr(strange[0]) if strange else "none at all"
-        raise InvalidModel(
-            f"{path} is no LoRA for this model: {len(strange)} of its {len(tensors)} keys name no "
-            f"layer of the transformer, such as {first}; known are "
-            "keys in the style of diffusers, PEFT, Wan, DiffSynth, ComfyUI and musubi"
-        )
+            continue
+        _check_tensor(path, key, tensor)
+        if part in layers.setdefault(layer, {}):
+            raise InvalidModel(f"{path} changes {layer} twice: {key} is its second {part}")
+        layers[layer][part], keys[layer, part] = tensor, key
+        scales[layer] = strength.layers.get(bare, 1.0)
+    _check_kind(path, strange)
+    if not layers or (strict and strange):
+        raise InvalidModel(_not_for(path, strange, len(tensors), leave=bool(layers)))
     for layer, parts in layers.items():
+        if {"down", "up"} <= set(parts):
+            _check_ranks(path, keys[layer, "up"], parts)
         _check(path, layer, parts, transformer.get_submodule(layer))
-    return LoraFile(path, layers)
+        _settle(parts, scales[layer])
+    return LoraFile(path, layers, scales, strength, strange)
+
+
+def _check_kind(path: Path, strange: Sequence[str]) -> None:
+    for key in strange:
+        for kind, mark in _KINDS:
+            if mark.search(key):
+                raise InvalidModel(
+                    f"{path} is {kind} (it has {key!r}), which cannot be added here: merge it into "
+                    "the transformer with the tool that made it, or take a plain LoRA"
+                )
+
+
+def _not_for(path: Path, strange: Sequence[str], count: int, *, leave: bool) -> str:
+    first = repr(strange[0]) if strange else "none at all"
+    way = "; strict=false leaves these out" if leave else ""
+    return (
+        f"{path} is no LoRA for this model: {len(strange)} of its {count} keys name no "
+        f"layer of the transformer, such as {first}; known are "
+        f"keys in the style of diffusers, PEFT, Wan, DiffSynth, ComfyUI and musubi{way}"
+    )
+
+
+def _settle(parts: dict[str, Tensor], scale: float) -> None:
+    """Drops the alpha, which is in the scale, and makes PEFT's bias a whole change."""
+    parts.pop("alpha", None)
+    if "up_bias" in parts:
+        parts["bias"] = parts.pop("up_bias") * scale
 
 
 def add_loras(
@@ -134,7 +187,7 @@ def fuse_lora(transformer: Any, lora: LoraFile, weight: float, device: torch.dev
         module = transformer.get_submodule(layer)
         moved = {name: part.to(device, torch.float32) for name, part in parts.items()}
         if "down" in moved:
-            change = moved["up"].flatten(1) @ moved["down"].flatten(1) * _scale(moved)
+            change = moved["up"].flatten(1) @ moved["down"].flatten(1) * lora.scales[layer]
             _add(module.weight, change.view(module.weight.shape), weight)
         for name in ("weight", "bias"):
             if name in moved:
@@ -147,17 +200,11 @@ def _add(parameter: Tensor, change: Tensor, weight: float) -> None:
         parameter.copy_(changed)
 
 
-def _scale(parts: Mapping[str, Tensor]) -> float:
-    """Gives alpha / rank, where the file has an alpha."""
-    return float(parts["alpha"]) / parts["down"].shape[0] if "alpha" in parts else 1.0
-
-
-def _parse(key: str, names: Mapping[str, str]) -> tuple[str | None, str]:
-    for part, ending in _ENDINGS:
-        found = ending.search(key)
-        if found:
-            return names.get(bare_name(key[: found.start()])), part
-    return None, ""
+def _check_tensor(path: Path, key: str, tensor: Tensor) -> None:
+    if not tensor.is_floating_point():
+        raise InvalidModel(f"{path} holds {tensor.dtype} at {key}: a LoRA is made of real numbers")
+    if not tensor.float().isfinite().all():
+        raise InvalidModel(f"{path} holds NaN or infinity at {key}: it was spoilt in its training")
 
 
 def _check(path: Path, layer: str, parts: Mapping[str, Tensor], module: Any) -> None:
@@ -165,6 +212,8 @@ def _check(path: Path, layer: str, parts: Mapping[str, Tensor], module: Any) -> 
         raise InvalidModel(f"{path} is incomplete: {layer} has only one of its two matrices")
     if not set(parts) & {"down", "weight", "bias"}:
         raise InvalidModel(f"{path} is incomplete: {layer} has an alpha, but no matrices")
+    if {"bias", "up_bias"} <= set(parts):
+        raise InvalidModel(f"{path} changes the bias of {layer} twice")
     for name, parameter in (("weight", module.weight), ("bias", getattr(module, "bias", None))):
         shapes = set(_shapes(parts, name))
         wanted = None if parameter is None else tuple(parameter.shape)
@@ -175,9 +224,19 @@ def _check(path: Path, layer: str, parts: Mapping[str, Tensor], module: Any) -> 
             )
 
 
+def _check_ranks(path: Path, key: str, parts: Mapping[str, Tensor]) -> None:
+    down, up = tuple(parts["down"].shape), tuple(parts["up"].shape)
+    if len(up) < 2 or math.prod(up[1:]) != down[0]:
+        raise InvalidModel(
+            f"{path} holds {up} at {key}, but its other matrix {down} is of rank {down[0]}: the "
+            "two must have one rank"
+        )
+
+
 def _shapes(parts: Mapping[str, Tensor], name: str) -> Iterable[tuple[int, ...]]:
-    if name in parts:
-        yield tuple(parts[name].shape)
+    for part in (name, f"up_{name}"):
+        if part in parts:
+            yield tuple(parts[part].shape)
     if name == "weight" and "down" in parts:
         yield parts["up"].shape[0], parts["down"].flatten(1).shape[1]
 

@@ -21,6 +21,7 @@ from chronosim.models.loading.architecture import (
     estimate_cost,
     read_architecture,
 )
+from chronosim.models.loading.lora_scale import read_scales
 from chronosim.models.loading.memory import (
     GIB,
     Footprint,
@@ -31,7 +32,7 @@ from chronosim.models.loading.memory import (
 from chronosim.models.loading.places import find_device, find_dtype
 from chronosim.models.loading.presets import PRESETS, Lora, Preset
 from chronosim.models.loading.settings import ModelSettings
-from chronosim.models.loading.sources import find_file, find_folder
+from chronosim.models.loading.sources import find_file, find_folder, find_lora
 
 
 def plan_model(name: str | Path, **settings: Any) -> LoadPlan:
@@ -301,9 +302,15 @@ def _files(plan: LoadPlan, need: Footprint) -> Iterator[str]:
         place = f"  {settings.transformer}" if own else ""
         yield f"  {part:<20}{_gib(need.weights[part])} of weights once loaded{place}"
     for lora in plan.loras:
-        found = find_file(lora.location, settings, plan.folder)
-        state = "to download" if found is None else f"{_size(found)}, {found}"
+        found = find_lora(lora.location, settings, plan.folder)
+        state = "to download" if found is None else f"{_size(found)}, {found}; {_scale(found)}"
         yield f"  LoRA x {lora.weight:<13g}{lora.location} ({state})"
+
+
+def _scale(lora: Path) -> str:
+    scales = read_scales(lora)
+    ends = dict.fromkeys([*scales.values[:1], *scales.values[-1:]])  # of one value only that
+    return f"scale {' to '.join(f'{end:g}' for end in ends) or 1} ({scales.source})"
 
 
 def _memory(plan: LoadPlan, need: Footprint, size: tuple[int, int]) -> Iterator[str]:

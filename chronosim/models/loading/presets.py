@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -18,15 +19,16 @@ class Lora:
         weight: What its change of the weights is multiplied with.
 
     Raises:
-        InvalidConfig: The weight is no number.
+        InvalidConfig: The weight is no finite number.
     """
 
     location: str
     weight: float | int = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float):
-            raise InvalidConfig(f"a LoRA's weight must be a number, not {self.weight!r}")
+        number = isinstance(self.weight, int | float) and not isinstance(self.weight, bool)
+        if not number or not math.isfinite(self.weight):
+            raise InvalidConfig(f"a LoRA's weight must be a finite number, not {self.weight!r}")
 
 
 @dataclass(frozen=True, slots=True)

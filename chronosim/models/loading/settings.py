@@ -27,7 +27,10 @@ class ModelSettings:
         cache: The folder that the hub's files are kept in; None: huggingface_hub's (HF_HUB_CACHE).
         transformer: Takes the transformer's weights from one file: .safetensors (diffusers' or
             Wan's own names, as ComfyUI has them) or .gguf; local, or owner/name/path of the hub.
-        loras: In place of the preset's: files, or mappings of `location` and `weight`.
+        loras: In place of the preset's: files, or mappings of `location` and `weight`; a folder
+            that PEFT or diffusers saved one to will do.
+        strict: Whether a weight that the model has no place for is an error, in a LoRA or in
+            `transformer`; False leaves it out, and the model's identity says how many.
         offload: Where the weights wait: None, on the device; "model", in main memory but for the
             network whose turn it is; "group", in main memory but for the block whose turn it is.
         storage: "float8" keeps the transformer's blocks in 8 bits and computes in `dtype`.
@@ -58,6 +61,7 @@ class ModelSettings:
     cache: str | Path | None = None
     transformer: str | Path | None = None
     loras: Any = None
+    strict: bool = True
     offload: Annotated[str, OneOf(("model", "group"))] | None = None
     storage: Annotated[str, OneOf(("float8",))] | None = None
     quantization: Mapping[str, Any] | None = None

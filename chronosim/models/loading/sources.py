@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,48 @@ def fetch_file(location: str | Path, settings: ModelSettings, base: Path | None 
     repository, name = _split(str(location))
     looked = [str(place) for place in _places(base, name)]
     return _fetch(hf_hub_download, repository, name, settings, looked=looked, filename=name)
+
+
+_SAVED = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")  # PEFT; diffusers
+
+
+def find_lora(
+    location: str | Path, settings: ModelSettings, base: Path | None = None
+) -> Path | None:
+    """Gives a LoRA's file if it is here already; its location may be the folder it was saved to.
+
+    Raises:
+        ModelNotFound: A local file that is not there, or a folder that holds none or several.
+        InvalidModel: It is a pickle.
+    """
+    folder = Path(location).expanduser()
+    if not folder.is_dir():
+        return find_file(location, settings, base)
+    named = [folder / name for name in _SAVED if (folder / name).is_file()]
+    files = named or sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        raise ModelNotFound(
+            f"{folder} holds {len(files)} LoRAs (*.safetensors), not one: name a file"
+        )
+    return files[0].resolve()
+
+
+def fetch_lora(location: str | Path, settings: ModelSettings, base: Path | None = None) -> Path:
+    """Gives a LoRA's file, downloading it where it is missing, with PEFT's config beside it.
+
+    Raises:
+        ModelNotFound: Neither the disk, the model folder, the cache nor the hub has it.
+        InvalidModel: It is a pickle.
+    """
+    found = find_lora(location, settings, base)
+    if found is not None:
+        return found
+    path = fetch_file(location, settings, base)
+    repository, name = _split(str(location))
+    beside = {"filename": str(Path(name).with_name("adapter_config.json"))}
+    with suppress(ModelNotFound):  # most have none
+        _fetch(hf_hub_download, repository, "it", settings, **beside)
+    return path
 
 
 def _fetch(

@@ -31,11 +31,18 @@ from chronosim.models.engine.acceleration import (
 from chronosim.models.engine.components import Components, list_files
 from chronosim.models.loading.checkpoint import check_checkpoint, empty_transformer, load_checkpoint
 from chronosim.models.loading.lora import LoraFile, add_loras, read_lora
-from chronosim.models.loading.places import find_device, find_dtype, hash_file
+from chronosim.models.loading.lora_scale import CONFIG
+from chronosim.models.loading.places import find_device, find_dtype
 from chronosim.models.loading.presets import Lora
 from chronosim.models.loading.quiet import no_bars, no_warnings
 from chronosim.models.loading.settings import ModelSettings
-from chronosim.models.loading.sources import check_folder, fetch_file, fetch_folder, read_json
+from chronosim.models.loading.sources import (
+    check_folder,
+    fetch_file,
+    fetch_folder,
+    fetch_lora,
+    read_json,
+)
 
 _shared: WeakValueDictionary[tuple[object, ...], Components] = WeakValueDictionary()
 _lock = threading.Lock()
@@ -69,12 +76,12 @@ def load_components(
     folder, commit = fetch_folder(location, settings)
     source = settings.transformer
     checkpoint = None if source is None else fetch_file(source, settings, folder)
-    added = [(fetch_file(lora.location, settings, folder), float(lora.weight)) for lora in loras]
+    added = [(fetch_lora(lora.location, settings, folder), float(lora.weight)) for lora in loras]
     with _lock:
         key = (
             list_files(folder),
             folder,
-            *(_state(path) for path in (checkpoint, *(path for path, _ in added)) if path),
+            *(_state(path) for path in (checkpoint, *_lora_files(added)) if path),
             tuple(added),
             str(device),
             dtype,
@@ -94,6 +101,12 @@ def load_components(
             )
             _shared[key] = components
     return components
+
+
+def _lora_files(loras: Sequence[tuple[Path, float]]) -> list[Path]:
+    """The files and, where PEFT wrote one, the config beside each: it says how strong it is."""
+    beside = (path.parent / CONFIG for path, _ in loras)
+    return [*(path for path, _ in loras), *(path for path in beside if path.is_file())]
 
 
 def _state(path: Path) -> tuple[str, int, int]:
@@ -132,7 +145,7 @@ def read_components(
     """
     check_folder(folder, whole=checkpoint is None)
     files = list_files(folder)
-    changes = _read_changes(folder, checkpoint, loras)
+    changes = _read_changes(folder, checkpoint, loras, settings)
     waits = _CPU if settings.offload else device
     vae = _load_model(AutoencoderKLWan, folder / "vae", torch.float32, waits)
     if device.type == "cpu":
@@ -161,13 +174,16 @@ def read_components(
         revision=revision,
         place=device,
         checkpoint=checkpoint,
-        variant=_describe(loras, settings),
+        variant=_describe(changes, settings),
         **networks,
     )
 
 
 def _read_changes(
-    folder: Path, checkpoint: Path | None, loras: Sequence[tuple[Path, float]]
+    folder: Path,
+    checkpoint: Path | None,
+    loras: Sequence[tuple[Path, float]],
+    settings: ModelSettings,
 ) -> list[tuple[LoraFile, float]]:
     """Reads the small files and checks them against the config, before the large ones are read."""
     if checkpoint is None and not loras:
@@ -175,12 +191,14 @@ def _read_changes(
     empty = _load(empty_transformer, folder)
     if checkpoint is not None:
         check_checkpoint(checkpoint, empty)
-    return [(read_lora(path, empty), weight) for path, weight in loras]
+    return [(read_lora(path, empty, strict=settings.strict), weight) for path, weight in loras]
 
 
-def _describe(loras: Sequence[tuple[Path, float]], settings: ModelSettings) -> Mapping[str, Any]:
+def _describe(
+    loras: Sequence[tuple[LoraFile, float]], settings: ModelSettings
+) -> Mapping[str, Any]:
     """What was changed of the weights, and the autoencoder, for a model's identity."""
-    added = [{"file": p.name, "hash": hash_file(p), "weight": weight} for p, weight in loras]
+    added = [{**lora.describe(), "weight": weight} for lora, weight in loras]
     variant: dict[str, Any] = {"loras": added}
     if settings.storage:
         variant["storage"] = settings.storage

@@ -19,12 +19,11 @@ from chronosim.models.loading.lora import fuse_lora, read_lora
 from chronosim.models.loading.places import (
     find_device,
     find_dtype,
-    hash_file,
     hash_weights,
 )
 from chronosim.models.loading.quiet import no_bars
 from chronosim.models.loading.settings import ModelSettings
-from chronosim.models.loading.sources import fetch_file, fetch_folder
+from chronosim.models.loading.sources import fetch_folder, fetch_lora
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +147,7 @@ def _loudly() -> Iterator[None]:
 
 
 def fuse_into_expert(
-    pipeline: Any, part: str, location: str | Path, weight: float = 1.0
+    pipeline: Any, part: str, location: str | Path, weight: float = 1.0, strict: bool = True
 ) -> dict[str, Any]:
     """Fuses a LoRA into an expert's weights, so that it costs nothing while it runs.
 
@@ -157,9 +156,10 @@ def fuse_into_expert(
         part: `transformer` (the high-noise expert) or `transformer_2` (the low-noise one).
         location: A local file, or owner/name/path of the hub.
         weight: How strongly it is fused.
+        strict: Whether a key that names no layer is an error; else it is left out.
 
     Returns:
-        What was fused, for the log: location, hash, part and weight.
+        What was fused, for the log: location, hash, scale, part and weight.
 
     Raises:
         ModelNotFound: There is no such file.
@@ -168,6 +168,6 @@ def fuse_into_expert(
     expert = getattr(pipeline, part, None)
     if expert is None:
         raise InvalidModel(f"the pipeline has no {part} to fuse {location} into")
-    path = fetch_file(location, ModelSettings())
-    fuse_lora(expert, read_lora(path, expert), weight, expert.device)
-    return {"location": str(location), "hash": hash_file(path), "part": part, "weight": weight}
+    lora = read_lora(fetch_lora(location, ModelSettings()), expert, strict=strict)
+    fuse_lora(expert, lora, weight, expert.device)
+    return {"location": str(location), **lora.describe(), "part": part, "weight": weight}
