@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int
 
 from chronosim.policies.acting import RowByRow
 from chronosim.scenarios.board import (
@@ -27,6 +27,9 @@ _REACH = 45.0  # board units by which a turn of one radian counts as much as a w
 _CLEAR = 10.0  # board units between the pusher and the block before a push
 _ROUND = 120.0  # radius of the way around the block
 _NEAR = 8.0  # how far from its place a push may begin
+_DRAWN = 8  # points of the outline of which `AllSides` takes one that it can push at
+_FAR = 60.0  # board units that it should be able to push the block there
+_ASTRAY = 90.0  # board units from a wall nearer to which the block's middle is not to be pushed
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +111,13 @@ class PusherMix(RowByRow):
 
 @dataclass(slots=True)
 class AllSides(RowByRow):
-    """Pushes the block from every side, far, into walls and corners; and now and then does nothing.
+    """Pushes the block from every side, little and far; and now and then does nothing.
 
-    `PusherMix` mostly wants the block in the goal, and pushes it little. Here a point of the
-    block's outline is drawn, all alike; the pusher goes around to it and pushes, a little or across
+    `PusherMix` mostly wants the block in the goal, and pushes it little. Here points of the
+    block's outline are drawn, all alike; the pusher goes to one and pushes, a little or across
     half the board, straight or aslant. In between it goes into corners, along walls, anywhere, or
-    stays where it is for some steps. Training data recorded under it keep the T a T.
+    stays where it is for some steps. It never pushes the block against a wall, through which the
+    simulator would squeeze it. Training data recorded under it keep the T a T.
 
     Attributes:
         seed: Seed of what is drawn.
@@ -123,10 +127,11 @@ class AllSides(RowByRow):
     _rng: np.random.Generator = field(init=False, repr=False)
     _kind: str = field(init=False, repr=False, default="")
     _left: int = field(init=False, repr=False, default=0)
-    _spot: int = field(init=False, repr=False, default=0)
+    _spots: Int[np.ndarray, " n"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
+        self._spots = np.zeros(1, np.int64)
 
     def __call__(self, observation: Observation) -> _Action:
         """Chooses where to go: float32 (2,), board units."""
@@ -136,35 +141,63 @@ class AllSides(RowByRow):
         rng, place, block = self._rng, _pusher(observation), block_pose(observation.frame)
         if self._kind == "stay":
             return _on_board(observation.state.astype(np.float64))
-        if self._kind == "edge":
-            return _on_board(rng.choice([0.0, rng.uniform(0, _BOARD), _BOARD], 2))
-        if self._kind == "anywhere" or block is None:
+        if block is None:
             return _on_board(rng.uniform(0, _BOARD, 2))
-        if self._kind == "through":  # from wherever it stands
+        if self._kind == "edge":
+            goal = rng.choice([0.0, rng.uniform(0, _BOARD), _BOARD], 2)
+        elif self._kind == "anywhere":
+            goal = rng.uniform(0, _BOARD, 2)
+        elif self._kind == "through":  # from wherever it stands
             way = np.array([block.x, block.y]) + rng.normal(0, 35, 2) - place
-            return _on_board(place + way * rng.uniform(0.6, 2.0))
-        return self._push(place, block)
+            goal = place + way * rng.uniform(0.6, 2.0)
+        else:
+            goal = self._push(place, block)
+        return _on_board(_off_the_walls(place, goal, block))
 
     def _begin(self) -> None:
-        kinds = {"push": 0.52, "through": 0.2, "stay": 0.1, "edge": 0.08, "anywhere": 0.1}
+        kinds = {"push": 0.46, "through": 0.3, "stay": 0.08, "edge": 0.08, "anywhere": 0.08}
         self._kind = str(self._rng.choice([*kinds], p=[*kinds.values()]))
-        longest = {"push": 6, "through": 2, "stay": 3, "edge": 2}.get(self._kind, 1)
+        longest = {"push": 6, "through": 4, "stay": 3, "edge": 2}.get(self._kind, 1)
         self._left = int(self._rng.integers(1, longest + 1))
         if self._kind == "push":
-            self._left, self._spot = longest, int(self._rng.integers(len(_outline()[0])))
+            self._left = longest
+            self._spots = self._rng.permutation(len(_outline()[0]))[:_DRAWN]
 
-    def _push(self, place: _Place, block: Pose) -> _Action:
-        """Around the block to the drawn point of its outline, then on: the phase is over."""
-        contacts, pushes = _sides(block)
-        contact, push = contacts[self._spot], pushes[self._spot]
-        before = _on_board(contact - push * (PUSHER_RADIUS + _CLEAR)).astype(np.float64)
-        if np.linalg.norm(place - before) > _NEAR:
-            return _on_board(_way(place, before, block))
-        self._left = 0
+    def _push(self, place: _Place, block: Pose) -> _Place:
+        """To the first drawn point that can be pushed at, then on: the phase is over."""
+        contacts, pushes = (sides[self._spots] for sides in _sides(block))
+        before = contacts - pushes * (PUSHER_RADIUS + _CLEAR)
+        room = ((before > PUSHER_RADIUS) & (before < _BOARD - PUSHER_RADIUS)).all(1)
+        ample = _until_the_walls(block, pushes) > _FAR
+        straight = room & _free(place, before, block)
+        spot = int(np.argmax(4.0 * (room & ample) + 2.0 * straight + room))
+        self._spots = self._spots[spot : spot + 1]
+        if np.linalg.norm(place - before[spot]) > _NEAR:
+            return _way(place, before[spot], block)
+        self._left, push = 0, pushes[spot]
         aslant = self._rng.normal(0, 0.3)
         way = push + aslant * np.array([-push[1], push[0]])
         far = self._rng.uniform(5, 90) if self._rng.random() < 0.6 else self._rng.uniform(90, 300)
-        return _on_board(place + way * (_CLEAR + far))
+        return place + way * (_CLEAR + far)
+
+
+def _off_the_walls(place: _Place, goal: _Place, block: Pose) -> _Place:
+    """As far towards the goal as the block, if it were carried along, stays off the walls."""
+    line = place + np.linspace(0, 1, 40)[:, None] * (goal - place)
+    hit = inside_block(line, block, margin=PUSHER_RADIUS)
+    if not hit.any():
+        return goal
+    contact = line[int(np.argmax(hit))]
+    way = goal - contact
+    return contact + min(float(_until_the_walls(block, way[None])[0]), 1.0) * way
+
+
+def _until_the_walls(block: Pose, ways: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
+    """How many times each way the block's middle can go before it is too near a wall, 0 or more."""
+    middle = np.array([block.x, block.y])
+    room = np.where(ways > 0, _BOARD - _ASTRAY - middle, middle - _ASTRAY)
+    times: Float[np.ndarray, " n"] = (room / np.maximum(np.abs(ways), 1e-6)).min(1).clip(0.0)
+    return times
 
 
 def _pusher(observation: Observation) -> _Place:

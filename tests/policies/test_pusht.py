@@ -45,7 +45,8 @@ def test_the_mix_is_many_pushers() -> None:
 
 def test_all_sides_are_pushed_and_sometimes_nothing_is_done() -> None:
     simulator, prompter, moved, stayed = PushTSimulator(stride=9), Pushing(), 0, 0
-    for seed in (5, 6):
+    middles = []
+    for seed in (5, 6, 7):
         policy, (frame, values) = AllSides(seed), simulator.reset(seed)
         observation = Observation(frame, prompter.begin(values))
         first = policy(observation)
@@ -60,7 +61,9 @@ def test_all_sides_are_pushed_and_sometimes_nothing_is_done() -> None:
             after = block_pose(observation.frame)
             assert before is not None
             assert after is not None
+            middles.append((after.x, after.y))
             moved += np.hypot(after.x - before.x, after.y - before.y) > 20
             stayed += np.array_equal(action, place)
     assert moved >= 10
     assert 1 <= stayed < 30
+    assert np.abs(np.array(middles) - 256).max() < 190  # a wall is where half a T further begins
