@@ -20,6 +20,7 @@ _EDGE = 2  # pixels at the border that the walls cover
 _BAR = (-60.0, 60.0, 0.0, 30.0)  # the T in its own frame: left, right, top, bottom (add_tee)
 _STEM = (-15.0, 15.0, 30.0, 120.0)
 _MIDDLE = 40.714  # the middle of its area, down from the top of the bar
+_ANGLES = np.arange(180) * (2 * np.pi / 180)  # that are tried to find how a block lies
 _LEAST = 40  # pixels of block below which there is none to be read (a whole one has 221)
 
 # The colours of nothing, goal, block and pusher: fill and outline of the last two, averaged.
@@ -75,12 +76,11 @@ def block_pose(frame: Frame) -> Pose | None:
     points = _places(_parts(frame) == _BLOCK)
     if len(points) < _LEAST:
         return None
-    x, y = map(float, points.mean(0))
-    angles = np.arange(180) * (2 * np.pi / 180)
-    inside = [inside_block(points, Pose(x, y, float(angle))).mean() for angle in angles]
-    best = np.flatnonzero(np.array(inside) >= max(inside) - 1e-9)  # several, where it fits as well
-    turn = angles[best[0]] + np.angle(np.exp(1j * (angles[best] - angles[best[0]])).mean())
-    return Pose(x, y, float(turn % (2 * np.pi)))
+    middle = points.mean(0)
+    inside = _inside(points - middle, np.sin(_ANGLES)[:, None], np.cos(_ANGLES)[:, None]).sum(1)
+    best = np.flatnonzero(inside == inside.max())  # several, where it fits as well
+    turn = _ANGLES[best[0]] + np.angle(np.exp(1j * (_ANGLES[best] - _ANGLES[best[0]])).mean())
+    return Pose(float(middle[0]), float(middle[1]), float(turn % (2 * np.pi)))
 
 
 def goal_coverage(frame: Frame) -> float:
@@ -106,11 +106,19 @@ def inside_block(points: _Points, pose: Pose, margin: float = 0.0) -> Bool[np.nd
         pose: The T's.
         margin: Board units by which the T is grown on all sides.
     """
-    sine, cosine = np.sin(pose.angle), np.cos(pose.angle)
-    away = points - (pose.x, pose.y)
+    return _inside(points - (pose.x, pose.y), np.sin(pose.angle), np.cos(pose.angle), margin)
+
+
+def _inside(
+    away: _Points,
+    sine: Float[np.ndarray, "angles 1"] | float,
+    cosine: Float[np.ndarray, "angles 1"] | float,
+    margin: float = 0.0,
+) -> Bool[np.ndarray, "*angles n"]:
+    """Says of places, seen from the middle of a T's area, which it covers at each angle."""
     across = away[:, 0] * cosine + away[:, 1] * sine
     along = away[:, 1] * cosine - away[:, 0] * sine + _MIDDLE
-    inside = np.zeros(len(points), np.bool_)
+    inside = np.zeros(across.shape, np.bool_)
     for left, right, top, bottom in (_BAR, _STEM):
         inside |= (
             (across >= left - margin)
@@ -128,7 +136,8 @@ def _parts(frame: Frame) -> np.ndarray:
             f"PushT's board is read off frames of 96 x 96, not of {frame.shape[0]} x "
             f"{frame.shape[1]}: those are for another scenario"
         )
-    distance = ((frame[:, :, None].astype(np.float32) - _COLOURS) ** 2).sum(-1)
+    # Squared distances but for what all four have in common; whole numbers, so float32 is exact.
+    distance = (_COLOURS**2).sum(1) - 2 * (frame.astype(np.float32) @ _COLOURS.T)
     parts: np.ndarray = distance.argmin(-1)
     inner = slice(_EDGE, _SIZE - _EDGE)
     walls = np.ones(parts.shape, np.bool_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 
 from chronosim.errors import InvalidFrame
 from chronosim.types import Frame
@@ -30,15 +30,9 @@ def road_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
     Raises:
         InvalidFrame: The frame is of another size: car and dashboard would lie elsewhere.
     """
-    if frame.shape[:2] != SIZE:
-        raise InvalidFrame(
-            f"the road is read off frames of 96 x 96, not of {frame.shape[0]} x {frame.shape[1]}: "
-            "those are for another scenario"
-        )
-    values = frame.astype(np.int16)
-    grey = values.max(-1) - values.min(-1) < 30
-    mask: Bool[np.ndarray, "height width"] = grey & (values.mean(-1) > 80) & (values.mean(-1) < 140)
-    mask[DASHBOARD_ROW:] = False
+    _check(frame)
+    mask = np.zeros(SIZE, np.bool_)
+    mask[:DASHBOARD_ROW] = _asphalt(frame[:DASHBOARD_ROW])
     return mask
 
 
@@ -55,6 +49,26 @@ def road_share(frame: Frame, radius: int) -> float:
     Raises:
         InvalidFrame: The frame is of another size.
     """
-    rows, columns = np.ogrid[:DASHBOARD_ROW, : frame.shape[1]]
+    _check(frame)
+    top, left = max(CAR[0] - radius, 0), max(CAR[1] - radius, 0)
+    part = frame[top : min(CAR[0] + radius + 1, DASHBOARD_ROW), left : CAR[1] + radius + 1]
+    rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
     disc = (rows - CAR[0]) ** 2 + (columns - CAR[1]) ** 2 <= radius**2
-    return float(road_mask(frame)[:DASHBOARD_ROW][disc].mean())
+    return float(_asphalt(part)[disc].mean())
+
+
+def _check(frame: Frame) -> None:
+    if frame.shape[:2] != SIZE:
+        raise InvalidFrame(
+            f"the road is read off frames of 96 x 96, not of {frame.shape[0]} x {frame.shape[1]}: "
+            "those are for another scenario"
+        )
+
+
+def _asphalt(pixels: UInt8[np.ndarray, "rows columns 3"]) -> Bool[np.ndarray, "rows columns"]:
+    """Which pixels are grey, and neither dark nor light."""
+    red, green, blue = np.moveaxis(pixels.astype(np.int16), -1, 0)
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    total = red + green + blue
+    asphalt: Bool[np.ndarray, "rows columns"] = (spread < 30) & (total > 240) & (total < 420)
+    return asphalt

@@ -11,7 +11,7 @@ from PIL import Image
 from chronosim.errors import EpisodeNotFound, InvalidFrame
 from chronosim.prompters.driving import Driving
 from chronosim.scenarios.carracing import CarRacingScenario
-from chronosim.scenarios.road import road_share
+from chronosim.scenarios.road import CAR, DASHBOARD_ROW, road_mask, road_share
 from chronosim.simulators.carracing import CarRacingSimulator
 from chronosim.testing import check_scenario
 from chronosim.types import Frame, Observation, Prediction
@@ -130,3 +130,12 @@ def test_starts_that_cannot_be(tmp_path: Path) -> None:
     Image.fromarray(np.dstack([GRASS, GRASS[..., :1]])).save(tmp_path / "a.png")
     with pytest.raises(InvalidFrame, match="RGBA"):
         CarRacingScenario(tmp_path)
+
+
+@pytest.mark.parametrize("radius", [1, 8, 20, 60])
+def test_the_share_in_a_disc_is_that_of_the_whole_mask(radius: int) -> None:
+    frame = np.random.default_rng(0).integers(90, 115, (96, 96, 3), np.uint8)
+    rows, columns = np.ogrid[:DASHBOARD_ROW, :96]
+    disc = (rows - CAR[0]) ** 2 + (columns - CAR[1]) ** 2 <= radius**2
+    frame[::3] = 200
+    assert 0 < road_share(frame, radius) == road_mask(frame)[:DASHBOARD_ROW][disc].mean() < 1
