@@ -37,18 +37,31 @@ def fork(env: _Env, seed: int | None = None) -> _Env:
     for row in rows:
         _ = row.observation  # raises ResetNeeded
     # Gymnasium's specs may hold the model as an argument: they are shared as well.
-    shared = [base.spec, *_cached_specs(env)]
+    layers = [*_layers(env), *rows]
+    shared = [base.spec, *(getattr(layer, "_cached_spec", None) for layer in layers)]
     for row in rows:
         shared += [row.world, row.last_step]
+    for layer in layers:  # of a large frame the bounds alone are some megabytes
+        for value in vars(layer).values():
+            shared += _bounds(value)
     copied = copy.deepcopy(env, {id(thing): thing for thing in shared})
     if seed is not None:
         copied.unwrapped.reseed(seed)  # type: ignore[union-attr]
     return copied
 
 
-def _cached_specs(env: Any) -> list[Any]:
-    specs, layer = [], env
-    while layer is not env.unwrapped:
-        specs.append(getattr(layer, "_cached_spec", None))
-        layer = layer.env
-    return specs
+def _layers(env: Any) -> list[Any]:
+    """The wrappers from the outside in, and the environment in the middle."""
+    layers = [env]
+    while layers[-1] is not env.unwrapped:
+        layers.append(layers[-1].env)
+    return layers
+
+
+def _bounds(value: Any) -> list[Any]:
+    """The arrays in which a space keeps its bounds, which nobody writes to."""
+    if isinstance(value, gym.spaces.Dict):
+        return [array for space in value.values() for array in _bounds(space)]
+    if isinstance(value, gym.spaces.Box):
+        return [value.low, value.high, value.bounded_below, value.bounded_above]
+    return []

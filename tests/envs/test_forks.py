@@ -48,6 +48,10 @@ def test_they_share_the_machines_and_nothing_else(made: Make) -> None:
     play(copied, 2)
     assert (ours.observation.step, theirs.observation.step) == (0, 2)
     assert theirs.np_random is not ours.np_random
+    seen, copy = ours.observation_space["image"], theirs.observation_space["image"]
+    assert copy.low is seen.low  # megabytes where frames are large
+    assert copy.high is seen.high
+    assert copy.np_random is not seen.np_random
 
 
 def test_a_seed_gives_other_noise(made: Make) -> None:
