@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -35,8 +36,8 @@ class Architecture:
         vae_width: Channels of the autoencoder's widest-resolution layers.
         vae_patch: Pixels on a side that the autoencoder makes channels of first.
         parameters: Number of weights, by part.
-        block_parameters: Those of the transformer's blocks.
-        largest_text_layer: Those of the text encoder's table of words, its largest layer.
+        block: Sizes of the tensors of one of the transformer's blocks, and how many have each.
+        text: The same of the whole text encoder.
     """
 
     layers: int
@@ -51,13 +52,32 @@ class Architecture:
     vae_width: int
     vae_patch: int
     parameters: Mapping[str, int]
-    block_parameters: int
-    largest_text_layer: int
+    block: Mapping[int, int]
+    text: Mapping[int, int]
+
+    @property
+    def block_parameters(self) -> int:
+        """Number of weights of the transformer's blocks."""
+        return self.layers * _total(self.block)
 
     def tokens(self, size: tuple[int, int], latents: int) -> int:
         """Tokens of so many latent frames of (height, width) in pixels."""
         side = self.latent_side * self.patch
         return latents * (size[0] // side) * (size[1] // side)
+
+
+def _block(width: int, feed_forward: int, *, sees_frame: bool) -> Counter[int]:
+    """Sizes of one transformer block's tensors: matrices, their biases, norms, modulation."""
+    matrices = 10 if sees_frame else 8
+    sizes = Counter({width * width: matrices, width * feed_forward: 2})
+    sizes[width] += matrices + (5 if sees_frame else 4) + 2 + 1
+    sizes[feed_forward] += 1
+    sizes[6 * width] += 1
+    return sizes
+
+
+def _total(sizes: Mapping[int, int]) -> int:
+    return sum(size * number for size, number in sizes.items())
 
 
 # Configs of the published repository, from a third party's copy of November 2025; weights counted
@@ -82,8 +102,11 @@ CHRONOEDIT_14B = Architecture(
             "vae": 126_892_531,
         }
     ),
-    block_parameters=16_153_538_560,
-    largest_text_layer=256_384 * 4_096,
+    block=MappingProxyType(_block(5120, 13824, sees_frame=True)),
+    text=MappingProxyType(
+        # The table of words; feed-forward and attention of 24 layers; positions; norms.
+        {256_384 * 4_096: 1, 10_240 * 4_096: 72, 4_096 * 4_096: 96, 32 * 64: 24, 4_096: 49}
+    ),
 )
 
 
@@ -101,14 +124,15 @@ def read_architecture(folder: Path, transformer: Path | None = None) -> Architec
     configs = {part: read_json(folder / part / "config.json") for part in PARTS}
     network, vae, vision = configs["transformer"], configs["vae"], configs["image_encoder"]
     vision = vision.get("vision_config", vision)
-    counts = {part: _count(folder / part) for part in PARTS}
+    sizes = {part: _sizes(folder / part) for part in PARTS}
+    counts = {part: _total(found) for part, found in sizes.items()}
     try:
         width = network["num_attention_heads"] * network["attention_head_dim"]
         layers, feed_forward = network["num_layers"], network["ffn_dim"]
-        block = _block(width, feed_forward, network.get("added_kv_proj_dim") is not None)
+        sees_frame = network.get("added_kv_proj_dim") is not None
+        block = _block(width, feed_forward, sees_frame=sees_frame)
         if transformer is not None:
-            counts["transformer"] = layers * block
-        text = configs["text_encoder"]
+            counts["transformer"] = layers * _total(block)
         return Architecture(
             layers=layers,
             width=width,
@@ -122,36 +146,28 @@ def read_architecture(folder: Path, transformer: Path | None = None) -> Architec
             vae_width=vae["base_dim"],
             vae_patch=vae.get("patch_size") or 1,
             parameters=MappingProxyType(counts),
-            block_parameters=layers * block,
-            largest_text_layer=text["vocab_size"] * text["d_model"],
+            block=MappingProxyType(block),
+            text=MappingProxyType(sizes["text_encoder"]),
         )
     except (KeyError, TypeError, ZeroDivisionError) as error:
         raise InvalidModel(f"the configs in {folder} are not ChronoEdit's: {error!r}") from error
 
 
-def _block(width: int, feed_forward: int, sees_frame: bool) -> int:
-    """Weights of one transformer block."""
-    matrices = (10 if sees_frame else 8) * (width * width + width) + 2 * width * feed_forward
-    norms = (5 if sees_frame else 4) * width + 2 * width + 6 * width
-    return matrices + norms + width + feed_forward
+def _sizes(folder: Path) -> Counter[int]:
+    """Sizes of the tensors that the weight files of a part hold, and how many have each."""
+    sizes: Counter[int] = Counter()
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np") as file:
+                names = file.keys()
+                sizes.update(math.prod(file.get_slice(name).get_shape()) for name in names)
+        except (OSError, SafetensorError) as error:
+            raise InvalidModel(f"{path} cannot be loaded: {error}") from error
+    return sizes
 
 
-def _count(folder: Path) -> int:
-    """How many numbers the weight files of a part hold."""
-    return sum(sum(_sizes(path)) for path in sorted(folder.glob("*.safetensors")))
-
-
-def _sizes(path: Path) -> Iterator[int]:
-    try:
-        with safe_open(path, framework="np") as file:
-            names = file.keys()
-            for name in names:
-                yield math.prod(file.get_slice(name).get_shape())
-    except (OSError, SafetensorError) as error:
-        raise InvalidModel(f"{path} cannot be loaded: {error}") from error
-
-
-_TEXT_TOKENS = 128  # of a long instruction; the engine folds the rest of the 512 away
+TEXT_TOKENS = 128
+"""Of a long instruction; the engine folds the rest of the 512 away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +207,7 @@ def _forward(model: Architecture, tokens: int) -> int:
     In a block: four projections and the products of self-attention, two projections and the
     products of cross-attention, and the feed-forward layer.
     """
-    width, context = model.width, _TEXT_TOKENS + model.vision_tokens
+    width, context = model.width, TEXT_TOKENS + model.vision_tokens
     projections = 2 * tokens * 6 * width * width
     products = 4 * tokens * (tokens + context) * width
     feed_forward = 4 * tokens * width * model.feed_forward

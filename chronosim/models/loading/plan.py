@@ -22,7 +22,7 @@ from chronosim.models.loading.architecture import (
     read_architecture,
 )
 from chronosim.models.loading.lora_scale import read_scales
-from chronosim.models.loading.memory import (
+from chronosim.models.loading.placement import (
     GIB,
     Footprint,
     cheaper_settings,
@@ -226,12 +226,14 @@ class LoadPlan:
                 f"needs about {need.device / GIB:.1f} GiB on {self.device}, "
                 f"of which {free / GIB:.1f} are free"
             )
-        waiting = 0 if self.device.type == "cpu" else need.host
-        if waiting and waiting > free_memory(torch.device("cpu")):
-            free = free_memory(torch.device("cpu"))
+        # Weights that only pass through, unchanged, stay mapped on their files: the system gives
+        # their memory to whoever asks. Fusing LoRAs makes them memory of the process's own.
+        staged = need.host if self.settings.offload or self.loras else 0
+        free = free_memory(torch.device("cpu"))
+        if staged > free:
             return (
-                f"needs about {need.host / GIB:.1f} GiB of main memory for what is offloaded, "
-                f"of which {free / GIB:.1f} are free"
+                f"needs about {staged / GIB:.1f} GiB of main memory while it is loaded and while "
+                f"weights wait there, of which {free / GIB:.1f} are free"
             )
         return None
 
@@ -324,8 +326,8 @@ def _memory(plan: LoadPlan, need: Footprint, size: tuple[int, int]) -> Iterator[
     if need.host:
         ram = free_memory(torch.device("cpu"))
         yield (
-            f"            about {need.host / GIB:.1f} GiB wait in main memory; "
-            f"{ram / GIB:.1f} are free"
+            f"            about {need.host / GIB:.1f} GiB of main memory while it is loaded and "
+            f"while weights wait there; {ram / GIB:.1f} are free"
         )
     if plan.shortage(need) is not None:
         yield f"            too little: {plan.advice(size)}"

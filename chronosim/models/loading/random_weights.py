@@ -11,7 +11,7 @@ import transformers
 from chronosim.errors import InvalidConfig
 from chronosim.models.engine.acceleration import accelerate, describe_acceleration
 from chronosim.models.engine.components import Components
-from chronosim.models.loading.memory import GIB, free_memory
+from chronosim.models.loading.placement import GIB, free_memory
 from chronosim.models.loading.plan import plan_model
 from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.weights import load_components

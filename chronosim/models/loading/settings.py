@@ -33,6 +33,8 @@ class ModelSettings:
             `transformer`; False leaves it out, and the model's identity says how many.
         offload: Where the weights wait: None, on the device; "model", in main memory but for the
             network whose turn it is; "group", in main memory but for the block whose turn it is.
+        pinned: Whether what offload=group keeps in main memory is pinned there, which lets the GPU
+            fetch it while it computes, but rounds each tensor up to a power of two of bytes.
         storage: "float8" keeps the transformer's blocks in 8 bits and computes in `dtype`.
         quantization: Configs of diffusers' quantisers (transformers' for the text encoder), by
             "transformer" and "text_encoder".
@@ -63,6 +65,7 @@ class ModelSettings:
     loras: Any = None
     strict: bool = True
     offload: Annotated[str, OneOf(("model", "group"))] | None = None
+    pinned: bool = True
     storage: Annotated[str, OneOf(("float8",))] | None = None
     quantization: Mapping[str, Any] | None = None
     tiling: bool = False

@@ -12,14 +12,10 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
-from accelerate.hooks import ModelHook, add_hook_to_module
-from accelerate.utils import send_to_device
 from diffusers import schedulers
-from diffusers.hooks import apply_group_offloading
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_chronoedit import ChronoEditTransformer3DModel
 from safetensors import SafetensorError
-from torch import nn
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPVisionModel, UMT5EncoderModel
 
 from chronosim.errors import InvalidModel, MissingDependency
@@ -32,6 +28,7 @@ from chronosim.models.engine.components import Components, list_files
 from chronosim.models.loading.checkpoint import check_checkpoint, empty_transformer, load_checkpoint
 from chronosim.models.loading.lora import LoraFile, add_loras, read_lora
 from chronosim.models.loading.lora_scale import CONFIG
+from chronosim.models.loading.placement import LOADING_ORDER, place
 from chronosim.models.loading.places import find_device, find_dtype
 from chronosim.models.loading.presets import Lora
 from chronosim.models.loading.quiet import no_bars, no_warnings
@@ -146,22 +143,30 @@ def read_components(
     check_folder(folder, whole=checkpoint is None)
     files = list_files(folder)
     changes = _read_changes(folder, checkpoint, loras, settings)
-    waits = _CPU if settings.offload else device
-    vae = _load_model(AutoencoderKLWan, folder / "vae", torch.float32, waits)
-    if device.type == "cpu":
-        use_planar_convolutions(vae)
-    networks = {
-        "text_encoder": _load_model(
-            UMT5EncoderModel, folder / "text_encoder", dtype, waits, settings
+    quantized = _CPU if settings.offload else device
+
+    def transformer() -> Any:
+        network = _load_transformer(folder, checkpoint, dtype, quantized, settings)
+        add_loras(network, changes, device, fused=not settings.quantizes_transformer)
+        return network
+
+    def vae() -> Any:
+        network = _load_model(AutoencoderKLWan, folder / "vae", torch.float32)
+        if device.type == "cpu":
+            use_planar_convolutions(network)
+        return network
+
+    read: Mapping[str, Callable[[], Any]] = {
+        "transformer": transformer,
+        "text_encoder": lambda: _load_model(
+            UMT5EncoderModel, folder / "text_encoder", dtype, quantized, settings
         ),
-        "image_encoder": _load_model(
-            CLIPVisionModel, folder / "image_encoder", torch.float32, waits
+        "image_encoder": lambda: _load_model(
+            CLIPVisionModel, folder / "image_encoder", torch.float32
         ),
-        "transformer": _load_transformer(folder, checkpoint, dtype, waits, settings),
         "vae": vae,
     }
-    add_loras(networks["transformer"], changes, device, fused=not settings.quantizes_transformer)
-    place(networks, settings, device, dtype)
+    networks = place(((part, read[part]()) for part in LOADING_ORDER), settings, device, dtype)
     accelerate(networks["transformer"], settings, device)
     return Components(
         tokenizer=_load(AutoTokenizer.from_pretrained, folder / "tokenizer", local_files_only=True),
@@ -216,10 +221,13 @@ def _load_model(
     kind: Any,
     folder: Path,
     dtype: torch.dtype,
-    device: torch.device,
+    device: torch.device = _CPU,
     settings: ModelSettings = _PLAIN,
 ) -> Any:
-    """Loads one network; a weight that is missing or has no place is an error, not a warning."""
+    """Loads one network into main memory, or quantised onto a device.
+
+    A weight that is missing or has no place is an error, not a warning.
+    """
     name = "dtype" if kind in (UMT5EncoderModel, CLIPVisionModel) else "torch_dtype"
     quantizer = (settings.quantization or {}).get(folder.name)
     quantized = {"quantization_config": quantizer, "device_map": {"": str(device)}}
@@ -244,7 +252,7 @@ def _load_model(
             f"{folder} holds {len(unexpected)} weights that its config has no place for, "
             f"among them {sorted(unexpected)[0]}"
         )
-    return model.eval() if quantizer is not None else model.to(device).eval()
+    return model.eval()
 
 
 def _load_transformer(
@@ -257,8 +265,9 @@ def _load_transformer(
     """Loads it into main memory: LoRAs and 8-bit storage come before it goes to the device."""
     if checkpoint is not None:
         return _load(load_checkpoint, checkpoint, folder=folder, dtype=dtype).eval()
-    where = device if settings.quantizes_transformer else _CPU
-    return _load_model(ChronoEditTransformer3DModel, folder / "transformer", dtype, where, settings)
+    return _load_model(
+        ChronoEditTransformer3DModel, folder / "transformer", dtype, device, settings
+    )
 
 
 def _load_scheduler(folder: Path) -> Any:
@@ -279,77 +288,3 @@ def _load(read: Callable[..., Any], source: Path, /, **settings: Any) -> Any:
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InvalidModel(f"{source} cannot be loaded: {reason}") from error
-
-
-def place(
-    networks: Mapping[str, Any], settings: ModelSettings, device: torch.device, dtype: torch.dtype
-) -> None:
-    """Places loaded networks as the settings say.
-
-    Args:
-        networks: By part; their weights lie in main memory, or where a quantiser put them.
-        settings: Storage, offload, tiling and slicing.
-        device: Where to compute.
-        dtype: What the transformer computes in.
-    """
-    transformer, vae = networks["transformer"], networks["vae"]
-    if settings.storage == "float8":
-        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
-    if settings.tiling:
-        vae.enable_tiling()
-    if settings.slicing is not False:
-        vae.enable_slicing()
-    if settings.offload == "model":
-        take_turns(networks, device)
-    elif settings.offload == "group":
-        _group(networks, device)
-    else:
-        for part, network in networks.items():
-            if part not in (settings.quantization or {}):
-                network.to(device)
-
-
-def take_turns(networks: Mapping[str, nn.Module], device: torch.device) -> None:
-    """Keeps on the device only the network that computes; it stays until another one's turn."""
-    for network in networks.values():
-        others = [other for other in networks.values() if other is not network]
-        add_hook_to_module(network, _Turn(device, others))
-
-
-class _Turn(ModelHook):
-    """Brings a network to the device before it computes, and sends the others back.
-
-    Accelerate's own hooks only know which network came before; here text, frame and autoencoder
-    are needed again in whichever order their results are remembered.
-    """
-
-    def __init__(self, device: torch.device, others: list[nn.Module]) -> None:
-        self._device = device
-        self._others = others
-
-    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        for other in self._others:
-            other.to(_CPU)
-        module.to(self._device)
-        return send_to_device(args, self._device), send_to_device(kwargs, self._device)
-
-
-def _group(networks: Mapping[str, Any], device: torch.device) -> None:
-    """Streams the two large networks through the device; the small ones stay there."""
-    streams = device.type == "cuda"
-    networks["transformer"].enable_group_offload(
-        onload_device=device,
-        offload_device=_CPU,
-        offload_type="block_level",
-        num_blocks_per_group=1,
-        use_stream=streams,
-    )
-    apply_group_offloading(
-        networks["text_encoder"],
-        onload_device=device,
-        offload_device=_CPU,
-        offload_type="leaf_level",
-        use_stream=streams,
-    )
-    for part in ("image_encoder", "vae"):
-        networks[part].to(device)
