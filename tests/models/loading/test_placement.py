@@ -228,7 +228,7 @@ def test_a_quantiser_is_asked_and_named_where_it_is_missing(folder: Path, part: 
         ({"storage": "int4"}, "storage must be float8 or null, not 'int4'"),
         ({"quantization": {"vae": 1}}, "quantization is for transformer and text_encoder, not"),
         ({"loras": [7]}, "a LoRA is a file, or a mapping of its location and weight, not 7"),
-        ({"loras": [{"location": "a", "weight": "b"}]}, "weight must be a number, not 'b'"),
+        ({"loras": [{"location": "a", "weight": "b"}]}, "weight must be a finite number, not 'b'"),
         ({"loras": [{"location": "a", "scale": 1}]}, "a LoRA is a file, or a mapping"),
     ],
 )
