@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
-from chronosim.errors import EpisodeNotFound, InvalidEpisode
+from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
 
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
 
@@ -100,25 +101,78 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
             yield found
 
 
-def camera_of(cameras: Collection[str], chosen: str | None, where: Path) -> str:
+def camera_of(
+    cameras: Collection[str],
+    chosen: str | None,
+    where: Path,
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Picks the camera that was asked for, by its name or the last part of it; or the only one.
+
+    Args:
+        cameras: Names of all that can be made frames.
+        chosen: As the setting says.
+        where: The data set, for errors.
+        others: What else it holds, and what that is, for errors.
 
     Raises:
         InvalidEpisode: There is no camera, none of that name, or several and none was asked for.
     """
     known = ", ".join(sorted(cameras))
     if not cameras:
-        raise InvalidEpisode(f"{where} has no camera: without frames there is no episode")
+        found = f"; it has {listed(others)}" if others else ""
+        raise InvalidEpisode(f"{where} has no camera, and without frames no episode{found}")
     if chosen is None:
         if len(cameras) > 1:
             raise InvalidEpisode(
-                f"{where} has several cameras: choose one with camera=, of {known}"
+                f"{where} has several cameras: choose one with format.camera=, of {known}"
             )
         return next(iter(cameras))
-    for camera in cameras:
+    for camera in [chosen] if chosen in cameras else cameras:
         if chosen in (camera, camera.rpartition(".")[2], camera.removesuffix("_image")):
             return camera
-    raise InvalidEpisode(f"{where} has no camera {chosen!r}; it has: {known}")
+    kind = f" ({chosen} is {others[chosen]})" if chosen in others else ""
+    raise InvalidEpisode(
+        f"{where} has no camera {chosen!r} for format.camera={kind}; it has: {known}"
+    )
+
+
+def names_of(
+    found: Collection[str],
+    asked: Any,
+    usual: Sequence[str],
+    where: Path,
+    setting: str,
+) -> tuple[str, ...]:
+    """Picks arrays that are joined, such as those of a state.
+
+    Args:
+        found: Names of all that there are.
+        asked: As the setting says: a name, several, or None.
+        usual: Names for None, where all of them are there; else none are picked.
+        where: The data set, for errors.
+        setting: The setting's name, for errors.
+
+    Raises:
+        InvalidConfig: The setting is neither a name nor a list of names.
+        InvalidEpisode: There is no array of a name that was asked for.
+    """
+    if asked is None:
+        return tuple(usual) if set(usual) <= set(found) else ()
+    names = [asked] if isinstance(asked, str) else asked
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise InvalidConfig(f"{setting} must be a name or a list of names, not {asked!r}")
+    for name in names:
+        if name not in found:
+            known = ", ".join(sorted(found))
+            raise InvalidEpisode(f"{where} has no {name!r} for {setting}=; it has: {known}")
+    return tuple(names)
+
+
+def listed(what: Mapping[str, str]) -> str:
+    """Names things and says what they are, for the end of a sentence."""
+    said = [f"{name} ({kind})" for name, kind in sorted(what.items())]
+    return ", ".join(said[:12]) + (f" and {len(said) - 12} more" if len(said) > 12 else "")
 
 
 def _filled(found: re.Match[str], values: dict[str, str | int]) -> str:

@@ -251,7 +251,7 @@ def link_out(root: Path) -> None:
 def bright(root: Path) -> None:
     (root / "data/img").rename(root / "data/old")
     data = zarr.open_group(root / "data", mode="r+", zarr_format=2)
-    data.create_array("img", data=np.full((4, 8, 8, 3), 0.5, np.float32))
+    data.create_array("img", data=np.full((4, 8, 8, 3), 1.5, np.float32))
     edit_json(root / "data/old/.zarray")
     (root / "data/old").rename(root / "old")
 
@@ -264,7 +264,11 @@ def bright(root: Path) -> None:
         (unordered, InvalidEpisode, "do not divide its 4 rows"),
         (no_actions, InvalidEpisode, "no array 'action'; it has: acts"),
         (link_out, InvalidEpisode, "is a link out of"),
-        (bright, InvalidEpisode, "whole values from 0 to 255.*0.5 to 0.5"),
+        (
+            bright,
+            InvalidFrame,
+            "img at row 0 holds floats from 1.5 to 1.5, neither all from 0 to 1",
+        ),
     ],
 )
 def test_diffusion_policy(
@@ -410,7 +414,10 @@ def test_folders_hold_no_pickles(tmp_path: Path) -> None:
         ("lerobot", "foreign is no LeRobot data set (it has no meta/info.json): name its format="),
         ("minari", "no Minari data set (it has no data/metadata.json): name its format="),
         ("robomimic", "no robomimic data set (it has no demos.hdf5): name the file itself, or its"),
-        ("diffusion-policy", "no diffusion_policy data set (it has no .zgroup of Zarr v2): name"),
+        (
+            "diffusion-policy",
+            "no diffusion_policy data set (it has no .zgroup of Zarr v2 nor zarr.json",
+        ),
         ("folder", "no folder of tables and frames (it has no table of an episode: .json, .jsonl"),
     ],
 )
