@@ -219,7 +219,7 @@ def test_a_camera_must_be_chosen(exported: Callable[..., Path]) -> None:
     features = json.loads((source / INFO).read_text())["features"]
     features["observation.images.wrist"] = features["observation.images.front"]
     edit_json(source / INFO, features=features)
-    refused(source, "lerobot", InvalidEpisode, "several cameras: choose one with camera=")
+    refused(source, "lerobot", InvalidEpisode, "several cameras: choose one with format.camera=")
 
 
 def objects(root: Path) -> None:
