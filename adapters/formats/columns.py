@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
+from tqdm import tqdm
 
 from chronosim.errors import (
     EpisodeNotFound,
@@ -394,6 +395,52 @@ def _finite(value: float) -> float | None:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
+
+
+class RowBar:
+    """A progress bar of rows; how many there are is guessed from the episodes that were begun.
+
+    Args:
+        episodes: How many there are.
+        shown: Whether to draw it.
+    """
+
+    def __init__(self, episodes: int, *, shown: bool) -> None:
+        self._bar = tqdm(unit="row", disable=not shown)
+        self._episodes, self._begun, self._rows = episodes, 0, 0
+
+    def begin(self, rows: int) -> None:
+        """Begins the next episode, of this many rows."""
+        self._begun += 1
+        self._rows += rows
+        self._bar.total = round(self._rows * self._episodes / self._begun)
+        said = f"episode {self._begun:,} of {self._episodes:,}"
+        self._bar.set_description(said, refresh=False)
+
+    def row(self, rows: int = 1) -> None:
+        """Counts rows."""
+        self._bar.update(rows)
+
+    def watch(self, recording: EpisodeColumns) -> EpisodeColumns:
+        """Begins an episode, and counts its rows when their frames are first read."""
+        self.begin(len(recording))
+        seen = 0
+
+        def frames() -> Iterator[Frame]:
+            nonlocal seen
+            for row, frame in enumerate(recording.frames, 1):
+                if seen < row <= len(recording):
+                    seen = row
+                    self._bar.update()
+                yield frame
+
+        return replace(recording, frames=FrameSource(frames))
+
+    def __enter__(self) -> RowBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from tqdm import tqdm
 
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import named
@@ -21,6 +20,7 @@ from chronosim.formats.columns import (
     SKIP_BAD,
     EpisodeColumns,
     FrameSource,
+    RowBar,
     SharedTraits,
     make_columns,
 )
@@ -60,6 +60,7 @@ class ExportReport:
         skipped: Episodes that are unfinished or have no step.
         bad: A sentence for each episode that was left out because it is damaged, or the format
             cannot hold it.
+        cleared: Whether an export that was broken off had left something, which is removed now.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class ExportReport:
     lost: tuple[str, ...]
     skipped: tuple[str, ...]
     bad: tuple[str, ...] = ()
+    cleared: bool = False
 
     def __str__(self) -> str:
         each = "a held action" if self.rows_are == "steps" else "a frame of a trajectory"
@@ -79,7 +81,9 @@ class ExportReport:
             lines.append(f"no place for: {', '.join(self.lost)}")
         if self.skipped:
             lines.append(f"left out, unfinished or without a step: {', '.join(self.skipped)}")
-        return "\n".join(lines + [f"left out: {sentence}" for sentence in self.bad])
+        lines += [f"left out: {sentence}" for sentence in self.bad]
+        lines += ["removed what an export that was broken off had left"] * self.cleared
+        return "\n".join(lines)
 
 
 @dataclass(slots=True)
@@ -136,9 +140,12 @@ def export_dataset(
             raise EpisodeNotFound(_nothing_left(dataset, bad))
         tally = _Tally()
         try:
-            with draft(output, force=force, keep=Path(dataset)) as folder:
-                bar = tqdm(readers, unit="episode", disable=not progress)
-                exporter.write(_tallied(bar, rows, seconds_per_step, tally), folder)
+            with (
+                draft(output, force=force, keep=Path(dataset)) as begun,
+                RowBar(len(readers), shown=progress) as bar,
+            ):
+                recordings = _tallied(readers, rows, seconds_per_step, tally)
+                exporter.write(map(bar.watch, recordings), begun.folder)
             break
         except OF_ONE_EPISODE as error:
             if tally.current is None:
@@ -157,6 +164,7 @@ def export_dataset(
         lost=tuple(sorted(tally.contents - set(exporter.holds))),
         skipped=tuple(skipped),
         bad=tuple(bad),
+        cleared=begun.found,
     )
 
 

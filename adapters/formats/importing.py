@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import json
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from tqdm import tqdm
 
-from chronosim.episodes import EpisodeWriter, list_episodes
-from chronosim.episodes.place import as_place, discard, draft_of, read_attributes
-from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidEpisode
-from chronosim.formats.atomic import draft
+from chronosim.episodes import list_episodes
+from chronosim.episodes.place import as_place, discard, read_attributes
+from chronosim.episodes.writer import write_at_once
+from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
+from chronosim.formats.atomic import Draft, draft
 from chronosim.formats.columns import (
     OF_ONE_EPISODE,
     SKIP_BAD,
     EpisodeColumns,
+    RowBar,
     SharedTraits,
     unused_row,
 )
-from chronosim.formats.resampling import COMBINATIONS, first_observation, resample, steps_of
+from chronosim.formats.resampling import COMBINATIONS, count_steps, fitted, resample, steps_of
 from chronosim.protocols import Prompter
-from chronosim.types import Observation
+from chronosim.types import Observation, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class ImportReport:
         lost: What an episode has no place for, or the conversion dropped.
         converted: What was made of what, as RGB of grey.
         skipped: A sentence for each episode that was left out, which says why.
+        resumed: How many episodes an import that was broken off had made already.
     """
 
     path: Path
@@ -77,9 +81,12 @@ class ImportReport:
     lost: tuple[str, ...]
     converted: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    resumed: int = 0
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.episodes} episodes, {self.steps:,} steps"]
+        before = f" ({self.resumed} of them made by an import that was broken off)"
+        gone_on = before * (self.resumed > 0)
+        lines = [f"{self.path}: {self.episodes} episodes, {self.steps:,} steps{gone_on}"]
         said = {"converted": self.converted, "left behind": self.lost}
         lines += [f"{word}: {'; '.join(what)}" for word, what in said.items() if what]
         return "\n".join([*lines, *(f"left out: {sentence}" for sentence in self.skipped)])
@@ -98,7 +105,8 @@ def import_dataset(
 ) -> ImportReport:
     """Makes episodes of a foreign data set.
 
-    The new data set appears when it is complete; nothing in the source is executed.
+    The new data set appears when it is complete; nothing in the source is executed. Interrupted or
+    killed, the same import goes on from the episodes that were finished.
 
     Args:
         source: The foreign data set, a folder or a file.
@@ -132,10 +140,12 @@ def import_dataset(
     check_foreign(source)
     contents = importer.read(source)
     skipped = []
-    with draft(output, force=force, keep=source) as folder:
-        work = _Import(source, folder, repr(importer), contents, conversion, prompter)
-        bar = tqdm(contents.recordings, unit="episode", disable=not progress)
-        for number, read in enumerate(bar):
+    with (
+        draft(output, force=force, keep=source, resume=True) as begun,
+        RowBar(len(contents.recordings), shown=progress) as bar,
+    ):
+        work = _Import(source, begun, repr(importer), contents, conversion, prompter, bar)
+        for number, read in enumerate(contents.recordings):
             try:
                 work.add(number, read)
             except OF_ONE_EPISODE as error:
@@ -144,76 +154,112 @@ def import_dataset(
                 skipped.append(f"episode {number}: {error}")
         if not work.episodes:
             raise InvalidEpisode(f"no episode of {source} can be imported; {'; '.join(skipped)}")
+        work.clear()
     return ImportReport(
         path=Path(output),
-        episodes=work.episodes,
+        episodes=len(work.episodes),
         steps=work.steps,
         lost=tuple(sorted(work.lost.union(contents.unread))),
         converted=tuple(sorted(contents.converted)),
         skipped=tuple(skipped),
+        resumed=work.resumed,
     )
 
 
-@dataclass(slots=True)
 class _Import:
     """An import on its way: where from, where to, how, and what was done."""
 
-    source: Path
-    folder: Path
-    kind: str
-    contents: Contents
-    conversion: Conversion
-    prompter: Prompter | None
-    known: SharedTraits = field(default_factory=SharedTraits)
-    lost: set[str] = field(default_factory=set)
-    episodes: int = 0
-    steps: int = 0
+    def __init__(
+        self,
+        source: Path,
+        begun: Draft,
+        kind: str,
+        contents: Contents,
+        conversion: Conversion,
+        prompter: Prompter | None,
+        bar: RowBar,
+    ) -> None:
+        self._source, self._folder, self._kind, self._bar = source, begun.folder, kind, bar
+        self._contents, self._conversion, self._prompter = contents, conversion, prompter
+        self._known = SharedTraits()
+        self._changed = _last_change(source) if begun.found else math.inf
+        self.lost: set[str] = set()
+        self.episodes: set[str] = set()
+        self.steps = self.resumed = 0
 
     def add(self, number: int, read: Callable[[], EpisodeColumns]) -> None:
         """Imports one episode; of one that fails nothing stays."""
-        found, chosen = read(), self.conversion
+        found, chosen = read(), self._conversion
         clocked = found if found.fps else replace(found, fps=chosen.source_fps)
         recording = resample(clocked, chosen.fps)
         per_step = chosen.rows_per_step
-        lost = {*self.contents.unread, *found.lost}
+        self._bar.begin(len(recording))
+        count = count_steps(recording, per_step)
+        if count < 1:
+            raise InvalidEpisode(
+                f"{found.name} has {len(found)} rows, too few for a step of {per_step}"
+            )
+        about = about_import(self._source, self._kind, found, recording, chosen, self._prompter)
+        lost = {*self._contents.unread, *found.lost}
         lost |= left_behind(clocked, recording, rows_per_step=per_step, action=chosen.action)
-        about = about_import(self.source, self.kind, found, recording, chosen, self.prompter)
-        about["left_behind"] = sorted(lost)
-        known = SharedTraits(dict(self.known.first))
-        path = self.folder / f"{number:07d}"
-        try:
-            steps = self._write(path, recording, about, known)
-            if steps == 0:
-                raise InvalidEpisode(
-                    f"{found.name} has {len(found)} rows, too few for a step of {per_step}"
-                )
-        except ChronosimError:
-            for written in (path, draft_of(path)):
-                discard(written)
-            raise
-        self.known = known
+        self._write(f"{number:07d}", recording, count, {**about, "left_behind": sorted(lost)})
         self.lost |= lost
-        self.episodes += 1
-        self.steps += steps
+        self.steps += count
+
+    def clear(self) -> None:
+        """Removes what an import that was broken off had made, and this one does not."""
+        for path in self._folder.iterdir():
+            if path.name not in self.episodes:
+                discard(path)
 
     def _write(
-        self, path: Path, recording: EpisodeColumns, about: Mapping[str, Any], known: SharedTraits
-    ) -> int:
-        chosen = self.conversion
+        self, name: str, recording: EpisodeColumns, count: int, about: Mapping[str, Any]
+    ) -> None:
+        chosen, prompter, path = self._conversion, self._prompter, self._folder / name
         size = None if chosen.size is None else (chosen.size[0], chosen.size[1])
-        first = first_observation(recording, size, self.prompter)
+        frames = fitted(recording, size)
+        state = recording.states[0] if prompter is None else prompter.begin({})
+        first, known = Observation(next(frames), state), SharedTraits(dict(self._known.first))
         _check_alike(known, recording, first)
-        with EpisodeWriter(path, first, about) as writer:
-            for step in steps_of(
+        if self._made(path, count, about):
+            self.resumed += 1
+            self._bar.row(len(recording))
+        else:
+            discard(path)
+            steps = steps_of(
                 recording,
+                first,
+                frames,
                 rows_per_step=chosen.rows_per_step,
                 action=chosen.action,
-                size=size,
                 text=chosen.text,
-                prompter=self.prompter,
-            ):
-                writer.append(step)
-        return writer.steps
+                prompter=prompter,
+            )
+            write_at_once(path, first, self._counted(steps), count, about)
+        self._known = known
+        self.episodes.add(name)
+
+    def _counted(self, steps: Iterable[Step]) -> Iterator[Step]:
+        for step in steps:
+            yield step
+            self._bar.row(self._conversion.rows_per_step)
+
+    def _made(self, path: Path, count: int, about: Mapping[str, Any]) -> bool:
+        """Whether an import that was broken off made just this episode, of a source as it is."""
+        try:
+            made = read_attributes(path)
+            written = (path / "zarr.json").stat().st_mtime_ns
+        except (InvalidEpisode, EpisodeNotFound, FileNotFoundError):
+            return False
+        wanted = json.loads(json.dumps({**about, "left_behind": None}))
+        same = {**made["about"], "left_behind": None} == wanted and made["steps"] == count
+        return same and written > self._changed
+
+
+def _last_change(source: Path) -> float:
+    """When something of a data set was written last, in nanoseconds."""
+    files = [source, *source.rglob("*")] if source.is_dir() else [source]
+    return max(file.stat().st_mtime_ns for file in files)
 
 
 def _check_alike(known: SharedTraits, recording: EpisodeColumns, first: Observation) -> None:

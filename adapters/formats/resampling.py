@@ -87,20 +87,18 @@ COMBINATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyTyp
 """What a step's action may be made of, given those of its rows."""
 
 
-def first_observation(
-    recording: EpisodeColumns, size: tuple[int, int] | None, prompter: Prompter | None
-) -> Observation:
-    """Gives what an episode of these rows begins with."""
-    frame = next(_fitted(recording, size))
-    return Observation(frame, recording.states[0] if prompter is None else prompter.begin({}))
+def count_steps(recording: EpisodeColumns, rows_per_step: int) -> int:
+    """How many whole steps a recording's rows make; the last one's outcome must be known."""
+    return (len(recording) - (not recording.closed)) // rows_per_step
 
 
 def steps_of(
     recording: EpisodeColumns,
+    first: Observation,
+    frames: Iterator[Frame],
     *,
     rows_per_step: int,
     action: str,
-    size: tuple[int, int] | None,
     text: str | None,
     prompter: Prompter | None,
 ) -> Iterator[Step]:
@@ -111,23 +109,20 @@ def steps_of(
 
     Args:
         recording: The rows.
+        first: The observation they begin with.
+        frames: Those after it, as `fitted` gives them.
         rows_per_step: Rows in a step.
         action: One of `COMBINATIONS`.
-        size: Height and width that frames are fitted to; None: as they are.
         text: Words of every step; None: those of its first row.
         prompter: Words the actions instead, and keeps the state; None: as the recording says.
 
     Raises:
         InvalidAction: The actions cannot be averaged or summed, or the prompter refuses one.
-        InvalidFrame: The frames are of several sizes.
         InvalidEpisode: There are fewer frames than rows.
     """
     if recording.actions.dtype.kind not in {"mean": "f", "sum": "iuf"}.get(action, "biufU"):
         raise InvalidAction(f"actions that are {recording.actions.dtype} have no {action}")
-    frames = _fitted(recording, size)
-    before = first_observation(recording, size, prompter)
-    next(frames)
-    rewards = recording.rewards
+    before, rewards = first, recording.rewards
     ends = range(rows_per_step, len(recording) + recording.closed, rows_per_step)
     for index, end in enumerate(ends, 1):
         begin, until = end - rows_per_step, len(recording) if end == ends[-1] else end
@@ -163,8 +158,17 @@ def _total(latency: np.ndarray) -> float:
     return float(known.sum()) if known.size else float("nan")
 
 
-def _fitted(recording: EpisodeColumns, size: tuple[int, int] | None) -> Iterator[Frame]:
-    """The frames, fitted; all of one size before as after."""
+def fitted(recording: EpisodeColumns, size: tuple[int, int] | None) -> Iterator[Frame]:
+    """Gives a recording's frames, at least one, all of one size before as after.
+
+    Args:
+        recording: The rows.
+        size: Height and width that frames are cut and scaled to; None: as they are.
+
+    Raises:
+        InvalidFrame: The frames are of several sizes.
+        InvalidEpisode: There is none.
+    """
     shape: tuple[int, ...] | None = None
     for row, frame in enumerate(recording.frames):
         shape = shape or frame.shape
@@ -173,3 +177,5 @@ def _fitted(recording: EpisodeColumns, size: tuple[int, int] | None) -> Iterator
                 f"the frames of {recording.name} are {shape}, but at row {row} one is {frame.shape}"
             )
         yield frame if size is None else fit_frame(frame, size)
+    if shape is None:
+        raise InvalidEpisode(f"{recording.name} has no frame")

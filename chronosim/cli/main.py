@@ -101,8 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("RANK", "0") == "0":  # all processes of torchrun stumble over it
             print(f"chronosim: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("chronosim: interrupted; what was finished is on disk", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        said = "; ".join(getattr(stop, "__notes__", ["what was finished is on disk"]))
+        print(f"chronosim: interrupted; {said}", file=sys.stderr)
         return 130
     return 0
 

@@ -62,7 +62,7 @@ def compact(path: str | Path | UPath) -> bool:
 # a quarter of a megabyte, each a file of its own while there are few of them.
 _CHUNK = 2**18  # bytes read at once
 _PLAIN = 16  # chunks that may be files of their own
-_SHARD = 2**27  # bytes of what lies in one file, before compression
+_SHARD = 2**26  # bytes of what lies in one file, before compression; memory to write it
 
 
 def rewrite(place: Place, content: Content, attributes: Mapping[str, Any]) -> None:
@@ -123,7 +123,7 @@ def _blocks(rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
 def _write(data: zarr.Group, content: Content) -> None:
     steps = len(content.rows()) - 1
     shape = content.frames(0, 1).shape[1:]
-    frames = _gathered(data, "frames", (steps + 1, *shape))
+    frames = gathered(data, "frames", (steps + 1, *shape))
     for start, stop in _blocks(steps + 1, prod(shape)):
         frames[start:stop] = content.frames(start, stop)
     texts = np.array([row.dumps() for row in content.rows()], np.dtypes.StringDType())
@@ -131,17 +131,24 @@ def _write(data: zarr.Group, content: Content) -> None:
     longest = max((row.between for row in content.rows()), default=0)
     longest_clip = max((row.clip for row in content.rows()), default=0)
     if longest_clip:
-        clips = _gathered(data, "clips", (steps, longest_clip))
+        clips = gathered(data, "clips", (steps, longest_clip))
         for start, stop in _blocks(steps, longest_clip):
             clips[start:stop] = _clips(content, start, stop, longest_clip)
     elif longest:
-        between = _gathered(data, "between", (steps, longest, *shape))
+        between = gathered(data, "between", (steps, longest, *shape))
         for start, stop in _blocks(steps, longest * prod(shape)):
             rows = content.between(start, stop)
             between[start:stop, : rows.shape[1]] = rows
 
 
-def _gathered(data: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
+def gathered(data: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
+    """Makes an array of bytes that lies in few files.
+
+    Args:
+        data: Where.
+        name: Its name.
+        shape: Its shape; rows first.
+    """
     rows, row_bytes = shape[0], prod(shape[1:])
     chunk = min(rows, _rows_of(_CHUNK, row_bytes))
     chunks = -(-rows // chunk)

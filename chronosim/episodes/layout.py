@@ -44,7 +44,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -183,7 +183,8 @@ class Row:
 
     def dumps(self) -> str:
         """Writes the row as JSON."""
-        values = {"state": self.state} if self.action is None else asdict(self)
+        names = ("state",) if self.action is None else _NAMES
+        values = {name: getattr(self, name) for name in names}
         for name in _RARE:
             if name in values and values[name] in (None, {}):
                 del values[name]
@@ -191,6 +192,9 @@ class Row:
             return json.dumps(values, ensure_ascii=False, allow_nan=False)
         except ValueError:
             return json.dumps(_named(values), ensure_ascii=False, allow_nan=False)
+
+
+_NAMES = tuple(column.name for column in fields(Row))
 
 
 def row_of(step: Step, dtype: str, *, between: int, clip: int) -> Row:

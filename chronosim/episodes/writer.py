@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +14,16 @@ import numpy as np
 import zarr
 from upath import UPath
 
-from chronosim.episodes.compaction import compact
-from chronosim.episodes.layout import LIVE, SCHEMA, Row, Trajectories, new_array, row_of
+from chronosim.episodes.compaction import compact, gathered
+from chronosim.episodes.layout import (
+    COMPACT,
+    LIVE,
+    SCHEMA,
+    Row,
+    Trajectories,
+    new_array,
+    row_of,
+)
 from chronosim.episodes.place import (
     Place,
     as_place,
@@ -277,6 +285,93 @@ class EpisodeWriter:
         if rows > array.shape[0]:
             array.resize((max(rows, 2 * array.shape[0]), *array.shape[1:]))
         return array
+
+
+def write_at_once(
+    path: Path, first: Observation, steps: Iterable[Step], count: int, about: Mapping[str, Any]
+) -> None:
+    """Writes an episode of known length in few files, far faster than an `EpisodeWriter`.
+
+    For what can be made again: nothing of it can be read before all is written, and an error leaves
+    nothing. At most 64 MiB of frames, and as much of what lies between them, are in memory.
+
+    Args:
+        path: The episode's folder; it must not exist.
+        first: As of `EpisodeWriter`.
+        steps: Its steps, their trajectories all of one length.
+        count: How many they are, >= 1.
+        about: As of `EpisodeWriter`.
+
+    Raises:
+        EpisodeExists: `path` is there already.
+        EpisodeWriteError: The disk refuses.
+        InvalidConfig: `about` holds something that is no JSON value.
+        InvalidEpisode: There are not `count` steps, or a state or trajectory is of another shape.
+        InvalidAction: As of `EpisodeWriter.append`.
+        InvalidFrame: As of `EpisodeWriter.append`.
+    """
+    check_about(about)
+    if path.exists():
+        raise EpisodeExists(f"there is an episode at {path} already; nothing was written")
+    draft, name = draft_of(path, uuid4().hex), f"{COMPACT}{uuid4().hex[:8]}"
+    begun = {"first_step": first.step} if first.step else {}
+    told: dict[str, Any] = {"schema": SCHEMA, "steps": count, "finished": True, "data": name}
+    told |= {"trajectories": "lossless", "about": {**about, **begun}}
+    try:
+        action = _gather(zarr.create_group(store(draft / name)), first, steps, count, path)
+        zarr.create_group(store(draft), attributes={**told, "action": action})
+        give_name(draft, path)
+    except OSError as error:
+        if isinstance(error, EpisodeExists):
+            raise
+        raise EpisodeWriteError(f"{path} could not be written: {error}") from error
+    finally:
+        discard(draft)
+
+
+def _gather(
+    data: zarr.Group, first: Observation, steps: Iterable[Step], count: int, path: Path
+) -> dict[str, Any]:
+    """Writes the arrays of an episode; gives the kind of its actions."""
+    shape, rows = first.frame.shape, [Row(first.state.tolist())]
+    frames, between = _Block(data, "frames", (count + 1, *shape)), None
+    frames.add(first.frame)
+    action: dict[str, Any] = {}
+    for step in steps:
+        action = check_step(step, shape, first.state.shape, action or None)
+        way = step.prediction.trajectory[:-1]
+        if len(rows) == 1 and len(way):
+            between = _Block(data, "between", (count, *way.shape))
+        if len(rows) > count or len(way) != (between.row[0] if between else 0):
+            raise InvalidEpisode(f"step {len(rows) - 1} of {path} is too many, or too long")
+        if between is not None:
+            between.add(way)
+        frames.add(step.after.frame)
+        rows.append(row_of(step, action["dtype"], between=len(way), clip=0))
+    if len(rows) <= count:
+        raise InvalidEpisode(f"{path} has {len(rows) - 1} steps, not {count}")
+    texts = np.array([row.dumps() for row in rows], np.dtypes.StringDType())
+    new_array(data, "records", texts.shape, texts.shape, dtype="string")[:] = texts
+    return action
+
+
+class _Block:
+    """Rows of a new array, written whole files at a time."""
+
+    def __init__(self, data: zarr.Group, name: str, shape: tuple[int, ...]) -> None:
+        self._array = gathered(data, name, shape)
+        self.row = shape[1:]
+        rows = min(shape[0], self._array.shards[0] if self._array.shards else shape[0])
+        self._rows, self._held, self._written = np.empty((rows, *self.row), np.uint8), 0, 0
+
+    def add(self, row: np.ndarray) -> None:
+        """Takes the next row; the last one of the array ends it."""
+        self._rows[self._held] = row
+        self._held += 1
+        end = self._written + self._held
+        if self._held == len(self._rows) or end == self._array.shape[0]:
+            self._array[self._written : end] = self._rows[: self._held]
+            self._held, self._written = 0, end
 
 
 def _reserved(draft: Path, path: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.episodes import EpisodeReader, verify
+from chronosim.episodes import EpisodeReader, list_episodes, verify
 from chronosim.errors import (
     EpisodeExists,
     InvalidAction,
@@ -17,9 +17,16 @@ from chronosim.errors import (
     InvalidEpisode,
     InvalidFrame,
 )
+from chronosim.formats.atomic import MARK
 from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.exporting import export_dataset
-from chronosim.formats.importing import LAST_ROW, Contents, Conversion, import_dataset
+from chronosim.formats.importing import (
+    LAST_ROW,
+    Contents,
+    Conversion,
+    ImportReport,
+    import_dataset,
+)
 from chronosim.formats.resampling import resample
 from chronosim.prompters.driving import Driving
 from chronosim.settings import parts as config
@@ -285,6 +292,9 @@ def torn_frames() -> Iterator[Frame]:
 class Lazily:
     """A format whose data sets hold what these functions read."""
 
+    def __repr__(self) -> str:
+        return "Lazily()"
+
     def __init__(self, *read: Callable[[], EpisodeColumns]) -> None:
         self.reads = read
 
@@ -307,8 +317,8 @@ def test_bad_episodes_are_left_out_and_named(tmp_path: Path) -> None:
         "episode 3",
     ]
     assert "left out: episode 1: frame 1 cannot be decoded" in str(report)
-    assert sorted(path.name for path in report.path.iterdir()) == ["0000002", "0000004"]
-    assert all(verify(path) == [] for path in report.path.iterdir())
+    assert [path.name for path in list_episodes(report.path)] == ["0000002", "0000004"]
+    assert all(verify(path) == [] for path in list_episodes(report.path))
 
 
 def test_where_no_episode_is_good_nothing_is_written(tmp_path: Path) -> None:
@@ -379,3 +389,55 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     with pytest.raises(EpisodeExists, match="or --force"):
         imported(tmp_path, recording(3))
     assert readers(tmp_path / "out")[0].steps == 6
+
+
+def test_an_interrupted_import_goes_on(tmp_path: Path) -> None:
+    one, other, changed = (recording(rows, name=str(rows)) for rows in (6, 7, 8))
+    out, source = tmp_path / "out", tmp_path / "theirs"
+    source.mkdir()
+
+    def stopped() -> EpisodeColumns:
+        raise KeyboardInterrupt
+
+    def run(*reads: Callable[[], EpisodeColumns], **conversion: Any) -> ImportReport:
+        chosen = Conversion(**conversion)
+        return import_dataset(source, out, Lazily(*reads), chosen, progress=False)
+
+    def given(found: EpisodeColumns) -> Callable[[], EpisodeColumns]:
+        return partial(_same, found)
+
+    with pytest.raises(KeyboardInterrupt) as stop:
+        run(given(one), given(other), stopped)
+    [note] = stop.value.__notes__
+    assert "what was finished is kept in" in note
+    assert ".out.part: the same command goes on" in note
+    assert [path.name for path in list_episodes(tmp_path / ".out.part/data")] == [
+        "0000000",
+        "0000001",
+    ]
+    with pytest.raises(KeyboardInterrupt):  # what the source has changed meanwhile is read again
+        run(given(one), given(changed), stopped)
+    report = run(given(one), given(changed), given(one))
+    assert report.resumed == 2
+    assert "(2 of them made by an import that was broken off)" in str(report)
+    assert [reader.steps for reader in readers(out)] == [6, 8, 6]
+    assert [frames[0, 0, 0] for frames in readers(out)[1].frames] == list(range(9))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "theirs"]
+
+
+def test_what_no_longer_fits_a_broken_off_import_is_made_anew(tmp_path: Path) -> None:
+    source, part = tmp_path / "theirs", tmp_path / ".out.part" / "data"
+    source.mkdir()
+    import_dataset(source, part, Given(recording(), recording(name="b")), progress=False)
+    (part / MARK).unlink()
+    chosen = Conversion(rows_per_step=2)
+    report = import_dataset(source, tmp_path / "out", Given(recording()), chosen, progress=False)
+    assert report.resumed == 0
+    assert [reader.steps for reader in readers(tmp_path / "out")] == [3], "b is gone too"
+    import_dataset(source, part, Given(recording()), chosen, progress=False)
+    (part / MARK).unlink()
+    (source / "new").write_text("changed")
+    again = import_dataset(
+        source, tmp_path / "out", Given(recording()), chosen, force=True, progress=False
+    )
+    assert again.resumed == 0, "the source was written to since"

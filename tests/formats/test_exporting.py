@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from chronosim.errors import (
     InvalidEpisode,
     InvalidFrame,
 )
-from chronosim.formats.atomic import draft
+from chronosim.formats.atomic import MARK, draft
 from chronosim.formats.columns import EpisodeColumns
 from chronosim.formats.exporting import Exporter, export_dataset
 from chronosim.formats.importing import Importer
@@ -42,7 +44,7 @@ class Names:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in folder.iterdir()}
+    return {path.name: path.read_text() for path in folder.iterdir() if path.name != MARK}
 
 
 def test_the_choices_are_formats() -> None:
@@ -96,10 +98,88 @@ def test_nothing_is_overwritten_unasked(dataset: Maker, tmp_path: Path) -> None:
     (out / "precious").write_text("mine")
     with pytest.raises(EpisodeExists, match="or --force"):
         export_dataset(source, out, Names(), progress=False)
+    with pytest.raises(EpisodeExists, match="holds precious, which no import or export"):
+        export_dataset(source, out, Names(), force=True, progress=False)
     assert contents(out) == {"precious": "mine"}
+    (out / "precious").unlink()
+    export_dataset(source, out, Names(), progress=False)
+    write_episode(source / "0000009", seed=9, steps=1)
     export_dataset(source, out, Names(), force=True, progress=False)
+    assert contents(out) == {"0000002": "4", "0000003": "6", "0000009": "1"}
+    (out / "mine").mkdir()
+    with pytest.raises(EpisodeExists, match="holds mine, which"):
+        export_dataset(source, out, Names(), force=True, progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+def test_a_symlink_stays_one(dataset: Maker, tmp_path: Path) -> None:
+    source, out, disk = dataset(), tmp_path / "out", tmp_path / "disk" / "data"
+    disk.mkdir(parents=True)
+    out.symlink_to(disk)
+    for _ in range(2):
+        export_dataset(source, out, Names(), force=True, progress=False)
+        assert out.is_symlink()
+        assert contents(disk) == {"0000002": "4", "0000003": "6"}
+        assert [path.name for path in disk.parent.iterdir()] == ["data"]
+    shutil.rmtree(disk.parent)
+    export_dataset(source, out, Names(), progress=False)
+    assert contents(disk) == {"0000002": "4", "0000003": "6"}, "where the link leads to"
+
+
+def test_long_names(dataset: Maker, tmp_path: Path) -> None:
+    out = tmp_path / ("ä" * 125)
+    export_dataset(dataset(), out, Names(), progress=False)
+    assert len(contents(out)) == 2
+    with pytest.raises(InvalidConfig, match=r"there can be no folder .*: .* too long"):
+        export_dataset(dataset("other"), tmp_path / ("ä" * 128), Names(), progress=False)
+
+
+_STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from chronosim.formats.atomic import draft
+with draft(sys.argv[1], force=True, keep=Path("/nowhere")) as begun:
+    (begun.folder / "half").write_text("done")
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_a_living_one_is_left_alone(
+    dataset: Maker, tmp_path: Path
+) -> None:
+    source, out = dataset(), tmp_path / "out"
+    words = [sys.executable, "-c", _STOPPED, str(out)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(EpisodeExists, match="another process is writing to"):
+            export_dataset(source, out, Names(), progress=False)
+        other.kill()
+    assert (tmp_path / ".out.part" / "data" / "half").exists()
+    report = export_dataset(source, out, Names(), progress=False)
+    assert "removed what an export that was broken off had left" in str(report)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+    # Killed between the two renamings of a replacement:
+    (tmp_path / ".out.part").mkdir()
+    out.rename(tmp_path / ".out.part" / "old")
+    with pytest.raises(EpisodeExists, match="there is something at"):
+        export_dataset(source, out, Names(), progress=False)
     assert contents(out) == {"0000002": "4", "0000003": "6"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+def test_an_interrupted_export_leaves_nothing_and_says_so(dataset: Maker, tmp_path: Path) -> None:
+    class Stopped(Names):
+        def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
+            Names().write(list(recordings)[:1], folder)
+            raise KeyboardInterrupt
+
+    source = dataset()
+    with pytest.raises(KeyboardInterrupt) as stop:
+        export_dataset(source, tmp_path / "out", Stopped(), progress=False)
+    assert stop.value.__notes__ == [f"nothing was written to {tmp_path / 'out'}"]
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 def test_what_came_there_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
