@@ -37,7 +37,7 @@ from chronosim.formats.columns import (
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.importing import Contents
 from chronosim.formats.pixels import FrameMaker, picture_kind
-from chronosim.formats.safety import camera_of, names_of, other_format
+from chronosim.formats.safety import camera_of, first_line, names_of, other_format
 from chronosim.types import Frame
 
 _CHUNK_BYTES = 2_000_000  # as replay_buffer.py's get_optimal_chunks
@@ -487,8 +487,7 @@ class _Stored:
                 raise
             except Exception as error:  # damaged bytes may fail anywhere in the codecs
                 raise InvalidEpisode(
-                    f"rows {first} to {last - 1} of {self.name} cannot be read: "
-                    f"{_first_line(error)}"
+                    f"rows {first} to {last - 1} of {self.name} cannot be read: {first_line(error)}"
                 ) from error
         return self.block[begin - self.begin : end - self.begin]
 
@@ -540,13 +539,9 @@ def _stored(root: zarr.Group, part: str, files: _Files) -> dict[str, _Stored]:
         raise InvalidEpisode(f"{source} is no replay buffer: it has no {part}") from error
     except Exception as error:  # whatever is wrong with metadata fails somewhere in zarr
         raise InvalidEpisode(
-            f"the arrays of {source}/{part} cannot be opened: {_first_line(error)}"
+            f"the arrays of {source}/{part} cannot be opened: {first_line(error)}"
         ) from error
     return {name: _Stored(array, files) for name, array in arrays.items() if array.ndim}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
 
 
 _CODECS = {
@@ -613,7 +608,7 @@ def open_guarded(source: Path) -> tuple[zarr.Group, _Files]:
         return zarr.open_group(store, mode="r", zarr_format=version, use_consolidated=False), files
     except Exception as error:  # whatever is wrong with metadata fails somewhere in zarr
         raise InvalidEpisode(
-            f"{source} cannot be opened as a Zarr group: {_first_line(error)}"
+            f"{source} cannot be opened as a Zarr group: {first_line(error)}"
         ) from error
 
 

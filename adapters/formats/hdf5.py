@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from chronosim.errors import EpisodeNotFound, InvalidEpisode, MissingDependency
+import numpy as np
 
-__all__ = ["check_hdf5", "create_hdf5", "h5py", "open_guarded"]
+from chronosim.errors import EpisodeNotFound, InvalidEpisode, MissingDependency
+from chronosim.formats.safety import first_line
+
+__all__ = [
+    "attributes",
+    "check_hdf5",
+    "create_hdf5",
+    "h5py",
+    "open_guarded",
+    "read_rows",
+    "text_array",
+    "unwritten",
+]
 
 try:
     import h5py
 except ImportError as error:
     raise MissingDependency("this format needs h5py: pip install 'chronosim[datasets]'") from error
+
+_MOST = 2 << 30  # bytes read at once
 
 
 @contextmanager
@@ -33,16 +49,26 @@ def open_guarded(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise InvalidEpisode(f"{path} cannot be opened as HDF5: {error}") from error
     with file:
-        check_hdf5(file, path)
+        try:
+            check_hdf5(file, path)
+        except InvalidEpisode:
+            raise
+        except Exception as error:  # damaged bytes may fail anywhere in HDF5
+            raise InvalidEpisode(f"{path} is damaged: {first_line(error)}") from error
         yield file
 
 
-def check_hdf5(group: Any, path: Path) -> None:
+def check_hdf5(group: Any, path: Path, seen: set[int] | None = None) -> None:
     """Refuses whatever leads elsewhere: links to other files, references, data kept outside.
 
     Raises:
-        InvalidEpisode: There is such a thing.
+        InvalidEpisode: There is such a thing, or a group that is met twice, as one in itself.
     """
+    seen = set() if seen is None else seen
+    place = h5py.h5o.get_info(group.id).addr
+    if place in seen:
+        raise InvalidEpisode(f"{group.name} in {path} is linked to twice: refused")
+    seen.add(place)
     for name in group:
         link = group.get(name, getlink=True)
         where = f"{group.name.rstrip('/')}/{name} in {path}"
@@ -52,9 +78,73 @@ def check_hdf5(group: Any, path: Path) -> None:
             raise InvalidEpisode(f"{where} is a link to {link.path!r}, which is not followed")
         item = group[name]
         if isinstance(item, h5py.Group):
-            check_hdf5(item, path)
+            check_hdf5(item, path, seen)
         elif isinstance(item, h5py.Dataset):
             _check_array(item, where)
+
+
+def read_rows(array: Any, begin: int = 0, end: int | None = None) -> np.ndarray:
+    """Reads rows of a dataset, as text where it holds strings.
+
+    Raises:
+        InvalidEpisode: It has no rows, is damaged, needs a filter that is not there, or asks for
+            more memory than any that is meant.
+    """
+    where = f"{getattr(array, 'name', array)} in {Path(array.file.filename).name}"
+    if not isinstance(array, h5py.Dataset) or not array.shape:
+        raise InvalidEpisode(f"{where} is no array of rows")
+    rows = array.shape[0] if end is None else min(end, array.shape[0]) - begin
+    size = rows * prod(array.shape[1:]) * max(array.dtype.itemsize, 1)
+    if size > _MOST:
+        raise InvalidEpisode(f"{where} asks for {size / 1e9:.0f} GB at once")
+    try:
+        stored = array.asstr() if h5py.check_string_dtype(array.dtype) is not None else array
+        return np.asarray(stored[begin:end])
+    except Exception as error:  # damaged bytes may fail anywhere in HDF5 and its filters
+        raise InvalidEpisode(f"{where} cannot be read: {first_line(error)}") from error
+
+
+def unwritten(array: Any) -> bool:
+    """Whether a part of a dataset was never written, so that it is read as its fill value."""
+    if array.chunks is None:
+        return bool(array.size and array.id.get_storage_size() == 0)
+    chunks = prod(-(-size // step) for size, step in zip(array.shape, array.chunks, strict=True))
+    return bool(array.id.get_num_chunks() < chunks)
+
+
+def attributes(item: Any) -> dict[str, Any]:
+    """The attributes of a group or dataset as JSON values; text in JSON is read as JSON."""
+    found: dict[str, Any] = {}
+    for name in item.attrs:
+        try:
+            value = item.attrs[name]
+        except Exception:  # an attribute of a kind that h5py does not know, or damaged
+            continue
+        value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+        value = value.decode(errors="replace") if isinstance(value, bytes) else value
+        try:
+            found[name] = (
+                json.loads(value) if isinstance(value, str) and value[:1] in "{[" else value
+            )
+            json.dumps(found[name])
+        except (ValueError, RecursionError):
+            found[name] = str(value)
+        except TypeError:
+            found.pop(name, None)
+    return found
+
+
+def text_array(group: Any, name: str, values: Sequence[str] | str) -> None:
+    """Writes text.
+
+    Raises:
+        InvalidEpisode: HDF5 cannot hold it: there is a NUL in it.
+    """
+    for value in [values] if isinstance(values, str) else values:
+        if "\0" in value:
+            raise InvalidEpisode(f"HDF5 holds no text with a NUL in it, such as {value[:80]!r}")
+    data = values if isinstance(values, str) else list(values)
+    group.create_dataset(name, data=data, dtype=h5py.string_dtype())
 
 
 def _check_array(array: Any, where: str) -> None:

@@ -169,6 +169,11 @@ def names_of(
     return tuple(names)
 
 
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 def listed(what: Mapping[str, str]) -> str:
     """Names things and says what they are, for the end of a sentence."""
     said = [f"{name} ({kind})" for name, kind in sorted(what.items())]
