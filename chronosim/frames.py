@@ -52,12 +52,35 @@ def read_frame(path: str | Path, *, told: Callable[[str], None] | None = None) -
         MissingDependency: A HEIC file, without the extra.
     """
     path = Path(path)
+    return _frame_of(lambda: _open(path), path, told)
+
+
+def decode_frame(
+    content: bytes, name: str, *, told: Callable[[str], None] | None = None
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Makes a frame of an image file's bytes, as `read_frame` does of a file.
+
+    Args:
+        content: A PNG, JPEG, WebP or TIFF.
+        name: What it is, for errors.
+        told: As of `read_frame`.
+
+    Raises:
+        InvalidFrame: As of `read_frame`.
+    """
+    kinds = ("PNG", "JPEG", "WEBP", "TIFF")
+    return _frame_of(lambda: Image.open(io.BytesIO(content), formats=kinds), name, told)
+
+
+def _frame_of(
+    opened: Callable[[], Image.Image], path: str | Path, told: Callable[[str], None] | None
+) -> UInt8[np.ndarray, "rows columns 3"]:
     notes: list[str] = []
     try:
         with warnings.catch_warnings():
             # Pillow only warns of a decompression bomb up to twice its limit; ours is lower.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = _open(path)
+            image = opened()
         with image:
             _check_size_of(image, path)
             frame = np.array(_to_rgb(image, notes))
@@ -76,7 +99,7 @@ def read_frame(path: str | Path, *, told: Callable[[str], None] | None = None) -
         told("; ".join(notes))
     elif notes:
         warning = f"{path} became an RGB frame: {'; '.join(notes)}"
-        warnings.warn(warning, ChronosimWarning, stacklevel=2)
+        warnings.warn(warning, ChronosimWarning, stacklevel=3)
     return frame
 
 
@@ -189,7 +212,7 @@ def _open(path: Path) -> Image.Image:
     return Image.open(path)
 
 
-def _check_size_of(image: Image.Image, path: Path) -> None:
+def _check_size_of(image: Image.Image, path: str | Path) -> None:
     if image.width * image.height > _LARGEST:
         raise InvalidFrame(
             f"{path} has {image.width} x {image.height} pixels, more than the {_LARGEST:,} "

@@ -91,8 +91,8 @@ class FrameMaker:
         values = pictures if pictures.dtype == np.uint8 else self._bytes(pictures, row, done)
         channels = values.shape[-1]
         if channels != 3:
-            done.append(_CHANNELS[channels] + (" (transparency dropped)" if channels == 4 else ""))
-            values = values[..., :3] if channels == 4 else values.repeat(3, -1)
+            done.append(_CHANNELS[channels] + (" over white" if channels == 4 else ""))
+            values = _over_white(values) if channels == 4 else values.repeat(3, -1)
         if done:
             self.notes.add(f"{' and '.join(done)} to RGB frames (camera {self.camera})")
         return np.ascontiguousarray(values)
@@ -119,6 +119,13 @@ class FrameMaker:
 
     def _refused(self, row: int, found: str) -> InvalidFrame:
         return InvalidFrame(f"the camera {self.camera} at row {row} holds {found}")
+
+
+def _over_white(values: np.ndarray) -> np.ndarray:
+    colours, cover = values[..., :3], values[..., 3:].astype(np.uint16)
+    if (cover == 255).all():
+        return colours
+    return ((colours * cover + 255 * (255 - cover) + 127) // 255).astype(np.uint8)
 
 
 def _described(pictures: np.ndarray) -> str:

@@ -5,24 +5,64 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
 
-_FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
+_POINTER = b"version https://git-lfs.github.com/spec/"
+FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
+"""A field in a path that a data set gives, see `fill_template`."""
 
 
 def other_format(
     source: Path, kind: str, lacks: str, advice: str = "name its format="
 ) -> EpisodeNotFound:
-    """Gives the error for a source that is not of the format it is read as."""
+    """Gives the error for a source that is not of the format it is read as.
+
+    It names the data set that was found there, or up to two folders further in.
+    """
+    found = next(_recognised(source), None)
+    if found is not None:
+        path, name = found
+        inner = "it" if path == source else f"name {path}, which"
+        advice = f"{inner} looks like format={name}"
+    elif source.is_dir():
+        names = sorted(path.name for path in islice(source.iterdir(), 1000))
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        advice = f"{advice}; it holds {', '.join(names[:5]) or 'nothing'}{more}"
     return EpisodeNotFound(f"{source} is no {kind} (it has no {lacks}): {advice}")
 
 
-def inside(folder: Path, name: str) -> Path:
+_MARKS = {
+    "lerobot": "meta/info.json",
+    "minari": "data/metadata.json",
+    "diffusion-policy": "meta/episode_ends",
+    "robomimic": "*.hdf5",
+    "folder": "*.csv",
+}
+"""By what the data sets of each format are known."""
+
+
+def _recognised(source: Path) -> Iterator[tuple[Path, str]]:
+    """Data sets at a path and below it, the nearest first."""
+    for depth in range(3):
+        below = source.glob("/".join(["[!.]*"] * depth)) if depth else [source]
+        for folder in islice(below, 200):
+            for name, mark in _MARKS.items():
+                if folder.is_dir() and next(folder.glob(mark), None) is not None:
+                    yield folder, name
+
+
+def inside(folder: Path, name: str, *, links: bool = False) -> Path:
     """Gives the path of a file that a data set names, which must lie in its folder.
+
+    Args:
+        folder: The data set.
+        name: The file, as the data set has it.
+        links: Whether links may lead out of the folder.
 
     Raises:
         InvalidEpisode: It does not.
@@ -32,12 +72,35 @@ def inside(folder: Path, name: str) -> Path:
     path, root = folder / name, folder.resolve()
     # A hub's cache keeps a data set as links to its blobs, two folders further up.
     homes = (root, root.parent.parent / "blobs")
-    leaves = parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]
-    if leaves or not any(path.resolve().is_relative_to(home) for home in homes):
+    if parts.is_absolute() or ".." in parts.parts or ":" in (*parts.parts, "")[0]:
         raise InvalidEpisode(f"{folder} names the file {name!r}, which lies outside of it: refused")
+    if not links and not any(path.resolve().is_relative_to(home) for home in homes):
+        raise InvalidEpisode(
+            f"{folder} names the file {name!r}, which is a link to {path.resolve()} and lies "
+            "outside of it: refused (where a format has it, format.links=true follows links that "
+            "you made)"
+        )
     if not path.is_file():
         raise EpisodeNotFound(f"{folder} names the file {name!r}, but there is none")
     return path
+
+
+def check_not_pointer(path: Path) -> None:
+    """Refuses what Git-LFS leaves in the place of a file that was not fetched.
+
+    Raises:
+        InvalidEpisode: It is such a pointer.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_POINTER))
+    except OSError:
+        return  # whoever reads it says why
+    if head == _POINTER:
+        raise InvalidEpisode(
+            f"{path} is a Git-LFS pointer, not the file itself: run git lfs pull where it was "
+            "cloned, or download the data set again"
+        )
 
 
 def fill_template(template: Any, **values: str | int) -> str:
@@ -50,10 +113,10 @@ def fill_template(template: Any, **values: str | int) -> str:
     """
     if not isinstance(template, str):
         raise InvalidEpisode(f"a path in the data set's info must be text, not {template!r}")
-    for name, _ in _FIELD.findall(template):
+    for name, _ in FIELD.findall(template):
         if name not in values:
             raise InvalidEpisode(f"the path {template!r} names {name!r}, which is not known")
-    filled = _FIELD.sub(lambda found: _filled(found, values), template)
+    filled = FIELD.sub(lambda found: _filled(found, values), template)
     if "{" in filled or "}" in filled:
         raise InvalidEpisode(f"the path {template!r} is no plain template")
     return filled
@@ -66,8 +129,9 @@ def read_json(path: Path) -> dict[str, Any]:
         EpisodeNotFound: There is no such file.
         InvalidEpisode: It is no JSON object.
     """
+    check_not_pointer(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise EpisodeNotFound(f"there is no {path}") from error
     except (OSError, ValueError) as error:
@@ -84,8 +148,9 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
         EpisodeNotFound: There is no such file.
         InvalidEpisode: A line is no JSON object.
     """
+    check_not_pointer(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError as error:
         raise EpisodeNotFound(f"there is no {path}") from error
     except (OSError, ValueError) as error:

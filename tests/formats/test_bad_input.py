@@ -192,9 +192,9 @@ def not_a_picture(root: Path) -> None:
         (no_info, InvalidEpisode, "is no JSON"),
         (pickled, InvalidEpisode, "Python pickle"),
         (fewer_rows, InvalidEpisode, "has 2 rows, but should have 7"),
-        (other_width, InvalidAction, r"\(3,\), but its info says \[2\]"),
+        (other_width, InvalidAction, r"\(3,\), but its info says float32 of shape \[2\]"),
         (mixed_sizes, InvalidFrame, r"\(32, 36, 3\), but at row 1 one is \(8, 8, 3\)"),
-        (not_a_picture, InvalidEpisode, "cannot be read"),
+        (not_a_picture, InvalidFrame, "at row 0 is not an image that can be read"),
     ],
 )
 def test_lerobot(
@@ -211,6 +211,71 @@ def test_a_video_that_is_a_playlist(exported: Callable[..., Path]) -> None:
     [video, _] = sorted(source.glob("videos/*/*/*.mp4"))
     video.write_text(f"#EXTM3U\n#EXTINF:1,\n{source / INFO}\n#EXT-X-ENDLIST\n")
     refused(source, "lerobot", InvalidEpisode, "cannot be decoded")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"state": "observation.sate"},
+            "no 'observation.sate' for format.state=; it has: action",
+        ),
+        (
+            {"action": ["action", "acton"]},
+            "no 'acton' for format.action=; it has: action",
+        ),
+        ({"state": "observation.images.front"}, "no 'observation.images.front' for format.state"),
+    ],
+)
+def test_a_feature_that_is_not_there(
+    exported: Callable[..., Path], settings: dict[str, Any], sentence: str
+) -> None:
+    refused(exported("lerobot"), "lerobot", InvalidEpisode, sentence, **settings)
+
+
+STATE, ACTION, CAMERA = "observation.state", "action", "observation.images.front"
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "sentence"),
+    [
+        (STATE, [[1.0, 2.0], None, [1.0, 2.0], [1.0, 2.0]], "'observation.state' .* at row 1"),
+        (STATE, [[1.0, 2.0], [1.0], [1.0, 2.0], [1.0, 2.0]], "has 1 numbers at row 1, but 2 at"),
+        (STATE, [[1.0, 2.0], [1.0, None], [1.0, 2.0], [1.0, 2.0]], "has nothing at row 1"),
+        (ACTION, [[1.0] * 3, None, [1.0] * 3, [1.0] * 3], "'action' of episode 0 .* at row 1"),
+        (ACTION, ["left"] * 4, "'action' of episode 0 .* holds string, not numbers"),
+        (CAMERA, [{"bytes": None, "path": None}] * 4, "front' of episode 0 .* no image at row 0"),
+        (CAMERA, [b"?"] * 4, "front' of episode 0 .* at row 0 is not an image"),
+        ("frame_index", [0, 2, 0, 1], "frame_index 2 after that of 0: rows are missing or doubled"),
+        ("timestamp", [0.2, 0.1, 0.0, 0.1], "goes backwards at row 1: its timestamp is 0.100 s"),
+        ("next.reward", [0.0, None, 0.0, 0.0], "'next.reward' of episode 0 .* has nothing at row"),
+    ],
+)
+def test_a_lerobot_column_that_lacks_something(
+    exported: Callable[..., Path], column: str, cells: list[Any], sentence: str
+) -> None:
+    source = exported("lerobot")
+    edit_table(source / DATA, **{column: cells})
+    error = (InvalidEpisode, InvalidFrame)
+    refused(source, "lerobot", error, sentence)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("file", [INFO, DATA, EPISODES])
+def test_a_git_lfs_pointer_is_named(exported: Callable[..., Path], file: Path) -> None:
+    source = exported("lerobot")
+    (source / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    refused(source, "lerobot", InvalidEpisode, f"{file} is a Git-LFS pointer.*git lfs pull")
+
+
+def test_links_that_lead_out_are_followed_by_choice(
+    exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = exported("lerobot", video=True)
+    (source / "videos").rename(tmp_path / "elsewhere")
+    (source / "videos").symlink_to(tmp_path / "elsewhere")
+    refused(source, "lerobot", InvalidEpisode, "a link to .*elsewhere.* format.links=true")
+    importer = config.load("import", "lerobot", links=True)
+    assert import_dataset(source, tmp_path / "in", importer, progress=False).steps == 2
 
 
 def test_a_camera_must_be_chosen(exported: Callable[..., Path]) -> None:
@@ -411,9 +476,9 @@ def test_folders_hold_no_pickles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "lacks"),
     [
-        ("lerobot", "foreign is no LeRobot data set (it has no meta/info.json): name its format="),
-        ("minari", "no Minari data set (it has no data/metadata.json): name its format="),
-        ("robomimic", "no robomimic data set (it has no demos.hdf5): name the file itself, or its"),
+        ("lerobot", "foreign is no LeRobot data set (it has no meta/info.json): "),
+        ("minari", "no Minari data set (it has no data/metadata.json): "),
+        ("robomimic", "no robomimic data set (it has no demos.hdf5): "),
         (
             "diffusion-policy",
             "no diffusion_policy data set (it has no .zgroup of Zarr v2 nor zarr.json",
@@ -421,9 +486,26 @@ def test_folders_hold_no_pickles(tmp_path: Path) -> None:
         ("folder", "no folder of tables and frames (it has no table of an episode: .json, .jsonl"),
     ],
 )
-def test_another_format(exported: Callable[..., Path], name: str, lacks: str) -> None:
-    source = exported("diffusion-policy" if name == "lerobot" else "lerobot")
-    refused(source, name, EpisodeNotFound, re.escape(lacks))
+@pytest.mark.parametrize("above", [0, 2])
+def test_another_format(exported: Callable[..., Path], name: str, lacks: str, above: int) -> None:
+    """What is there is named, be it in a folder further in."""
+    other = "diffusion-policy" if name == "lerobot" else "lerobot"
+    source = exported(other)
+    for _ in range(above):
+        (moved := source.with_name("moved")).mkdir()
+        source.rename(moved / "data-set")
+        moved.rename(source)
+    inner = "name .*foreign/data-set/data-set, which" if above else "it"
+    sentence = f"{re.escape(lacks)}.*{inner} looks like format={other}"
+    refused(source, name, EpisodeNotFound, sentence)
+
+
+def test_what_is_no_data_set_is_described(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for at in range(7):
+        (tmp_path / "photos" / f"{at}.txt").touch()
+    found = r"name its format=; it holds 0.txt, .* and 2 more"
+    refused(tmp_path / "photos", "lerobot", EpisodeNotFound, found)
 
 
 @pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "folder"])

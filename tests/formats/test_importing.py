@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from chronosim.episodes import EpisodeReader
-from chronosim.errors import InvalidEpisode
+from chronosim.errors import InvalidAction, InvalidEpisode
 from chronosim.formats.clips import encode
-from chronosim.formats.importing import import_dataset
+from chronosim.formats.importing import ImportReport, import_dataset
 from chronosim.frames import write_frame
 from chronosim.settings import parts as config
 from tests.formats.conftest import picture, readers
@@ -156,8 +158,152 @@ def test_a_seed_is_a_whole_number_of_64_bits(seed: str, tmp_path: Path) -> None:
 def test_pictures_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "one").mkdir(parents=True)
-    for number, frame in zip((1, 2, 3, 10, 11), CLIP, strict=True):
+    for number, frame in zip((8, 9, 10, 11, 12), CLIP, strict=True):
         write_frame(source / "one" / f"{number}.png", frame)
     (source / "one.csv").write_text("action\n0.5\n1.5\n2.5\n3.5\n")
     [reader] = imported(source, "folder")
     assert np.array_equal(reader.frames, CLIP)
+
+
+def folder(source: Path, table: str, frames: int = 4, *, name: str = "one.csv") -> Path:
+    """A table beside an array of frames."""
+    source.mkdir(exist_ok=True)
+    (source / name).write_text(table, encoding="utf-8")
+    np.save(source / f"{Path(name).stem}.npy", CLIP[:frames])
+    return source
+
+
+def report_of(source: Path, name: str = "folder", **settings: object) -> ImportReport:
+    importer = config.load("import", name, **settings)
+    return import_dataset(source, source.with_name("out"), importer, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("table", "actions"),
+    [
+        ("\ufeffaction_0,action_1\n0.5,1\n1,2\n3,4\n", [[0.5, 1], [1, 2], [3, 4]]),
+        ("action_0;action_1\n0,5;1\n1;-2,5e1\n3;4\n", [[0.5, 1], [1, -25], [3, 4]]),
+        ("action_0\taction_1\n.5\t1\n+1\t2\n3.\t04\n", [[0.5, 1], [1, 2], [3, 4]]),
+        ('action;text\n"[1, 2]";"a; b"\n"[3, 4]";\n"[5, 6]";\n', [[1, 2], [3, 4], [5, 6]]),
+        ("action\r\nleft\r\nright\r\nleft\r\n", ["left", "right", "left"]),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, table: str, actions: list[Any]) -> None:
+    report = report_of(folder(tmp_path / "set", table, name="one.CSV"))
+    assert readers(report.path)[0].column("action").tolist() == actions
+    assert report.converted == (
+        ("decimal commas to points (.CSV with semicolons)",) if "0,5" in table else ()
+    )
+
+
+def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
+    source = folder(tmp_path / "set", "action,gripper,timestamp,state\n1,2,3,4\n1,2,3,5\n1,2,3,6\n")
+    (source / "metadata.json").write_text('{"task": "push"}')
+    (source / "._one.csv").write_text("macOS")
+    (source / "two.npy").touch()
+    report = report_of(source)
+    assert report.lost == (
+        "metadata.json, without a table",
+        "the column gripper",
+        "the column timestamp",
+        "two.npy, without a table",
+    )
+    assert report.converted == ("a frame without a row to one with the state of the last row",)
+    assert readers(report.path)[0].states.reshape(-1).tolist() == [4, 5, 6, 6]
+
+
+def test_whole_actions_beside_fractions_are_numbers_of_one_kind(tmp_path: Path) -> None:
+    source = folder(tmp_path / "set", "action\n1\n2\n3\n")
+    folder(source, "action\n0.5\n2\n3\n", name="two.csv")
+    found = [reader.column("action") for reader in readers(report_of(source).path)]
+    assert [actions.dtype for actions in found] == [np.float64] * 2
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("action_0,action_2\n1,2\n1,2\n1,2\n", "has action_2, but no action_1"),
+        ("action,action_0\n1,2\n1,2\n1,2\n", "both a column 'action' and action_0"),
+        ("action,state_1\n1,2\n1,2\n1,2\n", "has state_1, but no state_0"),
+        ("action\n1\nleft\n3\n", "or numbers and words"),
+        ("action,text\n1,a\n1\n1,a\n", "row 1 of .* has fewer cells than the header"),
+        ("action,text\n1,a,b\n1,a\n1,a\n", "row 0 of .* has more cells than the header"),
+        ("action,state\n1,a\n1,b\n1,c\n", "must be 4 vectors of numbers"),
+        ("action,state\n1,1\n1,\n1,1\n", "row 1 of .* has no state"),
+    ],
+)
+def test_tables_that_could_be_read_in_two_ways(tmp_path: Path, table: str, sentence: str) -> None:
+    with pytest.raises((InvalidEpisode, InvalidAction), match=sentence):
+        report_of(folder(tmp_path / "set", table))
+
+
+def pictures(source: Path, *names: str) -> Path:
+    (source / "one").mkdir(parents=True)
+    for name, frame in zip(names, [*CLIP, *CLIP], strict=False):
+        Image.fromarray(frame).save(source / "one" / name)
+    (source / "one.csv").write_text("action\n1\n2\n3\n4\n")
+    return source
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0.png", "1.tiff", "2.bmp", "3.PNG", "4.png"],
+        ["cam2_f0010.png", "cam2_f0020.png", "cam2_f0030.png", "cam2_f0040.png", "cam2_f0050.png"],
+        ["9.png", "10.png", "11.png", "12.png", "13.png"],
+    ],
+)
+def test_pictures_of_all_endings_have_one_order(tmp_path: Path, names: list[str]) -> None:
+    source = pictures(tmp_path / "set", *names)
+    (source / "one" / "._0.png").write_text("macOS")
+    (source / "one" / "notes.txt").touch()
+    report = report_of(source)
+    np.testing.assert_array_equal(readers(report.path)[0].frames, CLIP)
+    assert report.lost == ("notes.txt, no picture, in one",)
+
+
+def test_pictures_named_by_their_times_are_said_to_be_uneven(tmp_path: Path) -> None:
+    names = ["1305031102.175304", "1305031102.211214", "1305031102.275326", "1305031103.175304"]
+    source = pictures(tmp_path / "set", *(f"{name}.png" for name in [*names, "1305031104.1"]))
+    report = report_of(source)
+    assert report.lost == ("the uneven times in the names of the frames of one",)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["0.png", "1.png", "2.png", "4.png", "5.png"], "no picture between 2.png and 4.png"),
+        (["0.png", "1.png", "2.png", "2.jpg"], r"2.(png|jpg) and 2.(png|jpg) have the same number"),
+        (["l0.png", "r0.png", "l1.png", "r1.png"], r"are named l# and r#: one number must say"),
+        (["c0_0.png", "c0_1.png", "c1_0.png", "c1_1.png"], "as c0_0.png: one number must say"),
+        (["a.png", "b.png", "c.png", "d.png"], "are named a and b and c: one number must say"),
+    ],
+)
+def test_pictures_that_could_be_read_in_two_ways(
+    tmp_path: Path, names: list[str], sentence: str
+) -> None:
+    with pytest.raises(InvalidEpisode, match=sentence):
+        report_of(pictures(tmp_path / "set", *names))
+
+
+def test_one_place_holds_the_frames(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "set", "0.png", "1.png", "2.png", "3.png")
+    encode(iter(CLIP), source / "one.mp4", 4)
+    with pytest.raises(InvalidEpisode, match=r"one.csv has one and one.mp4 beside it: .* Keep one"):
+        report_of(source)
+
+
+def test_pictures_of_other_kinds_are_converted_and_told(tmp_path: Path) -> None:
+    source = folder(tmp_path / "set", "action\n1\n2\n3\n")
+    np.save(source / "one.npy", CLIP[:4, ..., 0] / 255)
+    pictures(tmp_path / "more", *(f"{at}.png" for at in range(5)))
+    for at, mode in enumerate(("L", "P", "RGBA", "CMYK")):
+        ending = "tif" if mode == "CMYK" else "png"
+        (tmp_path / "more" / "one" / f"{at}.png").unlink()
+        Image.fromarray(CLIP[at]).convert(mode).save(tmp_path / "more" / "one" / f"{at}.{ending}")
+    report = report_of(source)
+    assert report.converted == ("floats from 0 to 1 and grey to RGB frames (camera one.npy)",)
+    np.testing.assert_array_equal(readers(report.path)[0].frames, CLIP[:4, ..., :1].repeat(3, -1))
+    (tmp_path / "out").rename(tmp_path / "first")
+    told = "images to RGB frames: its CMYK colours are a guess, for it has no profile"
+    assert report_of(tmp_path / "more").converted == (told,)

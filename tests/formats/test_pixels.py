@@ -9,7 +9,7 @@ from tests.formats.conftest import picture
 
 FRAMES = np.stack([picture(at, (12, 16)) for at in range(3)])
 GREY = FRAMES[..., :1]
-RGBA = np.concatenate([FRAMES, GREY], -1)
+RGBA = np.concatenate([FRAMES, np.full_like(GREY, 255)], -1)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ RGBA = np.concatenate([FRAMES, GREY], -1)
         (FRAMES.transpose(0, 3, 1, 2), FRAMES, "channels before rows to RGB"),
         (GREY, GREY.repeat(3, -1), "grey to RGB"),
         (GREY[..., 0], GREY.repeat(3, -1), "grey to RGB"),
-        (RGBA, FRAMES, "RGBA (transparency dropped) to RGB"),
+        (RGBA, FRAMES, "RGBA over white to RGB"),
         (FRAMES / 255, FRAMES, "floats from 0 to 1 to RGB"),
         ((FRAMES / 255).astype(np.float16), FRAMES, "floats from 0 to 1 to RGB"),
         (FRAMES.astype(np.float32), FRAMES, "floats from 0 to 255 to RGB"),
@@ -27,7 +27,7 @@ RGBA = np.concatenate([FRAMES, GREY], -1)
         (
             (RGBA / np.float32(255)).transpose(0, 3, 1, 2),
             FRAMES,
-            "channels before rows and floats from 0 to 1 and RGBA (transparency dropped) to RGB",
+            "channels before rows and floats from 0 to 1 and RGBA over white to RGB",
         ),
     ],
 )
@@ -90,3 +90,11 @@ def test_what_has_no_one_reading_is_refused(stored: np.ndarray, sentence: str) -
 )
 def test_what_an_array_holds(shape: tuple[int, ...], dtype: str, kind: str | None) -> None:
     assert picture_kind(shape, np.dtype(dtype)) == kind
+
+
+def test_transparency_is_drawn_over_white() -> None:
+    stored = np.zeros((1, 8, 8, 4), np.uint8)
+    stored[:, 4:, :, 3] = 100
+    made = FrameMaker("top")(stored)
+    assert made[0, 0, 0].tolist() == [255] * 3
+    assert made[0, 7, 7].tolist() == [155] * 3

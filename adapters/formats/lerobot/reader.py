@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidEpisode
-from chronosim.formats.clips import read_clip
+from chronosim.formats.clips import read_frames_at
 from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns, without_last_row
 from chronosim.formats.importing import Contents
-from chronosim.formats.parquet import read_columns, read_rows
+from chronosim.formats.parquet import EpisodeTables, array_of, read_columns, read_rows
 from chronosim.formats.safety import (
+    FIELD,
     camera_of,
     fill_template,
     inside,
     lines_of,
+    names_of,
     other_format,
     read_json,
 )
+from chronosim.frames import decode_frame
 from chronosim.types import Frame
 
 _OURS = ("next.reward", "next.done", "next.terminated", "next.truncated", "seed", "task_index")
@@ -40,15 +40,21 @@ class LeRobotImporter:
 
     A row's words are its task; `next.done` ends an episode where there is no `next.terminated`.
 
+    Frames in videos are found by the time of their row. A row that no frame is near, by half the
+    time between two rows, ends the episode's import, and no frame of another episode is taken.
+
     Attributes:
         camera: Which camera, by its whole name or the last part of it; None: the only one.
-        action: The feature that holds the actions.
-        state: The feature that holds the states; None: no state.
+        action: The feature that holds the actions, or several to be joined; None: `action`.
+        state: The same for the states; None: `observation.state`, if there is one; []: no state.
+        links: Whether links that lead out of the folder are followed; they may show any file of
+            yours, so only those that you made.
     """
 
     camera: str | None = None
-    action: str = "action"
-    state: str | None = "observation.state"
+    action: str | Sequence[str] | None = None
+    state: str | Sequence[str] | None = None
+    links: bool = False
 
     def read(self, source: Path) -> Contents:
         """Opens a data set.
@@ -64,37 +70,64 @@ class LeRobotImporter:
         version = str(info.get("codebase_version"))
         if not version.startswith(("v2.", "v3.")):
             raise InvalidEpisode(f"{source} is LeRobot {version}, but v2 and v3.0 are read")
-        features = info.get("features")
-        if not isinstance(features, dict) or self.action not in features:
-            raise InvalidEpisode(f"{source} has no feature {self.action!r} for its actions")
-        cameras = [name for name, of in features.items() if of.get("dtype") in ("image", "video")]
-        camera = camera_of(cameras, self.camera, source)
-        state = self.state if self.state in features else None
+        features = _features(info, source)
+        kinds = {name: str(of.get("dtype")) for name, of in features.items()}
+        cameras = [name for name, of in features.items() if _is_camera(of)]
+        camera = camera_of(cameras, self.camera, source, kinds)
+        numbers = set(features) - set(cameras)
+        actions = names_of(numbers, self.action, ("action",), source, "format.action")
+        if not actions:
+            known = ", ".join(sorted(numbers))
+            raise InvalidEpisode(
+                f"{source} has no feature 'action'; it has: {known}; name one of them with "
+                "format.action="
+            )
+        states = names_of(numbers, self.state, ("observation.state",), source, "format.state")
         layout = _v3 if version.startswith("v3") else _v2
-        episodes, tasks = layout(source, info)
-        reader = _Reader(source, info, camera, self.action, state, tasks)
-        read = {camera, self.action, state, *_OURS, *_COUNTERS}
-        unread = tuple(sorted(f"the feature {name}" for name in set(features) - read))
-        return Contents([partial(reader.recording, episode) for episode in episodes], unread)
+        episodes, tasks = layout(source)
+        wanted = {*actions, *states, *_OURS, *_COUNTERS}
+        video = features[camera]["dtype"] == "video"
+        tables = EpisodeTables([], wanted | (set() if video else {camera}))
+        converted: set[str] = set()
+        reader = _Reader(
+            source, info, camera, actions, states, tasks, self.links, tables, converted
+        )
+        unread = tuple(sorted(f"the feature {name}" for name in set(features) - wanted - {camera}))
+        recordings = [partial(reader.recording, episode) for episode in episodes]
+        return Contents(recordings, unread, converted)
+
+
+def _features(info: dict[str, Any], source: Path) -> dict[str, dict[str, Any]]:
+    features = info.get("features")
+    if not isinstance(features, dict) or not all(isinstance(of, dict) for of in features.values()):
+        raise InvalidEpisode(f"the info of {source} must have an object for each of its features")
+    return features
+
+
+def _is_camera(feature: dict[str, Any]) -> bool:
+    """Whether a feature shows colours, not depth."""
+    told = feature.get("info") or feature.get("video_info") or {}
+    depth = told.get("video.is_depth_map") if isinstance(told, dict) else False
+    return feature.get("dtype") in ("image", "video") and depth is not True
 
 
 Episode = dict[str, Any]
 
 
-def _v3(source: Path, info: dict[str, Any]) -> tuple[list[Episode], dict[int, str]]:
+def _v3(source: Path) -> tuple[list[Episode], dict[int, str]]:
     """The episodes and the tasks of v3.0: tables."""
     files = sorted((source / "meta" / "episodes").glob("*/*.parquet"))
     if not files:
         raise EpisodeNotFound(
             f"{source} has no meta/episodes/*/*.parquet: its recording was never finished"
         )
-    episodes = [row for file in files for row in read_rows(file)]
+    episodes = [row for file in files for row in read_rows(file, without="stats/")]
     tasks = read_columns(source / "meta" / "tasks.parquet")
     labels = next((tasks[name] for name in ("task", "__index_level_0__") if name in tasks), [])
     return episodes, dict(zip(tasks.get("task_index", []), map(str, labels), strict=False))
 
 
-def _v2(source: Path, info: dict[str, Any]) -> tuple[list[Episode], dict[int, str]]:
+def _v2(source: Path) -> tuple[list[Episode], dict[int, str]]:
     """The episodes and the tasks of v2.x: a line of JSON for each."""
     tasks = {
         int(row["task_index"]): str(row["task"])
@@ -111,66 +144,121 @@ class _Reader:
     source: Path
     info: dict[str, Any]
     camera: str
-    action: str
-    state: str | None
+    actions: tuple[str, ...]
+    states: tuple[str, ...]
     tasks: dict[int, str]
+    links: bool
+    tables: EpisodeTables
+    converted: set[str]
 
     def recording(self, episode: Episode) -> EpisodeColumns:
         number, length = episode.get("episode_index"), episode.get("length")
         if not isinstance(number, int) or not isinstance(length, int) or length < 1:
             raise InvalidEpisode(f"{self.source} has an episode without a number or a length")
-        video = self.info["features"][self.camera]["dtype"] == "video"
-        wanted = [self.action, *_OURS, *([self.state] if self.state else [])]
-        wanted += [] if video else [self.camera]
-        data = self._file("data_path", "data", episode)
-        columns = read_columns(data, wanted, ("episode_index", number))
         name = f"episode {number}"
-        rows = len(columns.get(self.action, ()))
-        if rows != length:
-            raise InvalidEpisode(
-                f"{name} of {self.source} has {rows} rows, but should have {length}"
-            )
-        if video:
-            frames = self._video(episode, length)
+        table = self._rows(episode, number, length)
+        columns = {
+            column: array_of(table.column(column), column, f"{name} of {self.source}")
+            for column in table.column_names
+            if column != self.camera
+        }
+        times = self._times(columns, name, length)
+        if self.info["features"][self.camera]["dtype"] == "video":
+            frames = self._video(episode, times, name)
         else:
-            frames = FrameSource(partial(_pictures, columns.pop(self.camera), self.source))
+            frames = self._pictures(table, name)
+        texts = [self.tasks.get(int(task), "") for task in columns.get("task_index", ())]
         found = make_columns(
             name,
             frames,
-            self._actions(columns[self.action]),
+            self._joined(columns, self.actions, name),
             closed=False,
             fps=_rate(self.info, self.source),
-            states=None if self.state is None else np.array(columns[self.state]),
-            texts=[self.tasks.get(task, "") for task in columns.get("task_index", [None] * length)],
+            states=self._joined(columns, self.states, name) if self.states else None,
+            texts=texts or [""] * length,
             about=self._about(episode),
-            rewards=_column(columns, "next.reward"),
-            terminated=_column(columns, "next.terminated", "next.done"),
-            truncated=_column(columns, "next.truncated"),
-            seeds=_column(columns, "seed"),
+            rewards=columns.get("next.reward"),
+            terminated=columns.get("next.terminated", columns.get("next.done")),
+            truncated=columns.get("next.truncated"),
+            seeds=columns.get("seed"),
         )
         kept = self._ours("last_observation") == "keep"
-        return without_last_row(found) if kept and rows > 1 else found
+        return without_last_row(found) if kept and length > 1 else found
 
-    def _actions(self, actions: list[Any]) -> np.ndarray:
+    def _rows(self, episode: Episode, number: int, length: int) -> Any:
+        """An episode's rows in order, wherever they are: a set that was edited may not know."""
         try:
-            # Arrow's lists are Python's: the dtype is what the data set says it is.
-            feature = self.info["features"][self.action]
-            found = np.array(actions, feature.get("dtype"))
+            likely = self._file("data_path", "data", episode)
+        except EpisodeNotFound:
+            likely = None
+        if not self.tables.files:
+            pattern = FIELD.sub("*", str(self.info["data_path"]))
+            names = sorted(path.relative_to(self.source) for path in self.source.glob(pattern))
+            self.tables.files = [
+                inside(self.source, name.as_posix(), links=self.links) for name in names
+            ]
+        table = self.tables.rows(number, length, likely)
+        if "frame_index" not in table.column_names:
+            return table
+        index = array_of(table.column("frame_index"), "frame_index", f"episode {number}")
+        order = np.argsort(index, kind="stable")
+        odd = np.flatnonzero(np.diff(index[order]) != 1)
+        if odd.size:
+            before, after = index[order][odd[0] : odd[0] + 2]
+            raise InvalidEpisode(
+                f"episode {number} of {self.source} has a row of frame_index {after} after that of "
+                f"{before}: rows are missing or doubled"
+            )
+        return table if (order == np.arange(length)).all() else table.take(order)
+
+    def _times(self, columns: dict[str, np.ndarray], name: str, length: int) -> np.ndarray:
+        """Seconds of each row in its episode."""
+        fps = _rate(self.info, self.source)
+        even = np.arange(length) / fps
+        times = columns.get("timestamp", even).reshape(-1).astype(np.float64)
+        backwards = np.flatnonzero(~(np.diff(times) >= 0))
+        if backwards.size:
+            row = int(backwards[0]) + 1
+            raise InvalidEpisode(
+                f"the clock of {name} of {self.source} goes backwards at row {row}: its timestamp "
+                f"is {times[row]:.3f} s after {times[row - 1]:.3f} s"
+            )
+        return times
+
+    def _joined(
+        self, columns: dict[str, np.ndarray], features: tuple[str, ...], name: str
+    ) -> np.ndarray:
+        parts = [self._declared(columns, feature, name) for feature in features]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
+
+    def _declared(self, columns: dict[str, np.ndarray], feature: str, name: str) -> np.ndarray:
+        """A column as the data set's info says that it is; LeRobot's vectors of one are numbers."""
+        if feature not in columns:
+            raise InvalidEpisode(f"{name} of {self.source} has no column {feature!r}")
+        described, found = self.info["features"][feature], columns[feature]
+        shape = described.get("shape", [1])
+        if feature == "action" and self._ours("action_shape") is not None:
+            shape = self._ours("action_shape")
+        where = f"the {feature} of {name} of {self.source}"
+        try:
+            values = found.astype(described.get("dtype"))
+            shaped = values.reshape(len(found), *shape)
         except (TypeError, ValueError) as error:
             raise InvalidAction(
-                f"the actions of {self.source} are not all {feature.get('dtype')} of one width"
+                f"{where} is {found.dtype} of shape {found.shape[1:]}, but its info says "
+                f"{described.get('dtype')} of shape {shape}"
             ) from error
-        # LeRobot's vectors of one are plain numbers in its tables; ours may have been such, too.
-        shape = (
-            feature.get("shape", [1])
-            if self._ours("action_shape") is None
-            else (self._ours("action_shape"))
-        )
-        if found.size != len(found) * int(np.prod(shape)):
+        narrowed = found.dtype.kind == "f" and values.dtype.kind == "f"
+        changed = np.zeros(0, bool) if narrowed else (values != found).reshape(len(found), -1)
+        if changed.any():
+            row = int(np.argmax(changed.any(1)))
             raise InvalidAction(
-                f"the actions of {self.source} are {found.shape[1:]}, but its info says {shape}"
+                f"{where} is {found[row].tolist()} at row {row}, which is no {values.dtype}, as "
+                "its info says"
             )
-        return found.reshape(len(found), *shape)
+        return shaped
 
     def _about(self, episode: Episode) -> dict[str, Any]:
         said = episode.get("chronosim/about")
@@ -197,14 +285,45 @@ class _Reader:
         for part in ("chunk_index", "file_index"):
             if f"{kind}/{part}" in episode:
                 values[part] = int(episode[f"{kind}/{part}"])
-        return inside(self.source, fill_template(self.info.get(template), **values))
+        name = fill_template(self.info.get(template), **values)
+        return inside(self.source, name, links=self.links)
 
-    def _video(self, episode: Episode, length: int) -> FrameSource:
-        kind = f"videos/{self.camera}"
+    def _video(self, episode: Episode, times: np.ndarray, name: str) -> FrameSource:
+        """Frames by their times; those of another episode may stand before and behind them."""
+        kind, fps = f"videos/{self.camera}", _rate(self.info, self.source)
         path = self._file("video_path", kind, episode)
-        begin = float(episode.get(f"{kind}/from_timestamp", 0.0))
-        fps = _rate(self.info, self.source)
-        return FrameSource(lambda: islice(read_clip(path, begin=begin, fps=fps), length))
+        begin, end = (
+            float(episode.get(f"{kind}/{name}_timestamp", default))
+            for name, default in (("from", 0.0), ("to", math.inf))
+        )
+        slack = 0.25 / fps  # a file's clock rounds
+        return FrameSource(
+            lambda: read_frames_at(
+                path, times + begin, within=0.5 / fps, begin=begin - slack, end=end - slack, of=name
+            )
+        )
+
+    def _pictures(self, table: Any, name: str) -> FrameSource:
+        if self.camera not in table.column_names:
+            raise InvalidEpisode(f"{name} of {self.source} has no column {self.camera!r}")
+        cells, where = table.column(self.camera), f"the column {self.camera!r} of {name}"
+        return FrameSource(
+            lambda: (self._picture(cell.as_py(), where, row) for row, cell in enumerate(cells))
+        )
+
+    def _picture(self, cell: Any, where: str, row: int) -> Frame:
+        """A frame of a column of images: bytes in the table, or a file beside it."""
+        parts = cell if isinstance(cell, dict) else {"bytes": cell}
+        content, path = parts.get("bytes"), parts.get("path")
+        if content is None and isinstance(path, str):
+            content = inside(self.source, path, links=self.links).read_bytes()
+        if not isinstance(content, bytes):
+            raise InvalidEpisode(f"{where} of {self.source} has no image at row {row}")
+        return decode_frame(
+            content,
+            f"{where} of {self.source} at row {row}",
+            told=lambda what: self.converted.add(f"images to RGB frames: {what}"),
+        )
 
 
 def _rate(info: dict[str, Any], source: Path) -> float:
@@ -212,26 +331,3 @@ def _rate(info: dict[str, Any], source: Path) -> float:
     if isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0:
         raise InvalidEpisode(f"the fps of {source} must be a number above 0, not {fps!r}")
     return float(fps)
-
-
-def _column(columns: dict[str, list[Any]], *names: str) -> np.ndarray | None:
-    found = next((columns[name] for name in names if name in columns), None)
-    return None if found is None else np.array(found)
-
-
-def _pictures(cells: list[dict[str, Any]], source: Path) -> Iterator[Frame]:
-    """The frames of a column of images: bytes in the table, or files beside it."""
-    for cell in cells:
-        content: Any = cell.get("bytes")
-        if content is None:
-            content = inside(source, str(cell.get("path"))).read_bytes()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
-            frame = np.array(picture)
-        except (OSError, ValueError, Image.DecompressionBombError, Warning) as error:
-            raise InvalidEpisode(f"an image in {source} cannot be read: {error}") from error
-        if picture.mode != "RGB":
-            raise InvalidEpisode(f"an image in {source} is {picture.mode}, but frames are RGB")
-        yield frame
