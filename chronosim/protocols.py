@@ -7,12 +7,14 @@ policy one `Policy`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 
+from chronosim.errors import InvalidModel
 from chronosim.types import EditPrompt, Frame, Observation, Prediction, State
 
 __all__ = ["Policy", "Prompter", "Scenario", "WorldModel"]
@@ -44,6 +46,57 @@ class WorldModel(Protocol):
             InvalidPrompt: The model cannot read the words.
         """
         ...
+
+
+@contextmanager
+def no_nan(model: WorldModel) -> Iterator[None]:
+    """Makes NaN in a model's NumPy an error, inside the with: as a frame it would be black.
+
+    What is meant may say so by `numpy.errstate(invalid="ignore")`.
+
+    Raises:
+        InvalidModel: The model made NaN.
+    """
+    try:
+        with np.errstate(invalid="raise"):
+            yield
+    except FloatingPointError as error:
+        name = model.identity.get("name", type(model).__name__)
+        raise InvalidModel(f"{name} made NaN where it should predict: {error}") from error
+
+
+def ask(model: WorldModel, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+    """Asks a model and holds it to its contract: the door that every world asks through.
+
+    Args:
+        model: The model; see `no_nan`.
+        prompts: Any number of prompts.
+
+    Returns:
+        One prediction for each prompt, in order.
+
+    Raises:
+        InvalidModel: The model broke its contract.
+        ChronosimError: As the model's `predict`.
+    """
+    name = str(model.identity.get("name", type(model).__name__))
+    with no_nan(model):
+        predictions = model.predict(prompts)
+    if len(predictions) != len(prompts):
+        raise InvalidModel(
+            f"{name} gave {len(predictions)} predictions for {len(prompts)} prompts; "
+            "a world model must answer each prompt once"
+        )
+    for prompt, prediction in zip(prompts, predictions, strict=True):
+        if prediction.frame.shape != prompt.frame.shape:
+            raise InvalidModel(
+                f"{name} answered a frame of shape {prompt.frame.shape} with frames of "
+                f"shape {prediction.frame.shape}; a world model must keep the size"
+            )
+        for metric, value in prediction.metrics.items():
+            if value != value:
+                raise InvalidModel(f"{name} gave NaN as the metric {metric!r} of a prediction")
+    return predictions
 
 
 @runtime_checkable

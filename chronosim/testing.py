@@ -14,8 +14,8 @@ import gymnasium as gym
 import numpy as np
 
 from chronosim.episodes import EpisodeReader
-from chronosim.errors import InvalidAction, InvalidConfig, InvalidPrompt
-from chronosim.protocols import Policy, Prompter, Scenario, WorldModel
+from chronosim.errors import InvalidAction, InvalidConfig, InvalidModel, InvalidPrompt
+from chronosim.protocols import Policy, Prompter, Scenario, WorldModel, no_nan
 from chronosim.types import Chunk, EditPrompt, Frame, Observation, Prediction
 
 __all__ = [
@@ -123,7 +123,11 @@ def check_world_model(
     _demand(model.predict([]) == [], "no prompts get no predictions")
 
     asked = [prompt.frame.copy() for prompt in prompts]
-    together = model.predict(prompts)
+    try:
+        with no_nan(model):
+            together = model.predict(prompts)
+    except InvalidModel as error:
+        raise AssertionError(f"contract broken: frames are made of numbers: {error}") from error
     _demand(isinstance(together, list), "predictions come as a list")
     _demand(len(together) == len(prompts), "each prompt gets one prediction")
     for prompt, frame, prediction in zip(prompts, asked, together, strict=True):
@@ -134,7 +138,8 @@ def check_world_model(
             not np.shares_memory(prediction.trajectory, prompt.frame),
             "a prediction has memory of its own",
         )
-        json.dumps({name: float(value) for name, value in prediction.metrics.items()})
+        metrics = {name: float(value) for name, value in prediction.metrics.items()}
+        _demand(not np.isnan([*metrics.values()]).any(), "metrics are numbers, none of them NaN")
 
     _demand(_nearest(together, model.predict(prompts), 0), "the same seed gives the same frames")
     backwards = model.predict(prompts[::-1])[::-1]

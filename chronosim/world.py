@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from chronosim.errors import InvalidConfig, InvalidModel
+from chronosim.errors import InvalidConfig
 from chronosim.frames import fit_frame
-from chronosim.protocols import Prompter, Scenario, WorldModel
+from chronosim.protocols import Prompter, Scenario, WorldModel, ask
 from chronosim.seeds import draw_noise, noise_seed
 from chronosim.types import EditPrompt, Frame, Guard, Observation, Prediction, State, Step
 
@@ -259,29 +259,13 @@ class World:
         return reason
 
     def _predict(self, prompts: list[EditPrompt]) -> list[Prediction]:
-        """Asks the model, holds it to its contract, and fills in the words where it left them."""
+        """Asks the model, and fills in the words where it left them."""
         if not prompts:
             return []
-        predictions = self.model.predict(prompts)
-        if len(predictions) != len(prompts):
-            raise InvalidModel(
-                f"{self._name} gave {len(predictions)} predictions for {len(prompts)} prompts; "
-                "a world model must answer each prompt once"
-            )
-        for prompt, prediction in zip(prompts, predictions, strict=True):
-            if prediction.frame.shape != prompt.frame.shape:
-                raise InvalidModel(
-                    f"{self._name} answered a frame of shape {prompt.frame.shape} with frames of "
-                    f"shape {prediction.frame.shape}; a world model must keep the size"
-                )
         return [
             prediction if prediction.text is not None else replace(prediction, text=prompt.text)
-            for prompt, prediction in zip(prompts, predictions, strict=True)
+            for prompt, prediction in zip(prompts, ask(self.model, prompts), strict=True)
         ]
-
-    @property
-    def _name(self) -> str:
-        return str(self.model.identity.get("name", type(self.model).__name__))
 
 
 def _numbers(values: Any) -> Mapping[str, float]:

@@ -111,6 +111,15 @@ def scribbling(prompts: Sequence[EditPrompt]) -> list[Prediction]:
     return answers
 
 
+def black(prompts: Sequence[EditPrompt]) -> list[Prediction]:
+    """As a model's frames become whose numbers ran over."""
+    return [Prediction((prompt.frame[None] * np.nan).astype(np.uint8)) for prompt in prompts]
+
+
+def unsure(prompts: Sequence[EditPrompt]) -> list[Prediction]:
+    return [replace(prediction, metrics={"trust": float("nan")}) for prediction in ECHO(prompts)]
+
+
 def sharing(prompts: Sequence[EditPrompt]) -> list[Prediction]:
     return [Prediction(prompt.frame[None]) for prompt in prompts]
 
@@ -125,6 +134,8 @@ def sharing(prompts: Sequence[EditPrompt]) -> list[Prediction]:
         (Spoilt(by_company), "alone is answered as in a call"),
         (Spoilt(scribbling), "left as it is"),
         (Spoilt(sharing), "memory of its own"),
+        (Spoilt(black), r"frames are made of numbers: .* invalid value encountered in cast"),
+        (Spoilt(unsure), "none of them NaN"),
         (Spoilt(lambda prompts: tuple(ECHO(prompts))), "no prompts get no predictions"),
         (Spoilt(ECHO, name=None), "has a name"),
         (object(), "`identity` and `predict`"),

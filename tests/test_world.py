@@ -186,3 +186,25 @@ def test_models_that_break_their_contract(
 
     with pytest.raises(InvalidModel, match=sentence):
         World(Broken(), Driving()).step(start, STRAIGHT, seed=0)
+
+
+def test_nan_is_an_error_and_never_a_black_frame(start: Observation) -> None:
+    class Overflown:
+        identity = {"name": "overflown"}  # noqa: RUF012
+
+        def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+            frame = prompts[0].frame[None] * np.float32("nan")
+            return [Prediction(frame.astype(np.uint8))]
+
+    class Unsure:
+        identity = {"name": "unsure"}  # noqa: RUF012
+
+        def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+            return [Prediction(prompts[0].frame[None].copy(), metrics={"trust": np.nan})]
+
+    for model, sentence in (
+        (Overflown(), "overflown made NaN where it should predict: invalid value encountered"),
+        (Unsure(), "unsure gave NaN as the metric 'trust'"),
+    ):
+        with pytest.raises(InvalidModel, match=sentence):
+            World(model, Driving()).step(start, STRAIGHT, seed=0)

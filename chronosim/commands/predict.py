@@ -26,7 +26,7 @@ from chronosim.frames import read_frame, write_frame
 from chronosim.models.engine.sizes import GRID, CameraSized, Sizing, model_size
 from chronosim.pictures.panels import Panel, filmstrip
 from chronosim.pictures.video import frame_rate, write_video
-from chronosim.protocols import Prompter, WorldModel
+from chronosim.protocols import Prompter, WorldModel, ask
 from chronosim.settings.commands import Predict
 from chronosim.settings.parts import waits_for_frame
 from chronosim.settings.typed import Part
@@ -59,7 +59,7 @@ def run(settings: Predict) -> None:
         words = str(prediction.text)
     else:
         prompt = EditPrompt(first.frame, settings.text, settings.seed)
-        [prediction] = model.predict([prompt])
+        [prediction] = ask(model, [prompt])
         words = prediction.text or prompt.text
     if not is_first_process():
         return

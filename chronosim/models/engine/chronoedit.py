@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,14 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from chronosim.errors import InvalidConfig, InvalidFrame
-from chronosim.models.engine.components import Components
-from chronosim.models.engine.denoising import Denoised, Velocity, build_scheduler, denoise
+from chronosim.models.engine.components import Components, demand_finite
+from chronosim.models.engine.denoising import (
+    Denoised,
+    Flow,
+    Velocity,
+    build_scheduler,
+    denoise,
+)
 from chronosim.models.engine.encoding import (
     decode,
     encode,
@@ -246,7 +253,22 @@ class ChronoEdit:
         shape = (parts.vae.config.z_dim, *condition.shape[2:])
         noise = torch.cat([_noise(shape, prompt.seed) for prompt in prompts])
         scheduler = build_scheduler(parts.scheduler.config, sampling)
-        return denoise(velocity, scheduler, noise.to(parts.device), condition, sampling, progress)
+        noise, flow = noise.to(parts.device), self._checked(velocity)
+        denoised = denoise(flow, scheduler, noise, condition, sampling, progress)
+        demand_finite(denoised.latents, "sampler", None)
+        return denoised
+
+    def _checked(self, velocity: Flow) -> Flow:
+        """The velocity, with NaN refused in the denoising step that it comes of."""
+        steps, transformer = self.sampling.denoising_steps, self.components.transformer
+        counted = count(1)
+
+        def flow(latents: Tensor, condition: Tensor, timestep: Tensor) -> Tensor:
+            flow, when = velocity(latents, condition, timestep), f"{next(counted)} of {steps}"
+            demand_finite(flow, "transformer", transformer, f" at denoising step {when}")
+            return flow
+
+        return flow
 
     def _decode(self, denoised: Denoised) -> list[Trajectory]:
         """Decodes what was asked for; the outcome alike whether or not the rest is decoded."""

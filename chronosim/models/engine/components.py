@@ -172,6 +172,42 @@ class Components:
         return sorted((folder / part).glob("*.safetensors"))
 
 
+def demand_finite(values: Tensor, part: str, network: Any, when: str = "") -> None:
+    """Refuses NaN and infinity in what a network answered: decoded, they would be a black frame.
+
+    Args:
+        values: What it answered.
+        part: What it is called.
+        network: Its weights are looked through, if there is something to refuse; None: the sampler,
+            which has none.
+        when: In which step.
+
+    Raises:
+        InvalidModel: Names the network and, where one is to blame, the weight.
+    """
+    # A sum keeps NaN and infinity and takes one pass; it alone can also run over.
+    if values.sum().isfinite() or values.isfinite().all():
+        return
+    raise InvalidModel(f"the {part} answered NaN or infinity{when}; {_blame(network)}")
+
+
+def _blame(network: Any) -> str:
+    if network is None:
+        return "all that it was given is finite: take the preset's denoising_steps and flow_shift"
+    spoilt = [name for name, weight in network.named_parameters() if not _is_finite(weight)]
+    if not spoilt:
+        return "its weights are finite, so a number ran over: try dtype=float32"
+    return f"{len(spoilt)} of its weights hold some, {spoilt[0]} first: get its file anew"
+
+
+def _is_finite(weight: Tensor) -> bool:
+    """Whether a weight holds numbers alone; a quantiser's own forms are not looked into."""
+    if not weight.is_floating_point():
+        return True
+    exact = weight.float() if weight.dtype.itemsize == 1 else weight
+    return bool(exact.isfinite().all())
+
+
 def list_files(folder: Path) -> FileStates:
     """Lists the files of a model folder's parts; what is written anew shows as a difference."""
     files = sorted(path for path in folder.glob("*/*") if path.is_file())

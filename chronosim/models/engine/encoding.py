@@ -15,7 +15,7 @@ from torch import Tensor
 
 from chronosim.errors import InvalidPrompt
 from chronosim.models.engine.acceleration import TEXT_TOKENS
-from chronosim.models.engine.components import Components
+from chronosim.models.engine.components import Components, demand_finite
 from chronosim.models.loading.presets import open_presets
 from chronosim.types import Frame, Trajectory
 
@@ -47,6 +47,7 @@ def _encode_text(components: Components, text: str) -> Float[Tensor, "tokens fea
         )
     tokens = tokens.to(encoder.device)
     states: Tensor = encoder(tokens, torch.ones_like(tokens)).last_hidden_state[0]
+    demand_finite(states, "text encoder", encoder)
     return states.to(components.device, components.dtype)
 
 
@@ -71,6 +72,7 @@ def _encode_frame(components: Components, frame: Frame) -> Float[Tensor, "patche
     pixels = components.image_processor(images=picture, return_tensors="pt").pixel_values
     states = encoder(pixels.to(encoder.device, encoder.dtype), output_hidden_states=True)
     embedding: Tensor = states.hidden_states[-2][0]
+    demand_finite(embedding, "image encoder", encoder)
     return embedding.to(components.device, components.dtype)
 
 
@@ -97,6 +99,7 @@ def _encode_condition(
     blank = first.new_zeros(*first.shape[:2], 4 * (latents - 1), *first.shape[3:])
     video = torch.cat([first, blank], dim=2).to(components.device, vae.dtype)
     known = vae.encode(video).latent_dist.mode().float().to(components.device)
+    demand_finite(known, "autoencoder", vae, " when it encoded the frame")
     mean, scale = _statistics(components, known)
     mask = torch.zeros_like(known[:, :1]).repeat(1, vae.config.scale_factor_temporal, 1, 1, 1)
     mask[:, :, 0] = 1
@@ -115,6 +118,7 @@ def encode(
     vae = components.vae
     video = torch.from_numpy(frames.astype(np.float32)).permute(3, 0, 1, 2)[None] / 127.5 - 1.0
     known = vae.encode(video.to(components.device, vae.dtype)).latent_dist.mode().float()
+    demand_finite(known, "autoencoder", vae, " when it encoded the frames")
     mean, scale = _statistics(components, known)
     latents: Tensor = ((known - mean) * scale).to(components.device)
     return latents
@@ -132,6 +136,7 @@ def decode(
     values = latents.to(components.device, vae.dtype)
     mean, scale = _statistics(components, values)
     video = vae.decode(values / scale + mean, return_dict=False)[0].float()
+    demand_finite(video, "autoencoder", vae, " when it decoded the outcome")
     frames = ((video / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
     return list(frames.permute(0, 2, 3, 4, 1).contiguous().cpu().numpy())
 

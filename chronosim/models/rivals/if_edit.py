@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
 from chronosim.frames import sharpness
 from chronosim.models.engine.acceleration import TEXT_TOKENS
+from chronosim.models.engine.components import demand_finite
 from chronosim.models.engine.denoising import build_scheduler
 from chronosim.models.engine.encoding import clean_text
 from chronosim.models.engine.sampling import Sampling
@@ -162,6 +163,7 @@ class IfEdit:
             ).frames
         if float(pipeline.scheduler.timesteps[-1]) < below:  # else the noise never was so low
             filmed = filmed[:, :, kept]
+        demand_finite(filmed, "transformer", nn.ModuleList(filter(None, experts)))
         return _decode(pipeline.vae, filmed)
 
     def _check(self, prompt: EditPrompt) -> None:
@@ -190,6 +192,7 @@ def _decode(vae: Any, latents: Float[Tensor, "1 channels latents rows columns"])
     scale = 1.0 / torch.tensor(config.latents_std).view(1, -1, 1, 1, 1).to(latents)
     # Left where the pipeline put them: an offloaded autoencoder only comes there when it is called.
     film = vae.decode((latents / scale + mean).to(vae.dtype), return_dict=False)[0]
+    demand_finite(film, "autoencoder", vae)
     frames = ((film[0].float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
     trajectory: Trajectory = frames.permute(1, 2, 3, 0).contiguous().cpu().numpy()
     return trajectory

@@ -14,7 +14,7 @@ from typing import Any
 from chronosim.errors import ChronosimError, InvalidConfig
 from chronosim.models.serving.http import is_loopback
 from chronosim.models.serving.wire import PROTOCOL, read_prompts, write_predictions
-from chronosim.protocols import WorldModel
+from chronosim.protocols import WorldModel, no_nan
 
 _log = logging.getLogger(__name__)
 _DIGITS = 12  # of a length: Python makes no number of thousands of them
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _predict(self) -> Any:
         prompts = self._prompts()
         try:
-            with self.server.turn:
+            with self.server.turn, no_nan(self.server.model):
                 return write_predictions(self.server.model.predict(prompts))
         except ChronosimError as error:
             raise _Refused(422, str(error), type(error).__name__) from error
