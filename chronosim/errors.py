@@ -16,6 +16,7 @@ leaf is also the builtin that a caller would expect::
     ├── EpisodeExists (FileExistsError)      an episode would be overwritten
     ├── EnhancementFailed (RuntimeError)     an edit could not be worded out
     ├── JudgementFailed (RuntimeError)       a judge gave no answer, or none that can be read
+    ├── ModelBusy (RuntimeError)             more prompts wait for a model than it may keep waiting
     ├── RemoteFailed (RuntimeError)          a model behind a URL is not reached, or speaks wrongly
     ├── ResetNeeded (RuntimeError)           step, render or fork before reset, or after the end
     └── MissingDependency (ImportError)      an optional package is needed; the sentence names it
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidPrompt",
     "JudgementFailed",
     "MissingDependency",
+    "ModelBusy",
     "ModelNotFound",
     "RemoteFailed",
     "ResetNeeded",
@@ -94,6 +96,10 @@ class EnhancementFailed(ChronosimError, RuntimeError):
 
 class JudgementFailed(ChronosimError, RuntimeError):
     """Raised when a judge gives no answer in time, or none that its question allows."""
+
+
+class ModelBusy(ChronosimError, RuntimeError):
+    """Raised when more prompts wait for a model than it may keep waiting; later there is room."""
 
 
 class RemoteFailed(ChronosimError, RuntimeError):

@@ -46,6 +46,7 @@ PUBLIC = {
         "InvalidPrompt",
         "JudgementFailed",
         "MissingDependency",
+        "ModelBusy",
         "ModelNotFound",
         "RemoteFailed",
         "ResetNeeded",

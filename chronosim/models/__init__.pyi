@@ -1,3 +1,4 @@
+from .batching import Batched as Batched
 from .engine.chronoedit import ChronoEdit as ChronoEdit
 from .engine.sampling import Sampling as Sampling
 from .engine.sizes import CameraSized as CameraSized

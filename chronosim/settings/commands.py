@@ -349,7 +349,11 @@ class Serve(Settings):
     host: Words
     port: Port
     token_variable: Words | None
+    certificate: Path | None
+    private_key: Path | None
     most_prompts: Count
+    most_waiting: Count
+    most_connections: Count
     timeout: Count
 
 

@@ -13,7 +13,6 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -22,8 +21,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chronosim.errors import ChronosimError, InvalidConfig
+from chronosim.errors import ChronosimError
 from chronosim.models.serving.http import check_token, is_loopback
+from chronosim.models.serving.server import Server, listen
 from chronosim.studio.pages import STATIC, Pages
 from chronosim.studio.sessions import NoRoom, NoSession, SessionBusy, state_of
 from chronosim.studio.studio import SessionMoved, Studio
@@ -197,24 +197,18 @@ def serve(
         check_token(token, "token=")
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(18)
-    listening = _listen(host, port)
-    with listening:
-        port = int(listening.getsockname()[1])
-        app = make_app(studio, token=token, cookie=f"chronosim_studio_{port}")
-        shown = f"[{host}]" if ":" in host else host
-        if host in ("0.0.0.0", "::"):
-            shown = socket.gethostname()  # every address of this machine: its name is one to open
-        ready(f"http://{shown}:{port}/" + (f"?token={quote(token, safe='')}" if token else ""))
-        config = uvicorn.Config(
-            app,
-            log_level="error",  # an access log would show tokens, and is of use to nobody here
-            timeout_graceful_shutdown=2,
-            server_header=False,
-        )
-        try:
-            uvicorn.Server(config).run(sockets=[listening])
-        finally:
-            studio.workshop.close()
+    listening = listen(host, port)
+    port = int(listening.getsockname()[1])
+    app = make_app(studio, token=token, cookie=f"chronosim_studio_{port}")
+    shown = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):
+        shown = socket.gethostname()  # every address of this machine: its name is one to open
+    address = f"http://{shown}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
+    try:
+        with listening:
+            Server(app, listening, grace=2).run(ready=lambda: ready(address))
+    finally:
+        studio.workshop.close()
 
 
 def open_browser(address: str) -> None:
@@ -224,22 +218,3 @@ def open_browser(address: str) -> None:
     )
     if screen:
         webbrowser.open(address)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if port > 65535:  # the resolver would take it for another one
-        raise InvalidConfig(f"a port must lie from 0 to 65535, not {port}")
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-        except BaseException:
-            listening.close()
-            raise
-    except (OSError, UnicodeError) as error:
-        raise InvalidConfig(
-            f"the studio cannot listen at {host}:{port} ({error}): choose another host= or port="
-        ) from error
-    return listening

@@ -1,11 +1,12 @@
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from chronosim.cli.main import main
+from chronosim.models.serving.server import Server
 
 
 @pytest.mark.parametrize(
@@ -14,7 +15,7 @@ from chronosim.cli.main import main
         ("folder=s3://bucket/runs", "folder must be one on this machine, not s3://bucket/runs"),
         ("port=-1", "port must be a whole number from 0 to 65535"),
         ("port=70000", "port must be a whole number from 0 to 65535, not 70000"),
-        ("host=no.such.host.invalid", "the studio cannot listen at no.such.host.invalid:0"),
+        ("host=no.such.host.invalid", "no.such.host.invalid:0 cannot be listened at"),
         ("token=", "token= must hold a token of 16 characters or more"),
         ("token='                    '", "token= must hold a token of 16 characters or more"),
         ("token=short", "token= must hold a token of 16 characters or more"),
@@ -56,7 +57,12 @@ def test_it_says_where_it_is_and_asks_strangers_for_a_token(
     tmp_path: Path,
 ) -> None:
     served: list[Any] = []
-    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: served.append(sockets))
+
+    def run(server: Server, *, ready: Callable[[], None]) -> None:
+        ready()
+        served.append(server)
+
+    monkeypatch.setattr(Server, "run", run)
     given = ["model=echo", "browser=false", "port=0", f"folder={tmp_path / 'mine'}"]
     assert main(["studio", *given, *settings]) == 0
     out = capsys.readouterr().out

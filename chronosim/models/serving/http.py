@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import time
-from http.client import HTTPException
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, partial
 from ipaddress import ip_address
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import (
-    BaseHandler,
-    HTTPRedirectHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-    build_opener,
-)
+
+import httpx2
+from anyio import fail_after
+from anyio.from_thread import start_blocking_portal
 
 from chronosim.errors import InvalidConfig
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+_DIGITS = 6  # of seconds to wait, at most
 _SHORTEST_TOKEN = 16  # characters; fewer can be guessed
 
 
@@ -73,6 +72,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def host_of(header: str) -> str:
+    """The host of a `Host` header, without its port."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]
+
+
 def is_printable_word(secret: str) -> bool:
     """Whether a secret can stand in a header: ASCII, without spaces or control characters."""
     return secret.isascii() and secret.isprintable() and " " not in secret
@@ -111,11 +117,23 @@ class Refused(Exception):
         self.passing = passing
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """Follows no redirect: urllib would take the key along to wherever it leads."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered.
 
-    def redirect_request(self, *args: Any) -> None:
-        """Declines, so that the redirect is an error."""
+    Attributes:
+        status: Of HTTP: 200, 503 ...
+        reason: What the status is called: "Service Unavailable".
+        body: The JSON in it; None where it is none.
+        text: How the body begins, for a sentence.
+        retry_after: Seconds after which to ask again, as the service says; None: it does not.
+    """
+
+    status: int
+    reason: str
+    body: Any
+    text: str
+    retry_after: float | None
 
 
 def post_json(url: str, value: Any, *, key: str | None, timeout: float) -> Any:
@@ -125,62 +143,104 @@ def post_json(url: str, value: Any, *, key: str | None, timeout: float) -> Any:
         url: Where to.
         value: What to.
         key: Sent as a bearer token; None: no token.
-        timeout: Seconds to wait for the answer to begin, and then for the whole of it.
+        timeout: Seconds to wait for the whole answer.
 
     Raises:
         Refused: There is no answer in time, or it is no JSON, or its status is an error.
     """
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    request = Request(url, json.dumps(value).encode(), headers, method="POST")
     try:
-        body = _exchange(request, timeout)
-    except HTTPError as error:
-        said = _said(error) if key is None else _said(error).replace(key, "***")
-        passing = error.code in _PASSING or error.code >= 500
-        raise Refused(
-            f"answers {error.code} {error.reason}: {said:.200}", passing=passing
-        ) from None
+        answer = exchange("POST", url, value, token=key, timeout=timeout, largest=_LARGEST)
     except TimeoutError as error:
         raise Refused(f"did not answer within {timeout:g} seconds", passing=True) from error
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        if isinstance(reason, TimeoutError):
-            raise Refused(f"did not answer within {timeout:g} seconds", passing=True) from error
-        raise Refused(f"is not reached: {reason}", passing=True) from error
+    said = answer.text if key is None else answer.text.replace(key, "***")
+    if answer.status != 200:
+        passing = answer.status in _PASSING or answer.status >= 500
+        raise Refused(f"answers {answer.status} {answer.reason}: {said:.200}", passing=passing)
+    if answer.body is None:
+        raise Refused(f"answers with what is no JSON: {said!r:.200}")
+    return answer.body
+
+
+def exchange(
+    method: str, url: str, value: Any, *, token: str | None, timeout: float, largest: int
+) -> Answer:
+    """Sends one request and reads its answer; no redirect is followed.
+
+    Between this machine and itself no proxy is used: it would read the token.
+
+    Args:
+        method: GET or POST.
+        url: Where to.
+        value: Sent as JSON; None: nothing is sent.
+        token: Sent as a bearer token; None: none.
+        timeout: Seconds for all of it, however slowly the answer trickles in.
+        largest: Bytes of an answer at most.
+
+    Raises:
+        TimeoutError: There is no answer in time.
+        Refused: There is none at all, or it is too long.
+    """
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    body = None
+    if value is not None:
+        headers["Content-Type"], body = "application/json", json.dumps(value).encode()
+    ask = partial(_ask, method, url, body, headers, timeout, largest)
     try:
-        return json.loads(body)
-    except ValueError as error:
-        raise Refused(f"answers with what is no JSON: {body[:200]!r}") from error
+        with start_blocking_portal() as portal:  # works inside a notebook's loop, and after a fork
+            return portal.call(ask)
+    except TimeoutError:
+        raise
+    except (httpx2.HTTPError, OSError) as error:
+        raise Refused(f"is not reached: {_root_of(error)}", passing=True) from error
 
 
-def _said(error: HTTPError) -> str:
-    """What a service says beside an error's status."""
+async def _ask(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    timeout: float,
+    largest: int,
+) -> Answer:
+    proxies = not is_loopback(urlsplit(url).hostname or "")
+    with fail_after(timeout):
+        async with (
+            httpx2.AsyncClient(verify=_trusted(), trust_env=proxies, timeout=None) as client,
+            client.stream(method, url, content=body, headers=headers) as answer,
+        ):
+            data = bytearray()
+            async for chunk in answer.aiter_raw():
+                data += chunk
+                if len(data) > largest:
+                    raise Refused(f"answers with more than {largest:,} bytes")
+            after = answer.headers.get("Retry-After", "")
+            text = bytes(data[:2000]).decode("utf-8", "replace").strip()
+            seconds = float(after) if after.isdecimal() and len(after) < _DIGITS else None
+            value = _json(bytes(data))
+            return Answer(answer.status_code, answer.reason_phrase, value, text, seconds)
+
+
+def _root_of(error: BaseException) -> str:
+    """What the system said, below what the libraries say of it: connection refused."""
+    said, cause = str(error) or type(error).__name__, error
+    while (cause := cause.__cause__ or cause.__context__) is not None:  # type: ignore[assignment]
+        if isinstance(cause, ssl.SSLError):
+            return str(cause)
+        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+            said = os.strerror(cause.errno)
+    return said
+
+
+def _json(data: bytes) -> Any:
     try:
-        with error:
-            return error.read(2000).decode("utf-8", "replace").strip()
-    except (OSError, HTTPException):
-        return ""
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
 
 
-def _opener(url: str) -> OpenerDirector:
-    """No proxy between this machine and itself: it would read the key, which http leaves clear."""
-    handlers: list[BaseHandler] = [_NoRedirect()]
-    if is_loopback(urlsplit(url).hostname or ""):
-        handlers.append(ProxyHandler({}))
-    return build_opener(*handlers)
-
-
-def _exchange(request: Request, timeout: float) -> bytes:
-    """Sends and reads; a socket's own timeout starts anew with every byte that trickles in."""
-    deadline = time.monotonic() + timeout
-    body = b""
-    with _opener(request.full_url).open(request, timeout=timeout) as answer:
-        while chunk := answer.read1(1 << 16):
-            body += chunk
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            if len(body) > _LARGEST:
-                raise Refused(f"answers with more than {_LARGEST} bytes")
-    return body
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Certificates that this machine trusts; reading them takes longer than most requests."""
+    return ssl.create_default_context()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from itertools import accumulate, islice
 from typing import Any
-from urllib.parse import urlsplit
 
 from chronosim import errors
 from chronosim.errors import ChronosimError, InvalidConfig, RemoteFailed
-from chronosim.models.serving.http import check_address, is_printable_word
+from chronosim.models.serving.http import (
+    Answer,
+    Refused,
+    check_address,
+    exchange,
+    is_printable_word,
+)
 from chronosim.models.serving.wire import PROTOCOL, Misread, read_predictions, write_prompts
 from chronosim.types import EditPrompt, Prediction
+
+_BUSY = 503
+_SHORTEST = 0.01  # seconds that a request is given at least
 
 
 class RemoteModel:
@@ -45,10 +52,10 @@ class RemoteModel:
         if not (math.isfinite(timeout) and timeout > 0):
             raise InvalidConfig(f"timeout must be a number of seconds above 0, not {timeout}")
         self.url, self.timeout, self.largest = url.rstrip("/"), timeout, largest
-        self._parts = _split(self.url, token_variable)
+        check_address(self.url, "a world model", "token", token_variable, "a tunnel to localhost")
         self._token = _token(token_variable)
         said = self._exchange("GET", "/identity", None)
-        self._identity, self._most = self._introduction(said)
+        self._identity, self._most, self._most_pixels = self._introduce(said)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -58,13 +65,16 @@ class RemoteModel:
     def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
         """Answers each prompt; as many at a time as the server takes.
 
+        A server that is busy is asked again when it says so, within the time of a call.
+
         Raises:
+            ModelBusy: The server was busy all the time.
             RemoteFailed: The server is not reached, is late, or breaks the protocol.
             ChronosimError: As the model behind the URL raises.
         """
         predictions: list[Prediction] = []
-        for first in range(0, len(prompts), self._most):
-            asked = prompts[first : first + self._most]
+        while len(predictions) < len(prompts):
+            asked = self._share(prompts[len(predictions) :])
             said = self._exchange("POST", "/predict", write_prompts(asked))
             try:
                 predictions += read_predictions(said, asked)
@@ -72,7 +82,14 @@ class RemoteModel:
                 raise RemoteFailed(f"{self.url} breaks the protocol: {error}") from error
         return predictions
 
-    def _introduction(self, said: Any) -> tuple[dict[str, Any], int]:
+    def _share(self, prompts: Sequence[EditPrompt]) -> Sequence[EditPrompt]:
+        """As many of the first prompts as the server takes in a request, and at least one."""
+        pixels = accumulate(prompt.frame.shape[0] * prompt.frame.shape[1] for prompt in prompts)
+        fitting = sum(count <= self._most_pixels for count in islice(pixels, self._most))
+        return prompts[: max(fitting, 1)]
+
+    def _introduce(self, said: Any) -> tuple[dict[str, Any], int, float]:
+        """What the server says of itself: the model's identity, and its limits of a request."""
         identity = said.get("identity") if isinstance(said, dict) else None
         if not isinstance(identity, dict) or not isinstance(identity.get("name"), str):
             raise RemoteFailed(f"{self.url}/identity names no world model: {said!r:.200}")
@@ -81,80 +98,56 @@ class RemoteModel:
                 f"{self.url} speaks protocol {said.get('protocol')!r:.20}, but this chronosim "
                 f"speaks {PROTOCOL}"
             )
-        most = said.get("most_prompts")
+        most, pixels = said.get("most_prompts"), said.get("most_pixels", math.inf)
         if not isinstance(most, int) or most < 1:
             raise RemoteFailed(f"{self.url} takes most_prompts={most!r:.20} prompts a call")
-        return identity, most
+        if not isinstance(pixels, int | float) or not pixels >= 1:
+            raise RemoteFailed(f"{self.url} takes most_pixels={pixels!r:.20} pixels a call")
+        return identity, most, pixels
 
     def _exchange(self, method: str, path: str, value: Any) -> Any:
-        """Asks, and gives the JSON of the answer; no redirect is followed, no proxy used."""
-        body = None if value is None else json.dumps(value).encode()
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
-        try:
-            status, answer = self._send(method, path, body, headers)
-        except TimeoutError as error:
-            raise RemoteFailed(
-                f"{self.url} did not answer within {self.timeout:g} seconds"
-            ) from error
-        except (OSError, HTTPException) as error:
-            raise RemoteFailed(f"{self.url} is not reached: {error}") from error
-        try:
-            said = json.loads(answer)
-        except ValueError as error:
-            raise RemoteFailed(
-                f"{self.url} answers {status} with what is no JSON: {answer[:120]!r}"
-            ) from error
-        if status != 200:
-            raise self._refusal(status, said)
-        return said
-
-    def _send(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[int, bytes]:
+        """Asks, again where the server is busy, and gives the JSON of the answer."""
         deadline = time.monotonic() + self.timeout
-        secure, host, port, prefix = self._parts
-        kind = HTTPSConnection if secure else HTTPConnection
-        connection = kind(host, port, timeout=self.timeout)
-        try:
-            connection.request(method, prefix + path, body, dict(headers))
-            answer = connection.getresponse()
-            return answer.status, self._read(answer, deadline)
-        finally:
-            connection.close()
+        while True:
+            try:
+                answer = exchange(
+                    method,
+                    self.url + path,
+                    value,
+                    token=self._token,
+                    timeout=max(deadline - time.monotonic(), _SHORTEST),
+                    largest=self.largest,
+                )
+            except TimeoutError as error:
+                raise RemoteFailed(
+                    f"{self.url} did not answer within {self.timeout:g} seconds"
+                ) from error
+            except Refused as error:
+                raise RemoteFailed(f"{self.url} {error}") from error
+            pause = 1.0 if answer.retry_after is None else answer.retry_after
+            if answer.status != _BUSY or time.monotonic() + pause > deadline:
+                return self._read(answer)
+            time.sleep(pause)
 
-    def _read(self, answer: HTTPResponse, deadline: float) -> bytes:
-        """Reads; a socket's own timeout starts anew with every byte that trickles in."""
-        chunks, length = [], 0
-        while chunk := answer.read1(1 << 20):
-            chunks.append(chunk)
-            length += len(chunk)
-            if length > self.largest:
-                raise RemoteFailed(f"{self.url} answers with more than {self.largest:,} bytes")
-            if time.monotonic() > deadline:
-                raise TimeoutError
-        return b"".join(chunks)
-
-    def _refusal(self, status: int, said: Any) -> ChronosimError:
-        """The error that the other end names, if it is one of ours."""
+    def _read(self, answer: Answer) -> Any:
+        """The JSON of an answer, unless it is a refusal."""
+        said = answer.body
+        if answer.status == 200 and said is not None:
+            return said
+        if said is None:
+            raise RemoteFailed(
+                f"{self.url} answers {answer.status} with what is no JSON: {answer.text!r:.120}"
+            )
         name, message = "", ""
         if isinstance(said, dict):
             name, message = str(said.get("error", "")), str(said.get("message", ""))
         kind = getattr(errors, name, None) if name in errors.__all__ else None
-        if status == 422 and isinstance(kind, type) and issubclass(kind, ChronosimError):
-            return kind(message)
-        return RemoteFailed(f"{self.url} answers {status}: {message[:300] or repr(said)[:300]}")
-
-
-def _split(url: str, token_variable: str | None) -> tuple[bool, str, int | None, str]:
-    """Whether it is https, the host, the port, and what comes before the paths."""
-    check_address(url, "a world model", "token", token_variable, "a tunnel to localhost")
-    parts = urlsplit(url)
-    assert parts.hostname is not None  # checked
-    return parts.scheme == "https", parts.hostname, parts.port, parts.path
+        ours = isinstance(kind, type) and issubclass(kind, ChronosimError)
+        if kind is not None and ours and answer.status in (422, _BUSY):
+            raise kind(message)
+        raise RemoteFailed(
+            f"{self.url} answers {answer.status}: {message[:300] or repr(said)[:300]}"
+        )
 
 
 def _token(variable: str | None) -> str | None:

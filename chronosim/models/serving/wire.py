@@ -13,7 +13,8 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ from chronosim.types import EditPrompt, Frame, Prediction
 
 PROTOCOL = 1
 
-_LARGEST = 16_000_000  # pixels of a frame: 4000 x 4000
 _LONGEST = 1024  # frames of a trajectory
+MOST_PIXELS = 64_000_000  # of a request's frames together: 64 of 1000 x 1000
 
 
 class Misread(ValueError):
@@ -42,12 +43,13 @@ def write_prompts(prompts: Sequence[EditPrompt]) -> dict[str, Any]:
     }
 
 
-def read_prompts(value: Any, *, most: int) -> list[EditPrompt]:
+def read_prompts(value: Any, *, most: int, pixels: int = MOST_PIXELS) -> list[EditPrompt]:
     """Reads a request.
 
     Args:
         value: What came as JSON.
         most: Prompts at most.
+        pixels: Of all frames together at most, counted before any of them is decoded.
 
     Raises:
         Misread: It is no request.
@@ -55,7 +57,10 @@ def read_prompts(value: Any, *, most: int) -> list[EditPrompt]:
     prompts = _field(value, "prompts", list)
     if len(prompts) > most:
         raise Misread(f"a call may hold {most} prompts, not {len(prompts)}")
-    return [_read_prompt(prompt) for prompt in prompts]
+    read = [_read_prompt(prompt) for prompt in prompts]
+    if (asked := sum(picture.width * picture.height for picture, _, _ in read)) > pixels:
+        raise Misread(f"the frames of a call may have {pixels:,} pixels together, not {asked:,}")
+    return [EditPrompt(_decode(picture), text, seed) for picture, text, seed in read]
 
 
 def write_predictions(predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -95,31 +100,46 @@ def read_predictions(value: Any, prompts: Sequence[EditPrompt]) -> list[Predicti
     ]
 
 
-def _read_prompt(value: Any) -> EditPrompt:
-    text, seed = _field(value, "text", str), _field(value, "seed", int)
+def _read_prompt(value: Any) -> tuple[Image.Image, str, int]:
+    """Reads a prompt, but for the pixels of its picture."""
+    text, seed = _words(_field(value, "text", str)), _field(value, "seed", int)
     if isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise Misread(f"a seed is a whole number from 0 to 2**63 - 1, not {seed!r}")
-    return EditPrompt(_read_frame(_field(value, "frame", str)), text, seed)
+        raise Misread(f"a seed is a whole number from 0 to 2**63 - 1, not {seed!r:.80}")
+    return _open_frame(_field(value, "frame", str)), text, seed
 
 
 def _read_prediction(value: Any, prompt: EditPrompt) -> Prediction:
     pictures = _field(value, "trajectory", list)
     if not 1 <= len(pictures) <= _LONGEST:
         raise Misread(f"a trajectory has 1 to {_LONGEST} frames, not {len(pictures)}")
-    frames = [_read_frame(picture) for picture in pictures]
-    for frame in frames:
-        if frame.shape != prompt.frame.shape:
-            raise Misread(f"a frame of {prompt.frame.shape} was answered with {frame.shape}")
+    opened = [_open_frame(picture) for picture in pictures]
+    height, width, _ = prompt.frame.shape
+    for picture in opened:
+        if picture.size != (width, height):
+            raise Misread(
+                f"a frame of {width} x {height} was answered with {picture.width} x "
+                f"{picture.height}"
+            )
     text, metrics = value.get("text"), value.get("metrics", {})
     if text is not None and not isinstance(text, str):
         raise Misread(f"a prediction's text is a string or null, not {text!r:.80}")
     if not isinstance(metrics, dict) or not all(map(_is_number, metrics.values())):
-        raise Misread(f"metrics are numbers by name, not {metrics!r:.80}")
-    return Prediction(np.stack(frames), text, metrics)
+        raise Misread(f"metrics are finite numbers by name, not {metrics!r:.80}")
+    frames = np.stack([_decode(picture) for picture in opened])
+    return Prediction(frames, None if text is None else _words(text), metrics)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _words(text: str) -> str:
+    """Gives words back if they can be written: JSON may hold half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Misread(f"a text is Unicode, not {text!r:.80}") from error
+    return text
 
 
 def _field(value: Any, name: str, kind: type) -> Any:
@@ -132,21 +152,27 @@ def _write_frame(frame: Frame) -> str:
     return base64.b64encode(encode_png(frame, compress_level=1)).decode("ascii")
 
 
-def _read_frame(text: Any) -> Frame:
-    """Reads a PNG, and nothing that only pretends to be one or would fill the memory."""
+def _open_frame(text: Any) -> Image.Image:
+    """Opens a PNG, and nothing that only pretends to be one; its pixels are not decoded yet."""
     if not isinstance(text, str):
         raise Misread(f"a frame is base64 of a PNG, not {type(text).__name__}")
+    with _reading():
+        picture = Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",))
+        if picture.mode != "RGB":
+            raise Misread(f"a frame is RGB with 8 bits a channel, not {picture.mode}")
+        return picture
+
+
+def _decode(picture: Image.Image) -> Frame:
+    with _reading(), picture:
+        return np.array(picture)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turns what Pillow and base64 say of a broken picture into `Misread`."""
     try:
-        data = base64.b64decode(text, validate=True)
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            if picture.width * picture.height > _LARGEST:
-                raise Misread(
-                    f"a frame of {picture.width} x {picture.height} is more than {_LARGEST:,} "
-                    "pixels"
-                )
-            if picture.mode != "RGB":
-                raise Misread(f"a frame is RGB with 8 bits a channel, not {picture.mode}")
-            return np.array(picture)
+        yield
     except Misread:
         raise
     # ValueError is binascii's error, and Pillow's for chunks beside the picture that are broken:

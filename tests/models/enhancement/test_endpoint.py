@@ -152,7 +152,7 @@ def test_requests_run_beside_one_another_and_keep_their_order(
         (says("out of memory", 500), "answers 500 .*out of memory"),
         (says("no such model", 404), "answers 404 .*no such model"),
         (says("", 307, Location="http://127.0.0.1:9/"), "answers 307"),
-        (says("<html>busy</html>"), "no JSON: b'<html>busy"),
+        (says("<html>busy</html>"), "no JSON: '<html>busy"),
         (says("[]"), "does not speak the chat-completions protocol"),
         (says('{"choices": []}'), "does not speak the chat-completions protocol"),
         (says('{"error": {"message": "bad frame"}}'), "protocol: .*bad frame"),
@@ -160,7 +160,7 @@ def test_requests_run_beside_one_another_and_keep_their_order(
         (says(completion(None, refusal="I must not.")), "refuses: 'I must not.'"),
         (says(completion("The user wants to", "length")), r"did not finish its reply \(length\)"),
         (says(completion("", "content_filter")), r"did not finish its reply \(content_filter\)"),
-        (says(" " * (2 << 20)), "answers with more than 1048576 bytes"),
+        (says(" " * (2 << 20)), "answers with more than 1,048,576 bytes"),
         (break_off, "is not reached|no JSON"),
     ],
 )
