@@ -228,7 +228,7 @@ def test_a_failed_export_leaves_what_was_there(dataset: Maker, tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
 
 
-@pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "robomimic", "mp4"])
+@pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "robomimic", "mp4", "rerun"])
 def test_a_full_disk(
     dataset: Maker,
     tmp_path: Path,

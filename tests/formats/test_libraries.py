@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,18 @@ def test_rerun(dataset: Maker) -> None:
         assert columns["/camera:time"][2].total_seconds() == pytest.approx(SECONDS)
         [said] = columns["/__properties/chronosim:about"]
         assert json.loads(said[0])["about"] == dict(reader.about)
+
+
+def test_rerun_recordings_have_ids_of_their_own(dataset: Maker, tmp_path: Path) -> None:
+    """Of several recordings with one id Rerun's viewer shows one; equal ones may share theirs."""
+    sources = [dataset("one"), dataset("two", about={"model": {"name": "another"}})]
+    ids = []
+    for number, (source, rows) in enumerate(product(sources, ("steps", "frames"))):
+        out = tmp_path / str(number)
+        export_dataset(source, out, config.load("export", "rerun"), rows=rows, progress=False)
+        [entry] = RrdReader(out / "0000002.rrd").recordings()
+        ids.append(entry.recording_id)
+    assert len(set(ids)) == 2, "one for each model: rows of one frame are the same either way"
 
 
 @pytest.mark.parametrize(("rows", "length"), [("steps", 2), ("frames", 3)])
