@@ -25,7 +25,12 @@ from chronosim.models.engine.acceleration import (
     use_planar_convolutions,
 )
 from chronosim.models.engine.components import Components, list_files
-from chronosim.models.loading.checkpoint import check_checkpoint, empty_transformer, load_checkpoint
+from chronosim.models.loading.checkpoint import (
+    Checkpoint,
+    empty_transformer,
+    load_checkpoint,
+    read_checkpoint,
+)
 from chronosim.models.loading.lora import LoraFile, add_loras, read_lora
 from chronosim.models.loading.lora_scale import CONFIG
 from chronosim.models.loading.placement import LOADING_ORDER, place
@@ -142,11 +147,11 @@ def read_components(
     """
     check_folder(folder, whole=checkpoint is None)
     files = list_files(folder)
-    changes = _read_changes(folder, checkpoint, loras, settings)
+    instead, changes = _read_changes(folder, checkpoint, loras, settings)
     quantized = _CPU if settings.offload else device
 
     def transformer() -> Any:
-        network = _load_transformer(folder, checkpoint, dtype, quantized, settings)
+        network = _load_transformer(folder, instead, dtype, quantized, settings)
         add_loras(network, changes, device, fused=not settings.quantizes_transformer)
         return network
 
@@ -179,7 +184,7 @@ def read_components(
         revision=revision,
         place=device,
         checkpoint=checkpoint,
-        variant=_describe(changes, settings),
+        variant=_describe(instead, changes, settings),
         **networks,
     )
 
@@ -189,22 +194,25 @@ def _read_changes(
     checkpoint: Path | None,
     loras: Sequence[tuple[Path, float]],
     settings: ModelSettings,
-) -> list[tuple[LoraFile, float]]:
+) -> tuple[Checkpoint | None, list[tuple[LoraFile, float]]]:
     """Reads the small files and checks them against the config, before the large ones are read."""
     if checkpoint is None and not loras:
-        return []
-    empty = _load(empty_transformer, folder)
+        return None, []
+    empty, strict = _load(empty_transformer, folder), settings.strict
+    instead = None
     if checkpoint is not None:
-        check_checkpoint(checkpoint, empty)
-    return [(read_lora(path, empty, strict=settings.strict), weight) for path, weight in loras]
+        instead = read_checkpoint(checkpoint, empty, strict=strict)
+    return instead, [(read_lora(path, empty, strict=strict), weight) for path, weight in loras]
 
 
 def _describe(
-    loras: Sequence[tuple[LoraFile, float]], settings: ModelSettings
+    checkpoint: Checkpoint | None, loras: Sequence[tuple[LoraFile, float]], settings: ModelSettings
 ) -> Mapping[str, Any]:
     """What was changed of the weights, and the autoencoder, for a model's identity."""
     added = [{**lora.describe(), "weight": weight} for lora, weight in loras]
     variant: dict[str, Any] = {"loras": added}
+    if checkpoint is not None and checkpoint.left_out:
+        variant["left_out"] = len(checkpoint.left_out)
     if settings.storage:
         variant["storage"] = settings.storage
     if settings.quantization:
@@ -257,14 +265,14 @@ def _load_model(
 
 def _load_transformer(
     folder: Path,
-    checkpoint: Path | None,
+    checkpoint: Checkpoint | None,
     dtype: torch.dtype,
     device: torch.device,
     settings: ModelSettings,
 ) -> Any:
     """Loads it into main memory: LoRAs and 8-bit storage come before it goes to the device."""
     if checkpoint is not None:
-        return _load(load_checkpoint, checkpoint, folder=folder, dtype=dtype).eval()
+        return _load(load_checkpoint, checkpoint, folder, dtype).eval()
     return _load_model(
         ChronoEditTransformer3DModel, folder / "transformer", dtype, device, settings
     )
@@ -278,13 +286,16 @@ def _load_scheduler(folder: Path) -> Any:
     return _load(kind.from_pretrained, folder, local_files_only=True)
 
 
-def _load(read: Callable[..., Any], source: Path, /, **settings: Any) -> Any:
+def _load(read: Callable[..., Any], source: Any, /, *more: Any, **settings: Any) -> Any:
     try:
         with no_bars(), no_warnings():  # what is wrong is raised
-            return read(source, **settings)
+            return read(source, *more, **settings)
+    except InvalidModel:
+        raise
     except ImportError as error:
         reason = " ".join(str(error).split())
         raise MissingDependency(f"{source} cannot be loaded without a package: {reason}") from error
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        source = getattr(source, "path", source)
         reason = str(error).strip().split("\n")[0]
         raise InvalidModel(f"{source} cannot be loaded: {reason}") from error
