@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -20,6 +21,9 @@ from chronosim.protocols import Policy
 from chronosim.rollouts import Progress
 from chronosim.settings.parts import with_seed
 from chronosim.settings.typed import Part, plain
+
+MOST_FRAMES = 48
+"""Frames on an episode's sheet, unless it is told otherwise: as many as fit a page."""
 
 # What shapes an episode.
 _LOGGED = ("model", "prompter", "scenario", "policy", "horizon", "guard", "seed")
@@ -69,9 +73,22 @@ def episode_bar(label: str | None = None) -> Iterator[Any]:
         yield show
 
 
-def draw_filmstrip(reader: EpisodeReader, path: Path) -> None:
-    """Writes the sheet of an episode: each step's frame with the action's words under it."""
-    write_frame(path, filmstrip(step_panels(reader.observation(0), reader)))
+def draw_filmstrip(reader: EpisodeReader, path: Path, most: int | None = MOST_FRAMES) -> int:
+    """Writes the sheet of an episode: a step's frame with the action's words under it.
+
+    Args:
+        reader: The episode.
+        path: Where to; ends in .png.
+        most: Frames at most, evenly spaced, the first and the last among them; None: all.
+
+    Returns:
+        How many frames are on the sheet.
+    """
+    count = reader.steps + 1 if most is None else min(most, reader.steps + 1)
+    _, *chosen = np.linspace(0, reader.steps, count).round().astype(int).tolist()
+    steps = (reader.step(index - 1) for index in chosen)
+    write_frame(path, filmstrip(step_panels(reader.observation(0), steps)))
+    return count
 
 
 def draw_video(

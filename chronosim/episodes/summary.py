@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -176,14 +177,13 @@ def figures(rows: Sequence[EpisodeSummary]) -> dict[str, Any]:
         "length": _spread_of([row.steps for row in rows]),
         "return": _spread_of([row.total for row in rows]),
         "reward": _spread_of([row.reward for row in rows if row.steps]),
+        "unknown returns": sum(math.isnan(row.total) for row in rows),
     }
 
 
 def _contents(readers: Sequence[EpisodeReader], rows: Sequence[EpisodeSummary]) -> dict[str, Any]:
     """Who made the episodes, and of how many frames of what size, over how much time."""
-    sizes = Counter(
-        " x ".join(map(str, reader.observation(0).frame.shape[:2])) for reader in readers
-    )
+    sizes = Counter(" x ".join(map(str, reader.frame_size)) for reader in readers)
     between = sum(int(reader.column("between_length").sum()) for reader in readers if reader.steps)
     held = [pace(reader.about) for reader in readers]
     clocked = all(seconds is not None for seconds in held)
@@ -247,7 +247,8 @@ def _spread(actions: np.ndarray) -> dict[str, Any]:
 def _spread_of(values: Sequence[float]) -> dict[str, float] | None:
     if not values:
         return None
-    numbers = np.asarray(values, float)
+    given = np.asarray(values, float)
+    numbers = given[~np.isnan(given)] if not np.isnan(given).all() else given
     return {
         "mean": float(numbers.mean()),
         "least": float(numbers.min()),

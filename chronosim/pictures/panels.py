@@ -15,6 +15,7 @@ from chronosim.errors import InvalidEpisode
 from chronosim.types import Frame, Observation, Step
 
 _MARGIN, _GAP, _TYPE = 24, 18, 14  # pixels
+_TALL = 3  # times its width: the height of a frame on a sheet at most
 _MOST_LINES = 6  # free text can be a paragraph; a sheet shows its beginning
 
 
@@ -54,9 +55,9 @@ def filmstrip(
     """Lays panels out on a sheet, row by row.
 
     Args:
-        panels: At least one, all frames of one size.
+        panels: At least one; their frames may differ in size.
         columns: Panels in a row; None: 6 to 8, whichever leaves the fewest places empty.
-        width: Width of a panel, pixels; frames are scaled to it.
+        width: Width of a panel, pixels; frames are scaled to it, very tall ones to three times it.
 
     Returns:
         The sheet, RGB uint8.
@@ -71,7 +72,7 @@ def filmstrip(
     across = columns or _columns(len(panels))
     lines = max(len(_wrap(panel, width)) for panel in panels)
     drawn = [_draw(panel, width, lines) for panel in panels]
-    height = drawn[0].shape[0]
+    height = max(block.shape[0] for block in drawn)
     down = -(-len(panels) // across)
     across = min(across, len(panels))
     sheet = np.empty(
@@ -82,7 +83,7 @@ def filmstrip(
     for index, block in enumerate(drawn):
         row, column = divmod(index, across)
         top, left = _MARGIN + row * (height + _GAP), _MARGIN + column * (width + _GAP)
-        sheet[top : top + height, left : left + width] = block
+        sheet[top : top + len(block), left : left + width] = block
     return sheet
 
 
@@ -100,8 +101,6 @@ def _wrap(panel: Panel, width: int) -> list[str]:
 
 def _draw(panel: Panel, width: int, lines: int) -> UInt8[np.ndarray, "rows columns 3"]:
     """One panel: the frame, its title, its words; as high as `lines` lines of words need."""
-    height = round(width * panel.frame.shape[0] / panel.frame.shape[1])
-    picture = Image.fromarray(panel.frame).resize((width, height), Image.Resampling.LANCZOS)
     title = text_block(
         wrap(panel.title, size=_TYPE - 2, width=width, lines=1),
         size=_TYPE - 2,
@@ -119,7 +118,21 @@ def _draw(panel: Panel, width: int, lines: int) -> UInt8[np.ndarray, "rows colum
         paper=PAPER,
     )
     space = np.full((6, width, 3), PAPER, np.uint8)
-    return np.concatenate([np.asarray(picture), space, title, words])
+    return np.concatenate([_scaled(panel.frame, width), space, title, words])
+
+
+def _scaled(frame: Frame, width: int) -> UInt8[np.ndarray, "rows columns 3"]:
+    """The frame as wide as its panel; one that would be too high, as high as may be."""
+    rows, columns = frame.shape[:2]
+    height, across = max(1, round(width * rows / columns)), width
+    if height > _TALL * width:
+        height, across = _TALL * width, max(1, round(_TALL * width * columns / rows))
+    small = Image.fromarray(frame).resize((across, height), Image.Resampling.LANCZOS)
+    if across == width:
+        return np.asarray(small)
+    picture = Image.new("RGB", (width, height), PAPER)
+    picture.paste(small, ((width - across) // 2, 0))
+    return np.asarray(picture)
 
 
 Colour = tuple[int, int, int]

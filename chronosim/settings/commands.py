@@ -173,6 +173,7 @@ class EpisodesShow(Settings):
 
     path: Path
     lines: Lines
+    frames: Lines | None
     output: Path | None
 
 

@@ -54,6 +54,15 @@ def test_each_frame_is_on_the_sheet_in_reading_order() -> None:
     assert (sheet[-100:, -124:] == PAPER).all()  # the sixth place is empty
 
 
+def test_frames_of_many_sizes_fit_one_sheet() -> None:
+    shapes = [(48, 48), (24, 48), (900, 30), (2, 900)]
+    frames = [np.full((*shape, 3), 9, np.uint8) for shape in shapes]
+    sheet = filmstrip([Panel(frame) for frame in frames], columns=4, width=100)
+    assert 300 < len(sheet) < 400, "three times as high as wide, at most"
+    heights = [int((sheet[:, 24 + 50 + n * 118] == 9).all(-1).sum()) for n in range(4)]
+    assert heights == [100, 50, 300, 1]
+
+
 def test_the_words_are_drawn_under_their_frame_alone() -> None:
     def ink(words: str) -> np.ndarray:
         sheet = filmstrip([Panel(plain(0), words=words), Panel(plain(0), words="same")], columns=2)

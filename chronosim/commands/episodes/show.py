@@ -1,8 +1,8 @@
 """Shows an episode: its steps as a table, and a filmstrip as a picture and in the terminal.
 
-Of a data set it shows all episodes on one sheet, a row each, unfinished ones too; one that is
-damaged is left out, and named. In a terminal of 24-bit colours the frames are drawn as coloured
-blocks too.
+The picture has 48 frames at most, evenly spaced; frames= says another number. Of a data set it
+shows all episodes on one sheet, a row each, unfinished ones too; one that is damaged is left out,
+and named. In a terminal of 24-bit colours the frames are drawn as coloured blocks too.
 
 Examples:
     chronosim episodes show runs/thousand/episodes/0000003
@@ -55,7 +55,9 @@ def run(settings: EpisodesShow) -> None:
         _print_frames(reader)
         print(_steps(reader, settings.lines))
         picture = folder / f"{reader.path.name}.png"
-        draw_filmstrip(reader, picture)
+        drawn, there = draw_filmstrip(reader, picture, settings.frames), reader.steps + 1
+        if drawn < there:
+            print(faint(f"\n{drawn} of {there:,} frames are drawn; frames=null draws all"))
     elif path.parent.is_dir() and not path.is_dir():
         raise EpisodeNotFound(f"there is no episode at {path}")
     else:
@@ -90,7 +92,7 @@ def _show_all(paths: Sequence[Place], settings: EpisodesShow) -> Path:
 def _heading(reader: EpisodeReader) -> str:
     known = summarize(reader)
     made = " of ".join(name for name in (known.policy, known.world) if name)
-    height, width = reader.observation(0).frame.shape[:2]
+    height, width = reader.frame_size
     clock = "" if known.fps is None else f", {known.fps:.3g} frames a second"
     return (
         f"{known.name}: {known.steps} steps, {known.end}; {made}; "

@@ -57,6 +57,8 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     minutes = report["minutes"]
     time = "" if minutes is None else f", {minutes:.1f} minutes of the world"
     sizes = ", ".join(report["frame sizes"])
+    unknown = report["unknown returns"]
+    rewards = f"{unknown:,} returns, whose rewards are no numbers; figures are of the others"
     return [
         ("episodes", f"{report['episodes']:,}, {_counted(report['ends'])}"),
         ("steps", f"{report['steps']:,}{time}"),
@@ -64,6 +66,7 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("world", _counted(report["worlds"])),
         ("policy", _counted(report["policies"]) or "-"),
         ("synthetic", f"{report['synthetic']:,} of {report['episodes']:,} episodes"),
+        *[("unknown", rewards)] * (unknown > 0),
     ]
 
 

@@ -39,6 +39,23 @@ def test_long_tables_are_cut_in_the_middle_and_the_words_go_below_on_a_narrow_sc
     assert table[-1] == "      Go to 40."
 
 
+def test_a_long_episode_is_a_page(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("0000004", 20)
+    assert main(["episodes", "show", str(path), "frames=6"]) == 0
+    out, drawn = picture(capsys)
+    assert "6 of 21 frames are drawn; frames=null draws all" in out
+    page = read_frame(drawn)
+    assert page.shape[1] == 2 * 24 + 6 * 216 + 5 * 18, "one row"
+    middles = [24 + column * (216 + 18) + 108 for column in range(6)]
+    assert page[24 + 72, middles, 0].tolist() == [0, 40, 80, 120, 160, 200]
+    assert main(["episodes", "show", str(path), "frames=null"]) == 0
+    out, drawn = picture(capsys)
+    assert "are drawn" not in out
+    assert len(read_frame(drawn)) > 2 * len(page)
+
+
 @pytest.mark.parametrize("columns", [60, 80, 110, 160])
 def test_no_word_is_cut(
     columns: int,

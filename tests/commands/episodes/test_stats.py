@@ -2,10 +2,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chronosim.cli.main import main
+from chronosim.episodes import EpisodeWriter
 from chronosim.frames import read_frame
+from chronosim.types import Observation
 
 
 def test_a_data_set_is_summed_up(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,12 +61,35 @@ def test_one_episode_and_one_without_steps(
     assert (report["steps"], report["reward"], report["action"]) == (0, None, {})
 
 
-def test_rewards_that_are_no_numbers_are_null(write: Callable[..., Path]) -> None:
+def test_rewards_that_are_no_numbers_are_null_and_hide_no_others(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write("0000000", 2, reward=float("nan"))
     assert main(["episodes", "show", str(path)]) == 0
     assert main(["episodes", "stats", str(path), "output=out"]) == 0
     report = json.loads(Path("out/stats.json").read_text(), parse_constant=pytest.fail)
     assert report["reward"] == dict.fromkeys(("mean", "least", "median", "most"))
+    write("0000001", 2)
+    assert main(["episodes", "stats", str(path.parent), "output=both"]) == 0
+    report = json.loads(Path("both/stats.json").read_text())
+    assert report["return"]["mean"] == 3
+    assert "1 returns, whose rewards are no numbers" in capsys.readouterr().out
+    assert main(["episodes", "verify", str(path.parent)]) == 0
+    out = capsys.readouterr().out
+    assert "nan: the reward in row 1 and 1 more of" in out
+    assert "2 of 2 episodes are whole" in out
+
+
+def test_frames_of_several_sizes_are_summed_up_and_shown(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Observation(np.zeros((40, 20, 3), np.uint8))
+    with EpisodeWriter(dataset / "other", first, {}):
+        pass
+    assert main(["episodes", "stats", str(dataset), "output=out"]) == 0
+    report = json.loads(Path("out/stats.json").read_text())
+    assert report["frame sizes"] == {"16 x 24": 4, "40 x 20": 1}
+    assert main(["episodes", "show", str(dataset)]) == 0
 
 
 def test_bad_episodes_are_left_out_and_named(
