@@ -128,7 +128,7 @@ def cut_chunk(file: Any) -> None:
         (replaced("data/demo_1/obs/agentview_image", None), "has no obs/agentview_image"),
         (replaced("data/demo_1/obs/robot0_eef_pos", None), "has no obs/robot0_eef_pos"),
         (replaced("data/demo_1/next_obs/robot0_eef_pos", None), "has no robot0_eef_pos, which"),
-        (replaced("data/demo_0/obs/robot0_eef_pos", [b"a"] * 6), "must hold numbers, not"),
+        (replaced("data/demo_0/obs/robot0_eef_pos", [b"a"] * 6), "must hold numbers"),
         (replaced("data/demo_0/actions", 7), "is no array of rows"),
         (replaced("data/demo_0/rewards", [b"much"] * 6), "the rewards of demo_0 must be numbers"),
         (replaced("data/demo_0", 7), "demo_0 in .* has no obs"),
