@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from math import isclose
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -134,6 +135,7 @@ def import_dataset(
         EpisodeWriteError: The disk refuses; nothing is left behind.
         MissingDependency: The format's library is not installed.
     """
+    check_local(source)
     source, conversion = Path(source), conversion or Conversion()
     if not source.exists():
         raise EpisodeNotFound(f"there is no data set at {source}")
@@ -190,7 +192,7 @@ class _Import:
     def add(self, number: int, read: Callable[[], EpisodeColumns]) -> None:
         """Imports one episode; of one that fails nothing stays."""
         found, chosen = read(), self._conversion
-        clocked = found if found.fps else replace(found, fps=chosen.source_fps)
+        clocked = _clocked(found, chosen.source_fps)
         recording = resample(clocked, chosen.fps)
         per_step = chosen.rows_per_step
         self._bar.begin(len(recording))
@@ -260,6 +262,18 @@ def _last_change(source: Path) -> float:
     """When something of a data set was written last, in nanoseconds."""
     files = [source, *source.rglob("*")] if source.is_dir() else [source]
     return max(file.stat().st_mtime_ns for file in files)
+
+
+def _clocked(found: EpisodeColumns, source_fps: float | None) -> EpisodeColumns:
+    """A recording with its rate, which is given where the source does not say it."""
+    if found.fps is None or source_fps is None:
+        return found if found.fps else replace(found, fps=source_fps)
+    if not isclose(found.fps, source_fps, rel_tol=1e-6):
+        raise InvalidConfig(
+            f"source_fps={source_fps:g} contradicts {found.name}, which says {found.fps:g}: leave "
+            "it out, and give fps= for another rate"
+        )
+    return found
 
 
 def _check_alike(known: SharedTraits, recording: EpisodeColumns, first: Observation) -> None:
@@ -398,6 +412,24 @@ def about_import(
         "unused_row": unused_row(recording, rows_per_step=per_step, worded=worded),
         "origin": dict(found.about) or None,
     }
+
+
+def check_local(source: str | Path) -> None:
+    """Refuses an address.
+
+    Raises:
+        InvalidConfig: It is one; the sentence says how to fetch what is there.
+    """
+    kind, separator, rest = str(source).partition("://")
+    if not separator:
+        return
+    fetch = f"copy it to a folder first, such as {PurePosixPath(rest).name}"
+    if kind == "hf":
+        repository = "/".join(rest.removeprefix("datasets/").split("/")[:2])
+        fetch = f"hf download --repo-type dataset {repository} --local-dir FOLDER"
+    raise InvalidConfig(
+        f"{source} is an address, and imports read folders of this machine: {fetch}"
+    )
 
 
 def check_foreign(source: Path) -> None:

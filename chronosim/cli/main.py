@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_group_help(command) if command else _usage())
             return 0 if given.help else 2
         if given.help:
-            print(_command_help(command))
+            print(_command_help(command, rest))
         else:
             settings = [*rest, *["force=true"] * given.force]
             run = _sweep if given.multirun else _run
@@ -199,17 +199,26 @@ def _group_help(first: str) -> str:
     )
 
 
-def _command_help(command: str) -> str:
+def _command_help(command: str, given: Sequence[str]) -> str:
     """What the command does, its examples, its settings with their comments, its choices."""
-    from chronosim.settings.compose import choices, settings_text
+    from chronosim.settings.compose import choice_texts, choices, settings_text
 
     groups = "".join(
         f"\n  {name}={'|'.join(options)}" for name, options in choices(command).items()
     )
+    own = choice_texts(command, given)
+    chosen = "".join(
+        f"\n\nSettings of {word} (give as {word.partition('=')[0]}.key=value):\n"
+        f"{indent(text.strip(), '  ')}"
+        for word, text in own.items()
+    )
+    more = f"\n\n  chronosim {command} {{}} --help     the settings of a choice"
+    example = next((f"{name}={options[0]}" for name, options in choices(command).items()), "")
     return (
         f"{_docstring(command)}\n\nSettings (give as key=value):\n"
         f"{indent(settings_text(command).strip(), '  ')}"
         + (f"\n\nChoices:{groups}" if groups else "")
+        + (chosen or (more.format(example) if example else ""))
     )
 
 

@@ -60,6 +60,24 @@ def choices(command: str) -> dict[str, list[str]]:
     return found
 
 
+def choice_texts(command: str, given: Sequence[str]) -> dict[str, str]:
+    """The settings of the choices that are given, with their comments: `format=lerobot` and so on.
+
+    Returns:
+        The lines of each choice's YAML that a user may set, by what chooses it.
+    """
+    known, found = choices(command), dict[str, str]()
+    groups = {place: group for group, place in defaults(settings_text(command))}
+    for word in given:
+        key, _, name = word.partition("=")
+        if name in known.get(key, ()):
+            text = (CONF / groups.get(key, key) / f"{name}.yaml").read_text(encoding="utf-8")
+            found[word] = re.sub(
+                r"^(_target_: (?!\?).*|defaults:\n( .*\n?)*)\n?", "", text, flags=re.M
+            )
+    return found
+
+
 def defaults(text: str) -> list[tuple[str, str]]:
     """The config groups in a YAML's defaults, each with the setting it fills.
 
@@ -91,8 +109,9 @@ def compose_config(command: str, given: Sequence[str], extra: Path | None = None
     """
     search = [] if extra is None else [f"hydra.searchpath=[file://{_folder(extra)}]"]
     _check_own(given, extra)
-    readable = [_readable(command, _grouped(command, word)) for word in given if "=" in word]
-    paths = _paths(command, [word for word in given if "=" not in word])
+    settings = [word for word in given if _is_setting(command, word)]
+    readable = [_readable(command, _grouped(command, word)) for word in settings]
+    paths = _paths(command, [word for word in given if word not in settings])
     with as_file(CONF) as folder:
         try:
             with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
@@ -120,6 +139,16 @@ def compose_settings(command: str, given: Sequence[str], extra: Path | None = No
             names it and says what would.
     """
     return read(COMMANDS[command], compose_config(command, given, extra))
+
+
+def _is_setting(command: str, word: str) -> bool:
+    """Whether a word is `key=value` rather than a path with an equals sign in it."""
+    key, equals, _ = word.partition("=")
+    name = key.lstrip("+~").partition(".")[0].partition("@")[0]
+    own = set(OmegaConf.create(settings_text(command)))
+    if not equals or own.isdisjoint({"path", "paths"}) or name in {*own, *config_groups()}:
+        return bool(equals)
+    return "/" not in name and not Path(word).exists()
 
 
 def _grouped(command: str, override: str) -> str:

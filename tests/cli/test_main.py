@@ -67,6 +67,38 @@ def test_the_help_of_a_command_teaches(command: str, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
+    ("chosen", "setting"),
+    [
+        (["episodes", "import", "format=lerobot"], "camera: null  # which"),
+        (["episodes", "import", "format=robomimic", "prompter=driving"], "seconds_per_step: 0.36"),
+        (["episodes", "export", "format=minari"], "kind: hdf5"),
+        (["rollout", "policy=own"], "_target_: ???"),
+    ],
+)
+def test_the_help_shows_the_settings_of_a_choice(
+    chosen: list[str], setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*chosen, "--help"]) == 0
+    out = capsys.readouterr().out
+    key = chosen[-1].partition("=")[0]
+    assert setting in out.partition(f"Settings of {chosen[-1]} (give as {key}.key=value):")[2]
+    assert "chronosim.formats" not in out
+
+
+@pytest.mark.parametrize("path", ["w/a=b", "./a=b", "a=b"])
+def test_a_path_may_have_an_equals_sign(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(path).mkdir(parents=True)
+    assert compose_config("episodes import", [path, "output=out"]).path == path
+    given = [f"path={path}", "output=w/c=d"]
+    assert dict(compose_config("episodes import", given))["output"] == "w/c=d"
+    with pytest.raises(InvalidConfig, match="has no setting 'c'"):
+        compose_config("episodes import", ["c=d", "output=out"])
+
+
+@pytest.mark.parametrize(
     "example", [line for command in COMMANDS for line in examples(command)], ids=str
 )
 def test_the_examples_of_the_help_can_be_given(example: str) -> None:

@@ -214,6 +214,27 @@ def test_a_rate_that_is_given_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "rows between those of the new rate" not in report.lost
 
 
+def test_a_rate_that_contradicts_the_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="source_fps=30 contradicts one, which says 10"):
+        imported(tmp_path, recording(), source_fps=30.0)
+    assert imported(tmp_path, recording(), source_fps=10.0).about["source_fps"] == 10
+
+
+@pytest.mark.parametrize(
+    ("address", "fetch"),
+    [
+        (
+            "hf://datasets/lerobot/pusht",
+            "hf download --repo-type dataset lerobot/pusht --local-dir",
+        ),
+        ("s3://bucket/sets/pusht", "copy it to a folder first, such as pusht"),
+    ],
+)
+def test_an_address_is_fetched_first(tmp_path: Path, address: str, fetch: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"{address} is an address.*{fetch}"):
+        import_dataset(address, tmp_path / "out", Given(recording()), progress=False)
+
+
 def test_a_prompter_words_the_actions(tmp_path: Path) -> None:
     driving = recording(actions=np.array([[0.5, 0.2, 0.0]] * 6, np.float32))
     prompter = Driving()

@@ -1,12 +1,13 @@
 """Reads a data set of another format, or a folder of frames or videos, as episodes.
 
-The format's own options stand under `format`, e.g. format.camera=observation.images.top. Resizing,
-another frame rate and several rows to a step are asked for by name and noted in each episode; what
-the source holds and an episode cannot is told.
+The format's own options stand under `format`, e.g. format.camera=observation.images.top; `chronosim
+episodes import format=lerobot --help` lists them. Resizing, another frame rate and several rows to
+a step are asked for by name and noted in each episode; what the source holds and an episode cannot
+is told.
 
 Examples:
     chronosim episodes import datasets/pusht format=lerobot output=datasets/pusht-episodes
-    chronosim episodes import clips format=folder rows_per_step=9 source_fps=25 output=mine
+    chronosim episodes import clips format=folder rows_per_step=9 format.fps=25 output=mine
     chronosim episodes import demos.hdf5 format=robomimic 'frame_size=[96, 96]' output=demos
 """
 
