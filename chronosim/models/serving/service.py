@@ -17,6 +17,7 @@ from anyio import CapacityLimiter, to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -311,8 +312,10 @@ async def _say(request: Request, error: Exception) -> Response:
 
 
 async def _nothing(request: Request, error: Exception) -> Response:
-    status = getattr(error, "status_code", 404)
-    return _refusal(status, "Refused", f"there are {', '.join(_THERE)}")
+    assert isinstance(error, HTTPException)
+    refusal = _refusal(error.status_code, "Refused", f"there are {', '.join(_THERE)}")
+    refusal.headers.update(error.headers or {})  # Allow: the methods that there are
+    return refusal
 
 
 async def _failed(request: Request, error: Exception) -> Response:

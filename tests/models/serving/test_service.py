@@ -19,6 +19,7 @@ from shutil import which
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -297,3 +298,56 @@ def test_a_certificate_makes_it_https(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_limit_below_one_is_refused(limit: str) -> None:
     with pytest.raises(InvalidConfig, match=f"{limit} must be 1 or more"):
         Service(EchoModel(), port=0, **{limit: 0})  # type: ignore[arg-type]
+
+
+SERVE_ECHO = """
+from chronosim.models.serving.service import Service
+from chronosim.testing import EchoModel
+
+service = Service(EchoModel(), port=0)
+service.run(ready=lambda: print(service.url, flush=True))
+"""
+
+
+@contextmanager
+def echo_process() -> Iterator[tuple[str, psutil.Process]]:
+    """A server in a process of its own, and where it is."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE_ECHO], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().decode().strip(), psutil.Process(server.pid)
+        finally:
+            server.send_signal(signal.SIGINT)
+
+
+def ask_well_or_badly(url: str, n: int) -> int:
+    """One request of a crowd, every fourth of which is broken or given up; its status, or 0."""
+    body = json.dumps(write_prompts([prompt("a" * (n % 7), size=32)])).encode()
+    if n % 8 == 1:
+        body = (body[:-9], b"[]", body.replace(b'"seed": 0', b'"seed": -1'))[n % 3]
+    connection = HTTPConnection(url.partition("//")[2], timeout=120)
+    try:
+        connection.request("POST", "/predict", body, JSON)
+        if n % 8 == 5:
+            return 0
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
+
+
+@pytest.mark.slow
+def test_a_crowd_is_served_and_leaves_nothing_behind() -> None:
+    with echo_process() as (url, process), ThreadPoolExecutor(200) as crowd:
+        list(crowd.map(lambda n: ask_well_or_badly(url, n), range(400)))
+        before = process.memory_info().rss
+        statuses = list(crowd.map(lambda n: ask_well_or_badly(url, n), range(800)))
+        grown = process.memory_info().rss - before
+        said = figures(url)
+    expected = [{1: 400, 5: 0}.get(n % 8, 200) for n in range(800)]
+    assert statuses == expected, "none is reset, none fails"
+    assert said["chronosim_batch_prompts_sum"] > said["chronosim_batch_prompts_count"]
+    assert grown < 64 << 20
