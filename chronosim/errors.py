@@ -14,6 +14,7 @@ leaf is also the builtin that a caller would expect::
     ├── EpisodeNotFound (FileNotFoundError)  there is no episode or data set at that path
     ├── EpisodeWriteError (OSError)          the disk refused a step; what was committed is whole
     ├── EpisodeExists (FileExistsError)      an episode would be overwritten
+    ├── Cancelled (RuntimeError)             a callback ended a prediction
     ├── EnhancementFailed (RuntimeError)     an edit could not be worded out
     ├── JudgementFailed (RuntimeError)       a judge gave no answer, or none that can be read
     ├── ModelBusy (RuntimeError)             more prompts wait for a model than it may keep waiting
@@ -25,6 +26,7 @@ A `ChronosimWarning` (UserWarning) says in a sentence what was converted, cut or
 """
 
 __all__ = [
+    "Cancelled",
     "ChronosimError",
     "ChronosimWarning",
     "EnhancementFailed",
@@ -88,6 +90,10 @@ class EpisodeWriteError(ChronosimError, OSError):
 
 class EpisodeExists(ChronosimError, FileExistsError):
     """Raised when an episode of that name is on disk already."""
+
+
+class Cancelled(ChronosimError, RuntimeError):
+    """Raised by a callback to end a prediction between two denoising steps."""
 
 
 class EnhancementFailed(ChronosimError, RuntimeError):

@@ -11,7 +11,11 @@ from typing import TypeVar
 Progress = Callable[[str, int, int], object]
 """Called with what is being done, how many of it are done, and how many there are to be."""
 
+DenoisingStep = Callable[[int, int], object]
+"""Called with the denoising steps done and those of the whole call of a model."""
+
 _LISTENER: ContextVar[Progress | None] = ContextVar("listener", default=None)
+_DENOISING: ContextVar[DenoisingStep | None] = ContextVar("denoising", default=None)
 _Value = TypeVar("_Value")
 
 
@@ -46,3 +50,24 @@ def teller(what: str, total: int) -> Callable[[], object]:
     """Gives what is to be called after each of `total` things."""
     numbers = count(1)
     return lambda: tell(what, next(numbers), total)
+
+
+@contextmanager
+def after_each_denoising_step(call: DenoisingStep) -> Iterator[None]:
+    """Has `call` called after each denoising step of whatever a model predicts within, here.
+
+    It may raise `chronosim.errors.Cancelled`, which ends the prediction and nothing else: the model
+    stays as it was. A model behind a URL is waited for with (0, 0), and stops too if cancelled.
+    What runs in other threads is not heard of.
+    """
+    token = _DENOISING.set(call)
+    try:
+        yield
+    finally:
+        _DENOISING.reset(token)
+
+
+def denoised(done: int, total: int) -> None:
+    """Tells that a denoising step was done; models call it."""
+    if (call := _DENOISING.get()) is not None:
+        call(done, total)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import index
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from chronosim.errors import InvalidAction, InvalidFrame
+from chronosim.errors import InvalidAction, InvalidConfig, InvalidFrame
 
 __all__ = [
     "Chunk",
@@ -57,6 +59,14 @@ def _check_frame(frame: object) -> None:
         )
 
 
+def _whole(seed: Any) -> int:
+    """A seed of another type than Python's int, such as NumPy's."""
+    if not isinstance(seed, bool | np.bool):
+        with suppress(TypeError):
+            return index(seed)
+    raise InvalidConfig(f"a seed must be a whole number, not {seed!r:.80}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
     """What an agent sees at one step.
@@ -85,10 +95,11 @@ class EditPrompt:
     Attributes:
         frame: The observed frame, RGB uint8 (height, width, 3).
         text: The edit in words.
-        seed: Seed of the sampler's noise, 0 to 2**63 - 1.
+        seed: Seed of the sampler's noise, 0 to 2**63 - 1; NumPy's integers will do.
 
     Raises:
         InvalidFrame: `frame` is not an RGB uint8 array.
+        InvalidConfig: `seed` is no whole number, or out of range.
     """
 
     frame: Frame
@@ -97,6 +108,10 @@ class EditPrompt:
 
     def __post_init__(self) -> None:
         _check_frame(self.frame)
+        if type(self.seed) is not int:
+            object.__setattr__(self, "seed", _whole(self.seed))
+        if not 0 <= self.seed < 2**63:
+            raise InvalidConfig(f"a seed must lie from 0 to 2**63 - 1, not {self.seed}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

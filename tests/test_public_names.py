@@ -32,6 +32,7 @@ PUBLIC = {
     ],
     "chronosim.settings": ["companion", "load", "names"],
     "chronosim.errors": [
+        "Cancelled",
         "ChronosimError",
         "ChronosimWarning",
         "EnhancementFailed",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.errors import InvalidFrame
+from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.types import EditPrompt, Observation, Prediction
 
 FRAME = np.zeros((4, 6, 3), np.uint8)
@@ -59,3 +59,17 @@ def test_values_cannot_be_changed() -> None:
     assert not observation.state.flags.writeable  # it is shared by all that have no state
     with pytest.raises(TypeError):
         Prediction(FRAME[None]).metrics["loss"] = 1.0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3), 3])
+def test_seeds_of_numpy_are_pythons(seed: int, as_users_run_it: None) -> None:
+    prompt = EditPrompt(np.zeros((2, 2, 3), np.uint8), "", seed)
+    assert type(prompt.seed) is int
+    assert prompt.seed == 3
+    assert EditPrompt(prompt.frame, "", 2**63 - 1).seed == 2**63 - 1
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**64, -1, np.int64(-1), 1.0, True, np.bool(True), "1"])
+def test_seeds_out_of_range_are_refused(seed: int, as_users_run_it: None) -> None:
+    with pytest.raises(InvalidConfig, match=r"a seed must .*not"):
+        EditPrompt(np.zeros((2, 2, 3), np.uint8), "", seed)

@@ -194,6 +194,7 @@ def run_stock(
     prompt: EditPrompt,
     sampling: Sampling,
     output_type: str,
+    given: Any = (),
 ) -> Any:
     """Runs diffusers' own pipeline on the same parts, noise and settings."""
     pipeline = hf_diffusers.ChronoEditPipeline(
@@ -206,19 +207,20 @@ def run_stock(
         scheduler,
     )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline(
-        image=Image.fromarray(prompt.frame),
-        prompt=prompt.text,
-        height=prompt.frame.shape[0],
-        width=prompt.frame.shape[1],
-        num_frames=4 * (components.latents - 1) + 1,
-        num_inference_steps=sampling.denoising_steps,
-        guidance_scale=sampling.guidance,
-        generator=torch.Generator().manual_seed(prompt.seed),
-        output_type=output_type,
-        enable_temporal_reasoning=sampling.reasoned_steps > 0,
-        num_temporal_reasoning_steps=sampling.reasoned_steps,
-    ).frames
+    settings = {
+        "image": Image.fromarray(prompt.frame),
+        "prompt": prompt.text,
+        "height": prompt.frame.shape[0],
+        "width": prompt.frame.shape[1],
+        "num_frames": 4 * (components.latents - 1) + 1,
+        "num_inference_steps": sampling.denoising_steps,
+        "guidance_scale": sampling.guidance,
+        "generator": torch.Generator().manual_seed(prompt.seed),
+        "output_type": output_type,
+        "enable_temporal_reasoning": sampling.reasoned_steps > 0,
+        "num_temporal_reasoning_steps": sampling.reasoned_steps,
+    }
+    return pipeline(**settings | dict(given)).frames
 
 
 @pytest.fixture

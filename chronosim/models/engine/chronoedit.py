@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from chronosim.errors import InvalidConfig, InvalidFrame
+from chronosim.models.engine.acceleration import TEXT_TOKENS
 from chronosim.models.engine.components import Components, demand_finite
 from chronosim.models.engine.denoising import (
     Denoised,
@@ -32,9 +33,21 @@ from chronosim.models.engine.encoding import (
 from chronosim.models.engine.parallel import check_shares
 from chronosim.models.engine.sampling import Sampling
 from chronosim.models.loading.presets import open_presets
+from chronosim.progress import denoised
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
-Latents = Float32[Tensor, "channels time height width"]
+Latents = Float32[Tensor, "channels latents rows columns"]
+Noise = Float32[Tensor, "channels time _ _"]
+Embedding = Float[Tensor, "_ features"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    """All that is denoised by: a frame, what its text means, and the noise."""
+
+    frame: Frame
+    text: Embedding
+    noise: Noise
 
 
 class ChronoEdit:
@@ -56,7 +69,9 @@ class ChronoEdit:
         frame_size: The only (height, width) the model was trained at; None: any on its grid.
         micro_batch: Rows computed at once, >= 1; None: one on a CPU, four on a GPU.
         batched_guidance: Whether the two forwards of guidance are one of twice as many rows.
-        progress: Called after each denoising step with the steps done and all of the call's.
+        progress: Called after each denoising step with the steps done and all of the call's; it may
+            raise `chronosim.errors.Cancelled`. `chronosim.progress.after_each_denoising_step` has
+            another one called for as long as it is wanted.
 
     Raises:
         InvalidConfig: `micro_batch` is below 1.
@@ -107,11 +122,23 @@ class ChronoEdit:
             "versions": {name: version(name) for name in ("torch", "diffusers", "transformers")},
         }
 
-    def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+    def predict(
+        self,
+        prompts: Sequence[EditPrompt],
+        *,
+        embeddings: Sequence[Embedding] | None = None,
+        negative: Embedding | None = None,
+        noise: Sequence[Noise] | None = None,
+    ) -> list[Prediction]:
         """Answers each prompt.
 
         Args:
             prompts: Any number of prompts; frames, their sizes, texts and seeds may all differ.
+            embeddings: One for each prompt, in place of its text: up to 512 tokens, as `embed`
+                gives them or diffusers' `encode_prompt`.
+            negative: One in place of the sampler's `negative_prompt`.
+            noise: One for each prompt, in place of what its seed draws (diffusers' `latents`):
+                float32 (channels, time, height / 8, width / 8); time as in `latents`.
 
         Returns:
             One prediction for each prompt, in order. A trajectory holds the frames in between if
@@ -120,11 +147,13 @@ class ChronoEdit:
         Raises:
             InvalidFrame: A frame's size is not one the model works at.
             InvalidPrompt: Words the model cannot read.
+            InvalidConfig: An embedding or a noise of another shape.
+            Cancelled: A callback ended it.
         """
         predictions: dict[int, Prediction] = {}
         with self.components.lock, torch.inference_mode():
-            for rows, denoised in self._denoise(prompts):
-                trajectories = self._decode(denoised)
+            for rows, made in self._denoise(prompts, embeddings, negative, noise):
+                trajectories = self._decode(made)
                 predictions.update(zip(rows, map(Prediction, trajectories), strict=True))
         return [predictions[row] for row in range(len(prompts))]
 
@@ -161,8 +190,24 @@ class ChronoEdit:
             progress=self._progress,
         )
 
-    def latents(self, prompts: Sequence[EditPrompt]) -> list[Latents]:
-        """Gives each prompt's final latents, undecoded.
+    def embed(self, texts: Sequence[str]) -> list[Embedding]:
+        """Embeds words, each text without padding, in the transformer's number format.
+
+        Raises:
+            InvalidPrompt: Words the model cannot read.
+        """
+        with self.components.lock, torch.inference_mode():
+            return [self._embed(text).clone() for text in texts]
+
+    def latents(
+        self,
+        prompts: Sequence[EditPrompt],
+        *,
+        embeddings: Sequence[Embedding] | None = None,
+        negative: Embedding | None = None,
+        noise: Sequence[Noise] | None = None,
+    ) -> list[Latents]:
+        """Gives each prompt's final latents, undecoded; it takes what `predict` takes.
 
         Returns:
             For each prompt float32 (channels, time, height / 8, width / 8): time is 2, or all
@@ -172,12 +217,24 @@ class ChronoEdit:
         Raises:
             InvalidFrame: A frame's size is not one the model works at.
             InvalidPrompt: Words the model cannot read.
+            InvalidConfig: An embedding or a noise of another shape.
         """
         latents: dict[int, Latents] = {}
         with self.components.lock, torch.inference_mode():
-            for rows, denoised in self._denoise(prompts):
-                latents.update(zip(rows, denoised.latents.cpu(), strict=True))
+            for rows, made in self._denoise(prompts, embeddings, negative, noise):
+                latents.update(zip(rows, made.latents.cpu(), strict=True))
         return [latents[row] for row in range(len(prompts))]
+
+    def decode(self, latents: Sequence[Latents]) -> list[Trajectory]:
+        """Decodes final latents, as `latents` gives them: the outcome, and what lies before it.
+
+        Returns:
+            For each uint8 (time, height, width, 3): the outcome alone where there are two latent
+            frames, or where `decode_trajectory` is not set.
+        """
+        with self.components.lock, torch.inference_mode():
+            rows = [row.to(self.components.device)[None] for row in latents]
+            return [self._decode(Denoised(row, row[:, :, 1:-1]))[0] for row in rows]
 
     def reconstruct(self, frame: Frame, trajectory: Trajectory) -> Trajectory:
         """Encodes what truly followed a frame and decodes it: the best that `predict` could answer.
@@ -208,12 +265,23 @@ class ChronoEdit:
             way = encode(self.components, np.concatenate([first, trajectory[:-1]]))
             return self._decode(Denoised(ends, way[:, :, 1:]))[0]
 
-    def _denoise(self, prompts: Sequence[EditPrompt]) -> Iterator[tuple[list[int], Denoised]]:
+    def _denoise(
+        self,
+        prompts: Sequence[EditPrompt],
+        embeddings: Sequence[Embedding] | None,
+        negative: Embedding | None,
+        noise: Sequence[Noise] | None,
+    ) -> Iterator[tuple[list[int], Denoised]]:
         """Denoises in batches of equal frame size; yields the rows of each."""
         for prompt in prompts:
             self._check(prompt.frame)
         # All words are read before anything is computed, so that a bad one costs nothing.
-        texts = [encode_text(self.components, prompt.text) for prompt in prompts]
+        told = self._rows(prompts, embeddings, noise)
+        blank = None
+        if self.sampling.guided:
+            [blank] = self._texts(
+                [self.sampling.negative_prompt], None if negative is None else [negative]
+            )
         batches = list(self._batches(prompts))
         done, total = 0, len(batches) * self.sampling.denoising_steps
 
@@ -222,10 +290,57 @@ class ChronoEdit:
             done += 1
             if self._progress is not None:
                 self._progress(done, total)
+            denoised(done, total)
 
         for rows in batches:
-            batch = [prompts[row] for row in rows]
-            yield rows, self._denoise_batch(batch, [texts[row] for row in rows], progress)
+            yield rows, self._denoise_batch([told[row] for row in rows], blank, progress)
+
+    def _rows(
+        self,
+        prompts: Sequence[EditPrompt],
+        embeddings: Sequence[Embedding] | None,
+        noise: Sequence[Noise] | None,
+    ) -> list[_Row]:
+        texts = self._texts([prompt.text for prompt in prompts], embeddings)
+        drawn = []
+        for row, prompt in enumerate(prompts):
+            shape = self._noise_shape(prompt.frame)
+            drawn.append(_draw(shape, prompt.seed) if noise is None else noise[row])
+            if tuple(drawn[-1].shape) != shape:
+                raise InvalidConfig(
+                    f"the noise of prompt {row} must be of shape {shape}, not "
+                    f"{tuple(drawn[-1].shape)}"
+                )
+        frames = [prompt.frame for prompt in prompts]
+        return [_Row(*row) for row in zip(frames, texts, drawn, strict=True)]
+
+    def _texts(
+        self, texts: Sequence[str], embeddings: Sequence[Embedding] | None
+    ) -> list[Embedding]:
+        """What the texts mean, or what was given in their place."""
+        if embeddings is None:
+            return [self._embed(text) for text in texts]
+        parts = self.components
+        for embedding in embeddings:
+            width = int(parts.transformer.config.text_dim)
+            if embedding.shape[1:] != (width,) or not 1 <= len(embedding) <= TEXT_TOKENS:
+                raise InvalidConfig(
+                    f"an embedding must be of 1 to {TEXT_TOKENS} tokens of {width} numbers, not of "
+                    f"shape {tuple(embedding.shape)}"
+                )
+        if len(embeddings) != len(texts):
+            raise InvalidConfig(f"{len(texts)} prompts need as many embeddings: {len(embeddings)}")
+        return [embedding.to(parts.device, parts.dtype) for embedding in embeddings]
+
+    def _embed(self, text: str) -> Embedding:
+        return encode_text(self.components, text, truncate=self.sampling.truncate_text)
+
+    def _noise_shape(self, frame: Frame) -> tuple[int, int, int, int]:
+        parts = self.components
+        height, width = frame.shape[:2]
+        side = int(parts.vae.config.scale_factor_spatial)
+        time = parts.latents if self.sampling.reasoned_steps else 2
+        return int(parts.vae.config.z_dim), time, height // side, width // side
 
     def _batches(self, prompts: Sequence[EditPrompt]) -> Iterator[list[int]]:
         sizes: dict[tuple[int, ...], list[int]] = {}
@@ -236,27 +351,25 @@ class ChronoEdit:
                 yield rows[first : first + self.micro_batch]
 
     def _denoise_batch(
-        self, prompts: Sequence[EditPrompt], texts: Sequence[Tensor], progress: Callable[[], None]
+        self, rows: Sequence[_Row], blank: Embedding | None, progress: Callable[[], None]
     ) -> Denoised:
         parts, sampling = self.components, self.sampling
-        time = parts.latents if sampling.reasoned_steps else 2
-        frames = [prompt.frame for prompt in prompts]
-        condition = torch.stack([encode_condition(parts, frame, time) for frame in frames])
+        noise = torch.stack([row.noise.float() for row in rows])
+        time = noise.shape[2]
+        condition = torch.stack([encode_condition(parts, row.frame, time) for row in rows])
         velocity = Velocity(
             parts.transformer,
-            texts,
-            torch.stack([encode_frame(parts, frame) for frame in frames]),
-            encode_text(parts, "") if sampling.guided else None,
+            [row.text for row in rows],
+            torch.stack([encode_frame(parts, row.frame) for row in rows]),
+            blank,
             float(sampling.guidance),
             together=self.batched_guidance,
         )
-        shape = (parts.vae.config.z_dim, *condition.shape[2:])
-        noise = torch.cat([_noise(shape, prompt.seed) for prompt in prompts])
         scheduler = build_scheduler(parts.scheduler.config, sampling)
         noise, flow = noise.to(parts.device), self._checked(velocity)
-        denoised = denoise(flow, scheduler, noise, condition, sampling, progress)
-        demand_finite(denoised.latents, "sampler", None)
-        return denoised
+        made = denoise(flow, scheduler, noise, condition, sampling, progress)
+        demand_finite(made.latents, "sampler", None)
+        return made
 
     def _checked(self, velocity: Flow) -> Flow:
         """The velocity, with NaN refused in the denoising step that it comes of."""
@@ -302,6 +415,6 @@ class ChronoEdit:
         check_shares(self.components.transformer, (height // grid) * (width // grid))
 
 
-def _noise(shape: tuple[int, ...], seed: int) -> Float32[Tensor, "1 channels time height width"]:
+def _draw(shape: tuple[int, ...], seed: int) -> Noise:
     """Draws a row's noise, on the CPU so that it is the same on every device."""
-    return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))
+    return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))[0]

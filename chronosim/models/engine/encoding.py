@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import html
+from string import ascii_lowercase
 from typing import Any
+from warnings import warn
 
 import ftfy
 import numpy as np
@@ -13,20 +15,34 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
-from chronosim.errors import InvalidPrompt
+from chronosim.errors import ChronosimWarning, InvalidPrompt
 from chronosim.models.engine.acceleration import TEXT_TOKENS
 from chronosim.models.engine.components import Components, demand_finite
 from chronosim.models.loading.presets import open_presets
 from chronosim.types import Frame, Trajectory
 
 
-def encode_text(components: Components, text: str) -> Float[Tensor, "tokens features"]:
+def encode_text(
+    components: Components, text: str, *, truncate: bool = False
+) -> Float[Tensor, "tokens features"]:
     """Embeds words, without the padding that the transformer sees behind them.
 
+    A vocabulary of whole words refuses others. One that can spell has `<unk>` for characters that
+    it has no piece for (some emoji, rare scripts): the published models were trained with that, so
+    it is read as such, with a warning. (UMT5's has a piece for each byte, which transformers' T5
+    tokenizer leaves aside: `byte_fallback=False`.)
+
+    Args:
+        components: The model's parts.
+        text: The words.
+        truncate: Whether more than 512 tokens are cut, with a warning, rather than refused.
+
     Raises:
-        InvalidPrompt: Words that the tokenizer does not know, or more than 512 tokens.
+        InvalidPrompt: Words that a vocabulary of whole words does not hold; more than 512 tokens.
     """
-    return components.texts.get(text, lambda: _encode_text(components, text))
+    return components.texts.get(
+        (text, truncate), lambda: _encode_text(components, text, truncate=truncate)
+    )
 
 
 def clean_text(text: str) -> str:
@@ -34,28 +50,37 @@ def clean_text(text: str) -> str:
     return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
 
-def _encode_text(components: Components, text: str) -> Float[Tensor, "tokens features"]:
+def _encode_text(
+    components: Components, text: str, *, truncate: bool
+) -> Float[Tensor, "tokens features"]:
     words = clean_text(text)
     tokenizer, encoder = components.tokenizer, components.text_encoder
     tokens = tokenizer([words], add_special_tokens=True, return_tensors="pt").input_ids
     if tokenizer.unk_token_id in tokens[0].tolist():
-        raise InvalidPrompt(_unknown(tokenizer, words))
+        _check_unknown(tokenizer, words)
     if tokens.shape[1] > TEXT_TOKENS:
-        raise InvalidPrompt(
-            f"a text may have {TEXT_TOKENS} tokens, but this one has {tokens.shape[1]}: "
-            f"{words[:60]!r} ..."
-        )
+        told = f"a text may have {TEXT_TOKENS} tokens, but this one has {tokens.shape[1]}"
+        if not truncate:
+            raise InvalidPrompt(f"{told}: {words[:60]!r} ...; truncate_text=true cuts it there")
+        tokens = torch.cat([tokens[:, : TEXT_TOKENS - 1], tokens[:, -1:]], dim=1)  # and its end
+        kept = tokenizer.decode(tokens[0], skip_special_tokens=True)
+        warn(f"{told}: what follows {kept[-60:]!r} is left out", ChronosimWarning, stacklevel=2)
     tokens = tokens.to(encoder.device)
     states: Tensor = encoder(tokens, torch.ones_like(tokens)).last_hidden_state[0]
     demand_finite(states, "text encoder", encoder)
     return states.to(components.device, components.dtype)
 
 
-def _unknown(tokenizer: Any, text: str) -> str:
+def _check_unknown(tokenizer: Any, text: str) -> None:
+    """Warns of what is read as `<unk>`; refuses it where the vocabulary cannot spell words."""
     unknown = tokenizer.unk_token_id
     strange = [word for word in text.split() if unknown in tokenizer(word).input_ids] or [text]
     words = ", ".join(repr(word) for word in dict.fromkeys(strange))
-    return (
+    if unknown not in tokenizer.convert_tokens_to_ids(list(ascii_lowercase)):
+        sentence = f"this model's tokenizer has no pieces for {words}, and reads <unk> there"
+        warn(sentence, ChronosimWarning, stacklevel=2)
+        return
+    raise InvalidPrompt(
         f"this model never learned {words}, found in {text!r}; "
         f"presets that take free text: {', '.join(open_presets())}"
     )

@@ -14,6 +14,7 @@ from PIL import Image
 
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidModel, InvalidPrompt
 from chronosim.models.rivals.pipelines import Origin, pipeline_identity
+from chronosim.progress import denoised
 from chronosim.types import EditPrompt, Prediction
 
 _OURS = ("image", "prompt", "height", "width", "generator", "output_type", "return_dict")
@@ -94,6 +95,7 @@ class Editor:
                 predictions.append(self._answer(prompt))
                 if self._progress is not None:
                     self._progress(len(predictions), len(prompts))
+                denoised(len(predictions), len(prompts))
         return predictions
 
     def _answer(self, prompt: EditPrompt) -> Prediction:

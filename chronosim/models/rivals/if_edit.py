@@ -22,6 +22,7 @@ from chronosim.models.engine.denoising import build_scheduler
 from chronosim.models.engine.encoding import clean_text
 from chronosim.models.engine.sampling import Sampling
 from chronosim.models.rivals.pipelines import Origin, pipeline_identity
+from chronosim.progress import denoised
 from chronosim.settings.typed import Count, Range, check_fields
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
@@ -110,6 +111,7 @@ class IfEdit:
             done += 1
             if self._progress is not None:
                 self._progress(done, total)
+            denoised(done, total)
             return {}
 
         with self._lock, torch.inference_mode():

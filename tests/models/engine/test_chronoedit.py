@@ -9,10 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
+from chronosim.errors import (
+    Cancelled,
+    ChronosimWarning,
+    InvalidConfig,
+    InvalidFrame,
+    InvalidPrompt,
+)
 from chronosim.models.engine.chronoedit import ChronoEdit
 from chronosim.models.engine.components import Components
+from chronosim.models.engine.denoising import build_scheduler
 from chronosim.models.engine.sampling import Sampling
+from chronosim.progress import after_each_denoising_step
 from chronosim.protocols import WorldModel
 from chronosim.types import EditPrompt
 
@@ -227,16 +235,94 @@ def test_unknown_words_are_named_before_anything_is_computed(
     assert calls == []
 
 
-def test_unknown_letters_are_named(kit: Any, wide: Components) -> None:
-    prompt = EditPrompt(kit.frame(0), "Steer left 左 with brake", 0)
-    with pytest.raises(InvalidPrompt, match="'左'"):
-        kit.model(wide).predict([prompt])
+def test_letters_without_a_piece_are_read_as_the_tokenizer_does_and_named(
+    kit: Any, fresh: Components
+) -> None:
+    """UMT5's own vocabulary has a piece for each byte, which transformers' T5 tokenizer leaves."""
+    words = "Steer left 左🦙 with brake"
+    with pytest.warns(ChronosimWarning, match="no pieces for '左🦙', and reads <unk> there"):
+        [read] = kit.model(fresh).embed([words])
+    ids = fresh.tokenizer([words], return_tensors="pt").input_ids
+    assert ids[0].tolist().count(fresh.tokenizer.unk_token_id) == 1
+    with torch.inference_mode():
+        stock = fresh.text_encoder(ids).last_hidden_state[0]
+    assert torch.equal(read, stock)
 
 
 def test_a_text_longer_than_the_model_reads_is_refused(kit: Any, wide: Components) -> None:
     prompt = EditPrompt(kit.frame(0), "left " * 600, 0)
     with pytest.raises(InvalidPrompt, match="may have 512 tokens, but this one has"):
         kit.model(wide).predict([prompt])
+
+
+def test_a_callback_may_end_a_prediction_and_leaves_the_model_as_it_was(
+    kit: Any, wide: Components
+) -> None:
+    model, prompts = kit.model(wide), [kit.prompt(0), kit.prompt(1)]
+    told: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 6:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled, match="enough"), after_each_denoising_step(stop):
+        model.predict(prompts)
+    assert told == [(done, 8) for done in range(1, 7)]
+    assert not wide.lock.locked()
+    model.predict(prompts)  # nobody is told any more
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize("reasoning_steps", [0, "all"])
+def test_latents_can_be_decoded_later(
+    kit: Any, wide: Components, reasoning_steps: int | str
+) -> None:
+    model, prompt = kit.model(wide, reasoning_steps=reasoning_steps), kit.prompt(3)
+    [later] = model.decode(model.latents([prompt]))
+    assert np.array_equal(later, model.predict([prompt])[0].trajectory)
+
+
+def test_embeddings_and_noise_must_fit(kit: Any, wide: Components) -> None:
+    model, prompt = kit.model(wide, reasoning_steps=2), kit.prompt(3)
+    with pytest.raises(
+        InvalidConfig, match=r"1 to 512 tokens of 16 numbers, not of shape \(9, 8\)"
+    ):
+        model.predict([prompt], embeddings=[torch.zeros(9, 8)])
+    with pytest.raises(InvalidConfig, match="1 prompts need as many embeddings: 2"):
+        model.predict([prompt], embeddings=[torch.zeros(9, 16)] * 2)
+    with pytest.raises(
+        InvalidConfig, match=r"must be of shape \(16, 8, 4, 4\), not \(16, 2, 4, 4\)"
+    ):
+        model.predict([prompt], noise=[torch.zeros(16, 2, 4, 4)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"denoising_steps": 999}, "999 denoising steps with a flow_shift of 5 lie closer"),
+        ({"denoising_steps": 50, "flow_shift": 100.0}, "with a flow_shift of 100 lie closer"),
+        ({"flow_shift": 1e9}, "flow_shift must .*100"),
+        ({"flow_shift": 1e-6}, r"flow_shift must .*0\.01"),
+        ({"guidance": 1.0, "negative_prompt": "blur"}, "needs guidance above 1, not 1"),
+    ],
+)
+def test_sampling_that_cannot_work_is_refused_in_words(settings: Any, said: str) -> None:
+    with pytest.raises(InvalidConfig, match=said):
+        Sampling(**settings)
+
+
+@pytest.mark.parametrize(
+    ("steps", "shift"), [(1, 100.0), (19, 50.0), (199, 5.0), (499, 2.0), (997, 1.0), (50, 0.01)]
+)
+def test_whatever_is_not_refused_runs(kit: Any, wide: Components, steps: int, shift: float) -> None:
+    sampling = Sampling(denoising_steps=steps, flow_shift=shift)
+    scheduler = build_scheduler(wide.scheduler.config, sampling)
+    scheduler.set_timesteps(steps)
+    sample = torch.zeros(1, 1)
+    for time in scheduler.timesteps:
+        sample = scheduler.step(torch.ones(1, 1), time, sample, return_dict=False)[0]
+    assert sample.item() == pytest.approx(-1, abs=1e-3)  # from noise level 1 to 0
 
 
 def test_a_micro_batch_of_nothing_is_refused(wide: Components) -> None:

@@ -8,6 +8,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.chronoedit import pipeline_chronoedit
 
+from chronosim.errors import ChronosimWarning
 from chronosim.models.engine.components import Components
 from chronosim.models.engine.encoding import clean_text
 from chronosim.types import EditPrompt
@@ -33,6 +34,42 @@ def test_unipc_latents_equal_stock(
     stock = kit.stock(components, components.scheduler, prompt, model.sampling, "latent")[0]
     assert ours.dtype == torch.float32
     assert ours.shape[1] == (components.latents if reasoning_steps == "all" else 2)
+    torch.testing.assert_close(ours, stock, atol=TOLERANCE, rtol=0)
+
+
+def test_a_negative_prompt_is_stocks(kit: Any, components: Components) -> None:
+    away = "Steer straight with 0% throttle and 0% brake."
+    away = away if components.latents == 8 else "The car. Steer left."
+    model, prompt = kit.model(components, guidance=3.0, negative_prompt=away), kit.prompt(3)
+    given = {"negative_prompt": away}
+    stock = kit.stock(components, components.scheduler, prompt, model.sampling, "latent", given)[0]
+    ours = model.latents([prompt])[0]
+    torch.testing.assert_close(ours, stock, atol=TOLERANCE, rtol=0)
+    plain = kit.model(components, guidance=3.0).latents([prompt])[0]
+    assert (ours - plain).abs().max() > 10 * TOLERANCE
+
+
+def test_embeddings_and_latents_of_ones_own_are_stocks(kit: Any, components: Components) -> None:
+    prompt = kit.prompt(3)
+    model = kit.model(components, guidance=3.0, reasoning_steps=2)
+    drawn = torch.Generator().manual_seed(5)
+    words, away = (torch.randn(1, 512, 16, generator=drawn) for _ in range(2))
+    words[:, 40:] = 0  # padded, as diffusers' encode_prompt gives it
+    noise = torch.randn(1, 16, components.latents, 4, 4, generator=drawn)
+    given = {"prompt": None, "prompt_embeds": words, "negative_prompt_embeds": away}
+    given |= {"latents": noise.clone()}
+    stock = kit.stock(components, components.scheduler, prompt, model.sampling, "latent", given)[0]
+    for text in (words[0], words[0, :40]):
+        [ours] = model.latents([prompt], embeddings=[text], negative=away[0], noise=[noise[0]])
+        torch.testing.assert_close(ours, stock, atol=TOLERANCE, rtol=0)
+
+
+def test_a_long_text_is_cut_where_stock_cuts_it(kit: Any, wide: Components) -> None:
+    prompt = EditPrompt(kit.frame(0), "the quick brown fox " * 200, 1)
+    model = kit.model(wide, truncate_text=True)
+    with pytest.warns(ChronosimWarning, match="what follows '.* is left out"):
+        ours = model.latents([prompt])[0]
+    stock = kit.stock(wide, wide.scheduler, prompt, model.sampling, "latent")[0]
     torch.testing.assert_close(ours, stock, atol=TOLERANCE, rtol=0)
 
 
