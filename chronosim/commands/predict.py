@@ -3,7 +3,8 @@
 It leaves the outcome as a PNG, the way there as an MP4, and both on a filmstrip, and prints the
 words that the model was given. chronosim-nano reads only the words of its prompter; models that
 read free words say so in their config (model=chronoedit-14b). With explain=true nothing is loaded:
-it prints what would be, the memory that needs against what is free, and the arithmetic of a step.
+it prints what would be, the memory that needs against what is free, the arithmetic of a step, and
+what other GPUs would make of it; gpu=rtx4090, l40s, a100, h100, h200 or b200 plans for that one.
 Under torchrun all processes share one model, each on a GPU of its own (or all on the CPU):
 torchrun --nproc-per-node 4 --no-python chronosim predict model=chronoedit-14b ...
 
@@ -11,6 +12,7 @@ Examples:
     chronosim predict 'action=[-0.3, 0.2, 0.0]'
     chronosim predict model=chronoedit-14b-turbo frame=street.jpg size=fit text='It starts to rain.'
     chronosim predict model=chronoedit-14b-think model.offload=model explain=true
+    chronosim predict model=enhanced explain=true gpu=h100
 """
 
 from __future__ import annotations
@@ -41,6 +43,10 @@ def run(settings: Predict) -> None:
         ChronosimError: A frame, an action, words or a setting that cannot work.
     """
     sizing = _sizing(settings)
+    if settings.gpu is not None and not settings.explain:
+        raise InvalidConfig(
+            f"gpu={settings.gpu} is for explain=true; model.device chooses where a model computes"
+        )
     if settings.explain:
         if is_first_process():
             print(_explain(settings, sizing))
@@ -126,21 +132,16 @@ def _sizing(settings: Predict) -> Sizing:
 
 def _explain(settings: Predict, sizing: Sizing) -> str:
     """What the model would load and need."""
-    if not settings.model.accepts("preset"):
-        raise InvalidConfig(
-            "explain is for a ChronoEdit, by a preset's name or a folder, "
-            f"not for {settings.model.target}"
-        )
     # Here: it brings torch, which not all models need.
-    from chronosim.models.loading.plan import explain, plan_model
+    from chronosim.models.rivals.outlook import explain_model
 
-    plan, size = plan_model(**settings.model.values), None
+    part, size = settings.model, sizing.size
     if settings.frame is not None:
         frame = sizing.there(read_frame(settings.frame))
         size = frame.shape[0], frame.shape[1]
     elif sizing.way == "fit":
-        size = model_size(*plan.size, area=sizing.area)
-    return explain(plan, size or sizing.size)
+        size = model_size(720, 1280, area=sizing.area)
+    return explain_model(part.target, part.values, gpu=settings.gpu, size=size)
 
 
 def _panels(observed: Frame, prediction: Prediction, words: str) -> list[Panel]:

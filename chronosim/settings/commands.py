@@ -280,6 +280,7 @@ class Predict(Settings):
     text: Words | None
     seed: Seed
     explain: bool
+    gpu: Literal["rtx4090", "l40s", "a100", "h100", "h200", "b200"] | None
     output: Path | None
 
 

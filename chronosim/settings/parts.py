@@ -46,6 +46,17 @@ def names(group: str) -> list[str]:
     )
 
 
+def describe(group: str, name: str) -> dict[str, Any]:
+    """Gives what a config file says, `_target_` included, without making anything.
+
+    Raises:
+        InvalidConfig: There is no such file, or it cannot be read.
+    """
+    described = dict(_resolved(_read(group, name), f"{group} {name}"))
+    described.pop("defaults", None)  # what it inherits is merged already
+    return described
+
+
 def load(group: str, name: str, /, **overrides: Any) -> Any:
     """Makes the object that a config file describes.
 

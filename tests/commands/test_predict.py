@@ -93,6 +93,8 @@ def test_the_seed_draws_the_first_frame(tmp_path: Path) -> None:
         (["size=[50, 70]"], "not 50 x 70; the nearest is 48 x 64"),
         (["size=fit", "area=9"], "an area must be 256 pixels or more, not 9"),
         (["explain=true"], "explain is for a ChronoEdit, by a preset"),
+        (["gpu=h100"], "gpu=h100 is for explain=true"),
+        (["explain=true", "gpu=h1000"], "gpu must be rtx4090, l40s, a100, h100, h200 or b200"),
         (["seed=-1"], "seed must be a whole number from 0 to 2**63 - 1, not -1"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
 from chronosim.errors import EnhancementFailed, InvalidConfig, InvalidModel, InvalidPrompt
+from chronosim.models.loading.placement import Guest
 from chronosim.models.loading.places import find_device, find_dtype, hash_weights
 from chronosim.models.loading.quiet import no_bars
 from chronosim.models.loading.settings import ModelSettings
@@ -43,6 +45,8 @@ class LocalWriter:
         revision: The hub's commit that it is.
         micro_batch: Prompts run together, >= 1; None: one on a CPU, eight on a GPU.
         max_tokens: The longest reply, in tokens; one that does not end by then is an error.
+        device: Where it computes: it is there only while it writes, so that the world model has
+            the room, and waits in main memory; None: where it lies.
 
     Raises:
         InvalidConfig: `micro_batch` or `max_tokens` is below 1.
@@ -60,6 +64,7 @@ class LocalWriter:
         revision: str | None = None,
         micro_batch: int | None = None,
         max_tokens: int = 512,
+        device: torch.device | None = None,
     ) -> None:
         for setting, value in (("micro_batch", micro_batch), ("max_tokens", max_tokens)):
             if value is not None and value < 1:
@@ -68,7 +73,10 @@ class LocalWriter:
             raise InvalidModel(f"the tokenizer of {name} has no chat template to ask it with")
         self.name = name
         self.revision = revision
-        self.micro_batch = micro_batch or (1 if model.device.type == "cpu" else 8)
+        self._device = device or model.device
+        stays = self._device == model.device
+        self._visit = nullcontext if stays else Guest(model, self._device).visit
+        self.micro_batch = micro_batch or (1 if self._device.type == "cpu" else 8)
         self.max_tokens = max_tokens
         self._model, self._tokenizer, self._processor = model, tokenizer, image_processor
         self._folder = folder
@@ -86,7 +94,7 @@ class LocalWriter:
             "revision": self.revision,
             "weights": self._weights,
             "max_tokens": self.max_tokens,
-            "device": self._model.device.type,
+            "device": self._device.type,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "micro_batch": self.micro_batch,
             "threads": torch.get_num_threads(),
@@ -105,7 +113,7 @@ class LocalWriter:
             InvalidPrompt: A text holds one of the model's control words.
         """
         replies: list[str] = []
-        with self._lock, torch.inference_mode():
+        with self._lock, torch.inference_mode(), self._visit():
             for first in range(0, len(prompts), self.micro_batch):
                 replies += self._write(instructions, prompts[first : first + self.micro_batch])
         return replies
@@ -217,7 +225,7 @@ def load_writer(
         missing = sorted(report["missing_keys"])
         raise InvalidModel(f"{folder} lacks {len(missing)} weights, among them {missing[0]}")
     return LocalWriter(
-        model.to(place).eval(),
+        model.eval(),
         tokenizer,
         processor,
         name=str(name),
@@ -225,4 +233,5 @@ def load_writer(
         revision=commit or revision,
         micro_batch=micro_batch,
         max_tokens=max_tokens,
+        device=place,
     )

@@ -178,15 +178,38 @@ class Cost:
         plain: Of one denoising step without reasoning.
         reasoning: Of one in which the reasoning tokens take part.
         prediction: Of all denoising steps of a prediction.
+        autoencoder: Of a frame's encoding and the decoding of all that is decoded.
+        forwards: Of the transformer, in a prediction.
     """
 
     plain: int
     reasoning: int
     prediction: int
+    autoencoder: int
+    forwards: int
+
+
+# FLOPs of Wan's autoencoder (96 channels) a pixel, for the first frame or latent and for each that
+# follows; PyTorch's FlopCounterMode counted them on the meta device, at 720 x 1280.
+_ENCODE, _ENCODE_NEXT = 7.00e6, 5.09e6
+_DECODE, _DECODE_NEXT = 11.09e6, 34.13e6
+
+
+def autoencoder_flops(pixels: float, encoded: int, decoded: int) -> int:
+    """Estimates the autoencoder's work.
+
+    Args:
+        pixels: Of a frame.
+        encoded: Frames.
+        decoded: Latent frames.
+    """
+    encoding = (_ENCODE + (encoded - 1) * _ENCODE_NEXT) if encoded else 0
+    decoding = (_DECODE + (decoded - 1) * _DECODE_NEXT) if decoded else 0
+    return round(pixels * (encoding + decoding))
 
 
 def estimate_cost(model: Architecture, sampling: Sampling, size: tuple[int, int]) -> Cost:
-    """Estimates the transformer's work; encoders and autoencoder come on top, once a prediction.
+    """Estimates the work of a prediction; that of text and image encoder is too small to count.
 
     Args:
         model: Its shape.
@@ -194,14 +217,25 @@ def estimate_cost(model: Architecture, sampling: Sampling, size: tuple[int, int]
         size: The frame's height and width, in pixels.
     """
     forwards = 2 if sampling.guided else 1
-    plain = forwards * _forward(model, model.tokens(size, 2))
-    reasoning = forwards * _forward(model, model.tokens(size, model.latents))
+    plain = forwards * forward_flops(model, model.tokens(size, 2))
+    reasoning = forwards * forward_flops(model, model.tokens(size, model.latents))
     reasoned = sampling.reasoned_steps
     rest = sampling.denoising_steps - reasoned
-    return Cost(plain, reasoning, reasoned * reasoning + rest * plain)
+    latents = model.latents if reasoned else 2
+    pixels = size[0] * size[1] / model.vae_patch**2 * (model.vae_width / 96) ** 2
+    work = autoencoder_flops(pixels, 4 * (latents - 1) + 1, 2)  # a latent's frames are 4
+    if reasoned and sampling.decode_trajectory:
+        work += autoencoder_flops(pixels, 0, latents - 1)
+    return Cost(
+        plain,
+        reasoning,
+        reasoned * reasoning + rest * plain,
+        work,
+        forwards * sampling.denoising_steps,
+    )
 
 
-def _forward(model: Architecture, tokens: int) -> int:
+def forward_flops(model: Architecture, tokens: int) -> int:
     """One forward of the transformer; keys and values of text and frame are computed once before.
 
     In a block: four projections and the products of self-attention, two projections and the

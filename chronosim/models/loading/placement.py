@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -35,7 +35,8 @@ GIB = 2**30
 # 480 x 832 and 720 x 1280, without what cuDNN borrows. Nobody measured them on a GPU here.
 _DECODE, _ENCODE, _TILE = 19_800, 14_500, 1.6 * GIB
 _CPU = torch.device("cpu")
-_SPARE = GIB  # on a GPU: kernels' workspaces and what the allocator cannot fill
+SPARE = GIB
+"""Bytes on a GPU for kernels' workspaces and for what the allocator cannot fill."""
 
 
 def wait_where(part: str, settings: ModelSettings) -> str:
@@ -157,6 +158,15 @@ class Guest:
             owners[name] = tensor
             tensor.data = data
 
+    @contextmanager
+    def visit(self) -> Iterator[None]:
+        """Has it on the device inside the with."""
+        self.arrive()
+        try:
+            yield
+        finally:
+            self.leave()
+
 
 class _Turn(ModelHook):
     """Brings a network to the device before it computes, and sends the others off.
@@ -243,7 +253,9 @@ def estimate_memory(
         transformer: A file its weights come from.
     """
     weights = _weights(model, settings, dtype.itemsize, transformer)
-    working = _working(model, settings, size, dtype.itemsize, latents, rows, guided)
+    working = working_memory(
+        model, settings, size, number=dtype.itemsize, latents=latents, rows=rows, guided=guided
+    )
     waiting = {
         part: _pinned(part, model, weights[part])
         if wait_where(part, settings) == "pinned"
@@ -251,9 +263,9 @@ def estimate_memory(
         for part in PARTS
     }
     read = _read(model, settings, weights, dtype.itemsize, transformer)
-    stages = [*_loading(settings, read, weights, waiting)]
+    stages = [*_loading(settings, read, weights, waiting, on_cpu=on_cpu)]
     stages += _computing(model, settings, weights, working, waiting, dtype.itemsize)
-    spare = 0 if on_cpu else _SPARE
+    spare = 0 if on_cpu else SPARE
     return Footprint(
         MappingProxyType(weights),
         MappingProxyType(working),
@@ -271,6 +283,8 @@ def _loading(
     read: Mapping[str, int],
     weights: Mapping[str, int],
     waiting: Mapping[str, int],
+    *,
+    on_cpu: bool,
 ) -> Iterator[Stage]:
     """What `place` does: a part is read into main memory, and moves before the next is read.
 
@@ -279,17 +293,18 @@ def _loading(
         read: Bytes of each part as it is read.
         weights: As it is stored.
         waiting: As it waits.
+        on_cpu: Whether main memory is where it computes, so that nothing moves.
     """
     device = host = 0
     for part in LOADING_ORDER:
         there = wait_where(part, settings) == "device"
-        arrived = weights[part] if there else 0
+        arrived = weights[part] if there and not on_cpu else 0
         staged = max(read[part], 0 if there else waiting[part])
         if there and part in (settings.quantization or {}):
             staged = 0  # quantised on the device, shard by shard
         yield Stage(f"loading the {part_words(part)}", device + arrived, host + staged)
         device += arrived
-        host += 0 if there else waiting[part]
+        host += 0 if there and not on_cpu else waiting[part]
 
 
 def _computing(
@@ -351,7 +366,7 @@ def free_memory(device: torch.device) -> int:
 
 def cheaper_settings(
     settings: ModelSettings, *, on_cpu: bool
-) -> Iterator[tuple[str, ModelSettings]]:
+) -> Iterator[tuple[Mapping[str, Any], ModelSettings]]:
     """Ways into less memory that go with what was chosen, the fastest first, and how to ask."""
     ways: tuple[dict[str, Any], ...] = (
         {"micro_batch": 1},
@@ -362,6 +377,7 @@ def cheaper_settings(
         {"storage": "float8", "offload": "model"},
         {"storage": "float8", "offload": "model", "tiling": True},
         {"offload": "group", "tiling": True},
+        {"offload": "group", "tiling": True, "pinned": False},
         {"offload": "group", "tiling": True, "micro_batch": 1},
     )
     if on_cpu:
@@ -371,12 +387,11 @@ def cheaper_settings(
             {"dtype": "bfloat16", "storage": "float8", "tiling": True},
         )
     for way in ways:
-        words = " ".join(f"{key}={str(value).lower()}" for key, value in way.items())
         with suppress(InvalidConfig):  # not together with what was chosen
-            yield words, replace(settings, **way)
+            yield way, replace(settings, **way)
 
 
-def _whole(model: Architecture, number: int) -> dict[str, int]:
+def whole_weights(model: Architecture, number: int) -> dict[str, int]:
     """Bytes by part, unquantised; image encoder and autoencoder stay in float32."""
     sizes = {"text_encoder": number, "image_encoder": 4, "transformer": number, "vae": 4}
     return {part: model.parameters[part] * size for part, size in sizes.items()}
@@ -390,7 +405,7 @@ def _read(
     transformer: Path | None,
 ) -> dict[str, int]:
     """Bytes by part as they are read, before they are stored in fewer bits."""
-    read = _whole(model, number)
+    read = whole_weights(model, number)
     if transformer is not None:
         read["transformer"] = max(read["transformer"], transformer.stat().st_size)
     if settings.quantizes_transformer:
@@ -401,7 +416,7 @@ def _read(
 def _weights(
     model: Architecture, settings: ModelSettings, size: int, transformer: Path | None
 ) -> dict[str, int]:
-    counts, weights = model.parameters, _whole(model, size)
+    counts, weights = model.parameters, whole_weights(model, size)
     if transformer is not None and transformer.suffix == ".gguf":
         weights["transformer"] = transformer.stat().st_size
     if settings.storage == "float8":
@@ -422,19 +437,29 @@ def _bytes(config: Any) -> float:
     return 0.5625 if "int4" in kind else 1.0 if "8" in kind else 4.0
 
 
-def _working(
+def working_memory(
     model: Architecture,
     settings: ModelSettings,
     size: tuple[int, int],
+    *,
     number: int,
     latents: int,
     rows: int,
     guided: bool,
 ) -> dict[str, int]:
-    """What is alive beside the weights.
+    """Estimates what is alive beside the weights while each part computes, in bytes.
 
     The transformer's is what MemTracker counted for the 14B: 117 kB a token in bfloat16 and 197 kB
     in float32, split by the layers they come from; and the kept keys and values of text and frame.
+
+    Args:
+        model: Its shape.
+        settings: Tiling and slicing.
+        size: The frames' height and width, in pixels.
+        number: Bytes of a number that the transformer computes with.
+        latents: Latent frames that take part at most.
+        rows: Rows computed at once.
+        guided: Whether an empty text is attended to as well.
     """
     token = 2 * number * model.feed_forward + round((7 + 2.5 * number) * model.width)
     kept = 2 * number * model.layers * model.width * (TEXT_TOKENS + model.vision_tokens)

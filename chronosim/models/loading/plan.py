@@ -21,6 +21,18 @@ from chronosim.models.loading.architecture import (
     estimate_cost,
     read_architecture,
 )
+from chronosim.models.loading.cards import (
+    Card,
+    Outlook,
+    Way,
+    Work,
+    count_flops,
+    explain_anywhere,
+    explain_on,
+    find_card,
+    say,
+    smallest_card,
+)
 from chronosim.models.loading.lora_scale import read_scales
 from chronosim.models.loading.placement import (
     GIB,
@@ -28,6 +40,8 @@ from chronosim.models.loading.placement import (
     cheaper_settings,
     estimate_memory,
     free_memory,
+    part_words,
+    whole_weights,
 )
 from chronosim.models.loading.places import find_device, find_dtype
 from chronosim.models.loading.presets import PRESETS, Lora, Preset
@@ -35,11 +49,13 @@ from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.sources import find_file, find_folder, find_lora
 
 
-def plan_model(name: str | Path, **settings: Any) -> LoadPlan:
+def plan_model(name: str | Path, *, gpu: str | None = None, **settings: Any) -> LoadPlan:
     """Finds out what a model will load and need; nothing is loaded or downloaded.
 
     Args:
         name: A key of `PRESETS`, a local folder in diffusers' format, or a hub id (owner/name).
+        gpu: A key of `CARDS`: plans for that GPU, which need not be here; "any": for the smallest
+            that holds it; None: for this machine.
         **settings: Fields of `ModelSettings` and of `Sampling`.
 
     Raises:
@@ -53,7 +69,7 @@ def plan_model(name: str | Path, **settings: Any) -> LoadPlan:
     location: str | Path = name
     if name in PRESETS:
         location = _shipped(chosen) if chosen.shipped else chosen.location
-    device = find_device(given.device)
+    device = find_device(given.device) if gpu is None else torch.device("cuda")
     dtype = find_dtype(given.dtype, device)
     _check_device(given, device)
     if given.slicing is None:  # a small model's frames are decoded together, as they are fast
@@ -62,7 +78,7 @@ def plan_model(name: str | Path, **settings: Any) -> LoadPlan:
     source = given.transformer
     checkpoint = None if source is None else find_file(source, given, folder)
     loras = given.read_loras()
-    return LoadPlan(
+    plan = LoadPlan(
         name=str(name),
         preset=chosen,
         location=location,
@@ -75,6 +91,10 @@ def plan_model(name: str | Path, **settings: Any) -> LoadPlan:
         checkpoint=checkpoint,
         model=_architecture(location, folder, checkpoint),
     )
+    if gpu is None:
+        return plan
+    name = smallest_card(plan.outlook()) if gpu == "any" else gpu
+    return replace(plan, card=find_card(name))
 
 
 def _split(settings: Mapping[str, Any]) -> tuple[ModelSettings, dict[str, Any]]:
@@ -160,6 +180,7 @@ class LoadPlan:
         folder: Where its files are; None: not on this machine yet.
         checkpoint: The file for the transformer; None: none was asked for, or it is not here yet.
         model: Its shape; None where nothing of it is here and it is not published by NVIDIA.
+        card: The GPU that it is planned for; None: this machine.
     """
 
     name: str
@@ -173,6 +194,7 @@ class LoadPlan:
     folder: Path | None
     checkpoint: Path | None
     model: Architecture | None
+    card: Card | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -220,6 +242,9 @@ class LoadPlan:
 
     def shortage(self, need: Footprint) -> str | None:
         """Says what is missing of a footprint, in the middle of a sentence; None: it fits."""
+        if self.card is not None:
+            missing = need.device > self.card.memory
+            return f"needs about {need.device / GIB:.1f} GiB on the GPU" if missing else None
         free = free_memory(self.device)
         if need.device > free:
             return (
@@ -244,43 +269,95 @@ class LoadPlan:
         for how, cheaper in cheaper_settings(given, on_cpu=on_cpu):
             need = self.memory(size, cheaper)
             if need is not None and self.shortage(need) is None:
-                return f"{how} would fit in {need.device / GIB:.1f} GiB"
+                return f"{say(how, '')} would fit in {need.device / GIB:.1f} GiB"
         return "nothing that makes it smaller would fit: take nano, or a machine with more memory"
+
+    def outlook(self, size: tuple[int, int] | None = None) -> Outlook:
+        """Gives what it would take on any GPU.
+
+        Args:
+            size: The frames' height and width in pixels; None: the preset's own, or 720 x 1280.
+
+        Raises:
+            ModelNotFound: Nothing of the model is here, and its shape is not a published one.
+        """
+        size = size or self.size
+        need = self.memory(size)
+        if self.model is None or need is None:
+            raise ModelNotFound(
+                f"nothing is known of {self.location} before it is here: get it with "
+                f"`hf download {self.location}`"
+            )
+        there = replace(self, device=torch.device("cuda"))
+        alone = replace(
+            self.settings, offload=None, storage=None, pinned=True, tiling=False, micro_batch=1
+        )
+        ways: list[tuple[Mapping[str, Any], ModelSettings]] = [({}, alone)]
+        ways += cheaper_settings(alone, on_cpu=False)
+        return Outlook(
+            [*_model(self), *_files(self, need)],
+            there._way(size, {}, self.settings),
+            [there._way(size, how, settings) for how, settings in ways],
+            size,
+        )
+
+    def _way(self, size: tuple[int, int], how: Mapping[str, Any], settings: ModelSettings) -> Way:
+        need = self.memory(size, settings)
+        assert need is not None
+        assert self.model is not None
+        cost, weights = estimate_cost(self.model, self.sampling, size), need.weights
+        moved, streamed = 0.0, 0.0
+        if settings.offload == "model":
+            moved = sum(weights.values())
+        elif settings.offload == "group":
+            blocks = self.model.block_parameters / self.model.parameters["transformer"]
+            streamed = cost.forwards * weights["transformer"] * blocks
+            if not settings.pinned:
+                moved, streamed = streamed, 0.0
+            moved += weights["text_encoder"]
+        return Way(
+            say(how),
+            need.stages,
+            Work(
+                flops=cost.prediction,
+                exact_flops=cost.autoencoder,
+                moved=moved,
+                streamed=streamed,
+            ),
+        )
 
 
 def explain(plan: LoadPlan, size: tuple[int, int] | None = None) -> str:
-    """Describes a plan; all sizes are estimates, read off configs and file headers.
+    """Describes a plan; all figures are estimates, read off configs and file headers.
 
     Args:
         plan: From `plan_model`.
         size: The frames' height and width in pixels; None: the preset's own, or 720 x 1280.
 
     Returns:
-        Lines of text.
+        Lines of text: for this machine, and what other GPUs would make of it; or for the plan's.
 
     Raises:
         ModelNotFound: Nothing of the model is here, and its shape is not a published one.
     """
     size = size or plan.size
+    outlook = plan.outlook(size)
+    where = plan.device if plan.card is None else f"a GPU that need not be here ({plan.card.name})"
+    dtype = str(plan.dtype).removeprefix("torch.")
+    computes = f"computes    on {where}, {dtype}, {plan.rows} rows at once"
+    outlook = replace(outlook, head=[*outlook.head, computes])
+    if plan.card is not None:
+        return explain_on(outlook, plan.card)
     need = plan.memory(size)
-    if plan.model is None or need is None:
-        raise ModelNotFound(
-            f"nothing is known of {plan.location} before it is here: get it with "
-            f"`hf download {plan.location}`"
-        )
+    assert need is not None
+    assert plan.model is not None
     cost = estimate_cost(plan.model, plan.sampling, size)
-    return "\n".join(
-        [
-            *_model(plan),
-            *_files(plan, need),
-            *_memory(plan, need, size),
-            *_arithmetic(plan, cost),
-        ]
-    )
+    lines = [*outlook.head, *_memory(plan, need, size), *_arithmetic(plan, cost)]
+    return "\n".join([*lines, *([] if plan.preset.shipped else explain_anywhere(outlook))])
 
 
 def _model(plan: LoadPlan) -> Iterator[str]:
-    sampling, dtype = plan.sampling, str(plan.dtype).removeprefix("torch.")
+    sampling = plan.sampling
     guidance = f"guidance {sampling.guidance:g}" if sampling.guided else "no guidance"
     yield f"model       {plan.name}"
     yield (
@@ -288,7 +365,6 @@ def _model(plan: LoadPlan) -> Iterator[str]:
         f"{sampling.reasoned_steps} of them with reasoning, {guidance}, "
         f"flow shift {sampling.flow_shift:g}, {sampling.scheduler}"
     )
-    yield f"computes    on {plan.device}, {dtype}, {plan.rows} rows at once"
 
 
 def _files(plan: LoadPlan, need: Footprint) -> Iterator[str]:
@@ -299,6 +375,7 @@ def _files(plan: LoadPlan, need: Footprint) -> Iterator[str]:
         cache = settings.cache or constants.HF_HUB_CACHE
         endpoint = settings.endpoint or constants.ENDPOINT
         yield f"files       {plan.location}, to download from {endpoint}; it is not in {cache}"
+        yield f"  about {_download(plan):.1f} GiB where published in 16 bits, LoRAs not counted"
     for part in PARTS:
         own = part == "transformer" and settings.transformer is not None
         place = f"  {settings.transformer}" if own else ""
@@ -307,6 +384,15 @@ def _files(plan: LoadPlan, need: Footprint) -> Iterator[str]:
         found = find_lora(lora.location, settings, plan.folder)
         state = "to download" if found is None else f"{_size(found)}, {found}; {_scale(found)}"
         yield f"  LoRA x {lora.weight:<13g}{lora.location} ({state})"
+
+
+def _download(plan: LoadPlan) -> float:
+    if plan.model is None:
+        return 0.0
+    size = sum(whole_weights(plan.model, 2).values())
+    if plan.checkpoint is not None:
+        size -= 2 * plan.model.parameters["transformer"]
+    return size / GIB
 
 
 def _scale(lora: Path) -> str:
@@ -320,7 +406,7 @@ def _memory(plan: LoadPlan, need: Footprint, size: tuple[int, int]) -> Iterator[
     most = max(need.working, key=lambda part: need.working[part])
     yield (
         f"memory      about {need.device / GIB:.1f} GiB on {plan.device} at {size[0]} x {size[1]}, "
-        f"{need.working[most] / GIB:.1f} of it while the {_words(most)} computes; "
+        f"{need.working[most] / GIB:.1f} of it while the {part_words(most)} computes; "
         f"{free / GIB:.1f} are free"
     )
     if need.host:
@@ -334,22 +420,16 @@ def _memory(plan: LoadPlan, need: Footprint, size: tuple[int, int]) -> Iterator[
 
 
 def _arithmetic(plan: LoadPlan, cost: Cost) -> Iterator[str]:
-    yield f"arithmetic  {_flops(cost.plain)} a denoising step"
+    yield f"arithmetic  {count_flops(cost.plain)} a denoising step"
     yield (
-        f"            {_flops(cost.reasoning)} one with reasoning: each adds "
-        f"{_flops(cost.reasoning - cost.plain)}, as much as "
+        f"            {count_flops(cost.reasoning)} one with reasoning: each adds "
+        f"{count_flops(cost.reasoning - cost.plain)}, as much as "
         f"{cost.reasoning / cost.plain - 1:.1f} more steps"
     )
     yield (
-        f"            {_flops(cost.prediction)} a prediction, encoders and autoencoder not counted"
+        f"            {count_flops(cost.prediction)} a prediction, "
+        f"and {count_flops(cost.autoencoder)} of the autoencoder in float32"
     )
-
-
-def _flops(value: int) -> str:
-    for unit, size in (("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9)):
-        if value >= size:
-            return f"{value / size:,.3g} {unit}"
-    return f"{value / 1e6:,.3g} MFLOP"
 
 
 def _gib(size: int) -> str:
@@ -358,7 +438,3 @@ def _gib(size: int) -> str:
 
 def _size(path: Path) -> str:
     return _gib(path.stat().st_size).strip()
-
-
-def _words(part: str) -> str:
-    return {"vae": "autoencoder"}.get(part, part.replace("_", " "))

@@ -21,6 +21,7 @@ from chronosim.errors import (
 )
 from chronosim.models.enhancement import Enhanced, Form
 from chronosim.models.enhancement.local import LocalWriter, load_writer
+from chronosim.models.loading.placement import Guest
 from chronosim.testing import EchoModel, check_world_model
 from chronosim.types import EditPrompt
 
@@ -163,6 +164,36 @@ def test_frame_and_text_both_matter(parts: tuple[Any, Any, Any], prompts: list[E
 def test_a_batch_says_the_same(parts: tuple[Any, Any, Any], prompts: list[EditPrompt]) -> None:
     alone = make_writer(parts).write("Say what changes.", prompts)
     assert make_writer(parts, micro_batch=3).write("Say what changes.", prompts) == alone
+
+
+def test_it_is_on_its_device_only_while_it_writes(
+    parts: tuple[Any, Any, Any], prompts: list[EditPrompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journeys: list[str] = []
+
+    def watch(what: str) -> None:
+        method = getattr(Guest, what)
+
+        def watched(guest: Any) -> None:
+            journeys.append(what)
+            method(guest)
+
+        monkeypatch.setattr(Guest, what, watched)
+
+    watch("arrive")
+    watch("leave")
+    there = torch.device("cpu", 0)  # the same memory by another name
+    writer, weight = make_writer(parts, device=there, micro_batch=1), next(parts[0].parameters())
+    before = weight.data_ptr()
+    assert writer.write("Say what changes.", prompts) == make_writer(parts).write(
+        "Say what changes.", prompts
+    )
+    assert journeys == ["arrive", "leave"]  # once for all prompts
+    assert weight.data_ptr() == before
+    monkeypatch.setattr(parts[0].generation_config, "forced_eos_token_id", None)
+    with pytest.raises(EnhancementFailed):
+        writer.write("Say what changes.", prompts)
+    assert journeys[2:] == ["arrive", "leave"]
 
 
 def test_a_reply_that_does_not_end_is_refused(
