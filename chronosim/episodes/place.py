@@ -138,14 +138,13 @@ def named(place: _P) -> _P:
 def drafts(path: Path) -> list[Path]:
     """Gives the attempts at an episode that were begun and are not finished, the latest last."""
     found = [draft for draft in path.parent.glob(f".{escape(path.name)}.*") if named(draft) == path]
-    written = ((draft / "zarr.json", draft) for draft in found)
-    begun = [(file.stat().st_mtime_ns, draft) for file, draft in written if file.is_file()]
+    begun = [((draft / "zarr.json").stat().st_mtime_ns, draft) for draft in found if _tells(draft)]
     return [draft for _, draft in sorted(begun)]
 
 
 def locate(place: Place) -> Place:
     """Gives where an episode lies now: under its name, or else in the latest draft of it."""
-    if not isinstance(place, Path) or (place / "zarr.json").is_file():
+    if not isinstance(place, Path) or _tells(place):
         return place
     if place != named(place):  # a draft that was finished in the meantime
         return named(place)
@@ -154,7 +153,15 @@ def locate(place: Place) -> Place:
 
 def is_episode(place: Place) -> bool:
     """Whether there is an episode, finished or not, rather than a data set or nothing."""
-    return (locate(place) / "zarr.json").is_file()
+    return _tells(locate(place))
+
+
+def _tells(place: Place) -> bool:
+    """Whether something says what lies in a folder, readable or not."""
+    try:
+        return (place / "zarr.json").is_file()
+    except PermissionError:
+        return True
 
 
 def give_name(draft: Path, path: Path) -> None:
@@ -197,24 +204,41 @@ _DRAFT = re.compile(r"\.(?P<name>.+?)(?:\.[0-9a-f]{32})?\.draft")
 def list_episodes(dataset: str | Path | UPath, *, unfinished: bool = False) -> list[Place]:
     """Gives the episodes of a data set: the folders with a Zarr group in them, by name.
 
+    One that has lost its zarr.json, or may not be read, is among them: who opens it is told.
+
     Args:
         dataset: A folder, or a URL such as `s3://bucket/set` or `memory://set`.
         unfinished: Whether those too that have no name yet, because they are being written or were
-            broken off, and those that cannot be opened because their zarr.json is gone.
+            broken off.
 
     Raises:
-        EpisodeNotFound: There is no such folder, or it is an episode itself.
+        EpisodeNotFound: There is no such folder, it is an episode itself, or it may not be read.
     """
     root = as_place(dataset)
-    if not root.is_dir():
-        raise EpisodeNotFound(f"there is no data set at {root}: record one with chronosim record")
-    if (root / "zarr.json").is_file():
-        raise EpisodeNotFound(f"{root} is an episode, not a data set: its data set is the folder")
-    found = [path.parent for path in root.glob("[!.]*/zarr.json")]
-    if unfinished and isinstance(root, Path):
-        found += [path.parent for path in root.glob(".*.draft/zarr.json")]
-        found += [path for path in root.glob("[!.]*") if _is_beheaded(path)]
+    try:
+        if not root.is_dir():
+            raise EpisodeNotFound(
+                f"there is no data set at {root}: record one with chronosim record"
+            )
+        if (root / "zarr.json").is_file():
+            raise EpisodeNotFound(
+                f"{root} is an episode, not a data set: its data set is the folder"
+            )
+        found = _folders(root, drafts=unfinished)
+    except PermissionError as error:
+        raise EpisodeNotFound(f"{root} may not be read: permission denied") from error
     return sorted(found, key=lambda one: (named(one).name, one.name))
+
+
+def _folders(root: Place, *, drafts: bool) -> list[Place]:
+    if not isinstance(root, Path):
+        return [path.parent for path in root.glob("[!.]*/zarr.json")]
+    return [
+        path
+        for path in root.iterdir()
+        if (_tells(path) and (drafts and _DRAFT.fullmatch(path.name)))
+        or (not path.name.startswith(".") and (_tells(path) or _is_beheaded(path)))
+    ]
 
 
 def _is_beheaded(place: Place) -> bool:
@@ -239,6 +263,8 @@ def read_attributes(place: Place) -> Mapping[str, Any]:
         schema = attributes["schema"]
         if schema == SCHEMA and not re.fullmatch(r"[\w-]+", attributes["data"]):
             raise ValueError("its data lie elsewhere")
+    except PermissionError as error:
+        raise InvalidEpisode(f"{place} may not be read: permission denied") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         if _is_beheaded(place):
             raise InvalidEpisode(

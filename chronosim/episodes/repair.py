@@ -84,7 +84,8 @@ def repair(path: str | Path | UPath) -> Repair:
     dropped = tuple(_dropped(found, stretches))
     first, *others = (_Stretch(found, *bounds) for bounds in stretches)
     made = tuple(_set_aside(place, one, found.attributes) for one in others)
-    if dropped or not found.attributes["finished"]:
+    lost = any(damage.kind == "unreadable" for damage in found.damages)
+    if dropped or lost or not found.attributes["finished"]:
         rewrite(place, first, _attributes(place, first, found.attributes, dropped))
     for entry in leftovers(place, str(read_attributes(place)["data"])):
         remove(entry)

@@ -93,6 +93,10 @@ def survey(place: Place) -> Survey:
         why = attributes.get("failure") or "it is being written, or was broken off"
         sentence = f"{place} is not finished: {why}"
         found.note("unfinished", "zarr.json", sentence)
+    data = place / attributes["data"] / "zarr.json"
+    if not data.is_file():
+        sentence = f"{attributes['data']}/zarr.json of {place} is missing"
+        found.note("unreadable", f"{attributes['data']}/zarr.json", sentence)
     found.attributes = attributes
     found.content = Stored(place, attributes)
     _Look(place, found, found.content, int(attributes["steps"])).all_round()

@@ -10,13 +10,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, list_episodes, repair, verify
+from chronosim.episodes import (
+    EpisodeDataset,
+    EpisodeReader,
+    EpisodeWriter,
+    Step,
+    list_episodes,
+    repair,
+    verify,
+)
 from chronosim.episodes.place import discard
-from chronosim.errors import EpisodeExists, EpisodeNotFound, EpisodeWriteError
+from chronosim.errors import EpisodeExists, EpisodeNotFound, EpisodeWriteError, InvalidEpisode
 from chronosim.types import Observation, Prediction
 
 FullDisk = Callable[[int], AbstractContextManager[None]]
@@ -322,10 +331,46 @@ def test_a_half_removed_episode_is_damaged(tmp_path: Path) -> None:
     with EpisodeWriter(tmp_path / "000", observed(0), {}) as writer:
         writer.append(taken(0))
     (tmp_path / "000" / "zarr.json").unlink()
-    assert list_episodes(tmp_path) == []
-    [place] = list_episodes(tmp_path, unfinished=True)
+    [place] = list_episodes(tmp_path)
+    assert list_episodes(tmp_path, unfinished=True) == [place]
     [damage] = verify(place)
     assert (damage.kind, "has lost its zarr.json" in str(damage)) == ("unreadable", True)
+    with pytest.raises(InvalidEpisode, match="has lost its zarr"):
+        EpisodeDataset(tmp_path)  # a data set to train on is not smaller without a word
+
+
+def test_an_episode_without_the_metadata_of_its_arrays_is_damaged(tmp_path: Path) -> None:
+    with EpisodeWriter(tmp_path / "000", observed(0), {}) as writer:
+        writer.append(taken(0))
+    [file] = (tmp_path / "000").glob("compact-*/zarr.json")
+    file.unlink()
+    [damage] = verify(tmp_path / "000")
+    assert (damage.kind, "is missing" in str(damage)) == ("unreadable", True)
+    assert repair(tmp_path / "000").kept == 1
+    assert verify(tmp_path / "000") == []
+
+
+def test_what_may_not_be_read_is_not_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("000", "001"):
+        EpisodeWriter(tmp_path / name, observed(0), {}).close()
+    stat = os.stat
+
+    def refused(path: Any, *given: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(f"{barred}{os.sep}"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *given, **options)
+
+    barred = tmp_path / "001"
+    monkeypatch.setattr(os, "stat", refused)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: refused(path) and path.open("rb").read())
+    assert [path.name for path in list_episodes(tmp_path)] == ["000", "001"]
+    with pytest.raises(InvalidEpisode, match="001 may not be read: permission denied"):
+        EpisodeReader(tmp_path / "001")
+    barred = tmp_path
+    with pytest.raises(EpisodeNotFound, match="may not be read: permission denied"):
+        list_episodes(tmp_path)
 
 
 def test_a_draft_is_repaired_to_an_episode(tmp_path: Path) -> None:
