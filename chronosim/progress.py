@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -71,3 +72,21 @@ def denoised(done: int, total: int) -> None:
     """Tells that a denoising step was done; models call it."""
     if (call := _DENOISING.get()) is not None:
         call(done, total)
+
+
+def wait_for(answer: Future[_Value]) -> _Value:
+    """Waits for what others predict; whoever is called after denoising steps may end the wait.
+
+    They are called with (0, 0), ten times a second.
+
+    Raises:
+        Exception: As the answer's, or a callback's; then the answer is cancelled, if it may be.
+    """
+    try:
+        while _DENOISING.get() is not None and not answer.done():
+            denoised(0, 0)
+            wait([answer], 0.1)
+        return answer.result()
+    except BaseException:
+        answer.cancel()
+        raise

@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from chronosim.errors import InvalidConfig, ModelBusy
+from chronosim.errors import Cancelled, InvalidConfig, ModelBusy
+from chronosim.progress import after_each_denoising_step, wait_for
 from chronosim.protocols import WorldModel, ask
 from chronosim.types import EditPrompt, Prediction
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """What one caller asked for, and the promise of its answer."""
+    """What one caller asked for, the promise of its answer, and whether nobody waits for it."""
 
     prompts: Sequence[EditPrompt]
     answer: Future[list[Prediction]] = field(default_factory=Future)
+    left: bool = False
 
 
 class Batched:
@@ -54,6 +56,7 @@ class Batched:
         self._model, self._watch = model, watch
         self._most_prompts, self._most_waiting = most_prompts, most_waiting
         self._queue: deque[_Request] = deque()
+        self._running: Sequence[_Request] = ()
         self._lock, self._closed = threading.Lock(), False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predicting")
 
@@ -75,7 +78,11 @@ class Batched:
             ModelBusy: Too much is waiting, or the model was closed.
             Exception: As the model raises for these prompts.
         """
-        return self.submit(prompts).result()
+        answer = self.submit(prompts)
+        try:
+            return wait_for(answer)
+        finally:
+            self.leave(answer)
 
     def submit(self, prompts: Sequence[EditPrompt]) -> Future[list[Prediction]]:
         """Asks, and gives the promise of an answer; one that is cancelled in time costs nothing.
@@ -95,6 +102,17 @@ class Batched:
             self._queue.append(request)
             self._thread.submit(self._answer_some)
         return request.answer
+
+    def leave(self, answer: Future[list[Prediction]]) -> None:
+        """Notes that nobody waits for an answer: a call that is for nobody ends between two steps.
+
+        Args:
+            answer: A promise that `submit` gave; one that is kept already changes nothing.
+        """
+        with self._lock:
+            for request in (*self._queue, *self._running):
+                request.left = request.left or request.answer is answer
+        answer.cancel()
 
     def refuse(self) -> None:
         """Refuses what waits and whatever comes; the call that runs goes on."""
@@ -118,6 +136,10 @@ class Batched:
         if requests := self._take():
             self._answer(requests)
 
+    def _check_wanted(self, done: int, total: int) -> None:
+        if all(request.left for request in self._running):
+            raise Cancelled(f"nobody waits for this prediction, {done} of {total} steps in")
+
     def _take(self) -> list[_Request]:
         taken: list[_Request] = []
         room = self._most_prompts
@@ -131,18 +153,21 @@ class Batched:
 
     def _answer(self, requests: Sequence[_Request]) -> None:
         prompts = [prompt for request in requests for prompt in request.prompts]
-        began = perf_counter()
+        began, self._running = perf_counter(), requests
         try:
-            predictions = iter(ask(self._model, prompts))
+            with after_each_denoising_step(self._check_wanted):
+                predictions = iter(ask(self._model, prompts))
             answers = [[next(predictions) for _ in request.prompts] for request in requests]
         except BaseException as error:  # the thread goes on; the caller is told
-            if len(requests) == 1:
-                requests[0].answer.set_exception(error)
+            if len(requests) == 1 or isinstance(error, Cancelled):
+                for request in requests:
+                    request.answer.set_exception(error)
             else:
                 for request in requests:
                     self._answer([request])
             return
         finally:
+            self._running = ()
             if self._watch is not None:
                 self._watch(len(prompts), perf_counter() - began)
         for request, answer in zip(requests, answers, strict=True):

@@ -58,6 +58,7 @@ def make_app(
         Route(f"{at}/futures", pages.futures, methods=["POST"]),
         Route(f"{at}/go", pages.go, methods=["POST"]),
         Route(f"{at}/redraw", pages.redraw, methods=["POST"]),
+        Route(f"{at}/stop", pages.stop, methods=["POST"]),
         Route(f"{at}/save", pages.save, methods=["POST"]),
         Route(f"{at}/nodes/{{number:int}}/{{index:int}}.png", pages.frame),
     ]

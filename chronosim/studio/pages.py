@@ -122,6 +122,13 @@ class Pages:
         desk.opened().redraw()
         return JSONResponse({"state": state_of(desk, _known(asked))})
 
+    async def stop(self, request: Request) -> Response:
+        """Stops what a session is at, after the denoising step that runs."""
+        desk = self._desk(request)
+        if desk.job is not None:
+            desk.job.stopped = True
+        return JSONResponse({"stopping": desk.busy})
+
     async def save(self, request: Request) -> Response:
         """Saves episodes."""
         desk, asked = self._desk(request), await read_body(request)

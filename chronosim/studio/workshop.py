@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from omegaconf import DictConfig, OmegaConf
 
-from chronosim.errors import ChronosimError, InvalidConfig
+from chronosim.errors import Cancelled, ChronosimError, InvalidConfig
+from chronosim.progress import after_each_denoising_step
 from chronosim.protocols import WorldModel
 from chronosim.settings.parts import make_part
 from chronosim.settings.typed import Part
@@ -34,9 +35,10 @@ class Workshop:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def progress(self, done: int, total: int) -> None:
-        """Notes the progress of the running job; models call it."""
+        """Notes the progress of the running job; models call it, and stop here if it is to stop."""
         if self._running is not None:
             self._running.done, self._running.total = done, total
+            self._running.check()
 
     def start(self, job: Job, work: Callable[[], Any]) -> None:
         """Queues a job; to be called in the event loop.
@@ -72,7 +74,9 @@ class Workshop:
     def _begin(self, job: Job, work: Callable[[], Any]) -> Any:
         job.waiting, self._running = False, job
         try:
-            return work()
+            job.check()
+            with after_each_denoising_step(self.progress):
+                return work()
         finally:
             self._running = None
 
@@ -178,6 +182,7 @@ class Job:
         began: When it was asked for, on the monotonic clock.
         problem: What went wrong, in one sentence; None if nothing did.
         result: Its result, in JSON values.
+        stopped: Whether somebody wants it no more: it ends after the denoising step that runs.
         finished: Set at the end.
     """
 
@@ -188,7 +193,17 @@ class Job:
     began: float = field(default_factory=monotonic)
     problem: str | None = None
     result: Any = None
+    stopped: bool = False
     finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def check(self) -> None:
+        """Ends the job here if it was stopped.
+
+        Raises:
+            Cancelled: It was.
+        """
+        if self.stopped:
+            raise Cancelled(f"stopped: {self.doing}; what was imagined before stays")
 
     async def ended_within(self, seconds: float) -> bool:
         """Waits up to so many seconds for its end; tells whether it came."""

@@ -1,6 +1,7 @@
 """One model for many callers: what waits shares a call, and nobody answers for anybody else."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronosim.errors import InvalidConfig, InvalidModel, InvalidPrompt, ModelBusy
+from chronosim.errors import Cancelled, InvalidConfig, InvalidModel, InvalidPrompt, ModelBusy
 from chronosim.models.batching import Batched
+from chronosim.progress import after_each_denoising_step, denoised
 from chronosim.testing import EchoModel, check_world_model
 from chronosim.types import EditPrompt, Prediction
 
@@ -136,3 +138,54 @@ def test_a_model_that_loses_an_answer_is_told() -> None:
 def test_a_limit_below_one_is_refused(limit: str) -> None:
     with pytest.raises(InvalidConfig, match=f"{limit} must be 1 or more, not 0"):
         Batched(EchoModel(), **{limit: 0})  # type: ignore[arg-type]
+
+
+class Stepping:
+    """Takes denoising steps until it is told to stop."""
+
+    identity: Any = {"name": "stepping"}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.called, self.ended = threading.Event(), threading.Event()
+
+    def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+        if any(prompt.text == "short" for prompt in prompts):
+            return [Prediction(prompt.frame[None]) for prompt in prompts]
+        try:
+            for step in range(1, 6_000):
+                self.called.set()
+                denoised(step, 6_000)
+                time.sleep(0.01)
+        finally:
+            self.ended.set()
+        raise AssertionError("nobody ended it")
+
+
+def test_a_call_that_nobody_waits_for_any_more_ends_between_two_steps() -> None:
+    model = Stepping()
+    batched = Batched(model)
+    try:
+        first = batched.submit([prompt()])
+        assert model.called.wait(60)
+        batched.leave(first)
+        with pytest.raises(Cancelled, match="nobody waits for this prediction"):
+            first.result(60)
+        assert len(batched.predict([prompt("short")])) == 1
+    finally:
+        batched.close()
+
+
+def test_a_caller_may_end_its_own_waiting() -> None:
+    model = Stepping()
+    batched = Batched(model)
+
+    def stop(done: int, total: int) -> None:
+        if model.called.is_set():
+            raise Cancelled("enough")
+
+    try:
+        with pytest.raises(Cancelled, match="enough"), after_each_denoising_step(stop):
+            batched.predict([prompt()])
+        assert model.ended.wait(60)
+    finally:
+        batched.close()

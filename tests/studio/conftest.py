@@ -47,6 +47,7 @@ class Toy:
         self.asked += len(prompts)
         self.progress(1, 2)
         assert self.gate.wait(10)
+        self.progress(2, 2)
         if self.failure is not None:
             raise self.failure
         return [self._answer(prompt) for prompt in prompts]

@@ -156,6 +156,26 @@ def test_a_browser_closed_in_the_middle_of_a_step_loses_nothing(
     assert after["problem"] is None
 
 
+def test_a_step_can_be_stopped_while_it_runs_or_waits(
+    served: Served, left: list[float], right: list[float]
+) -> None:
+    mine, yours = served.begin(), served.begin()
+    served.model.gate.clear()
+    with walk_away(served, mine, left), walk_away(served, yours, right):
+        served.until(mine, lambda now: now["busy"] and now["busy"]["total"] == 2)
+        served.until(yours, lambda now: now["busy"] and now["busy"]["waiting"])
+        for one in (mine, yours):
+            told = served.ask(f"/api/sessions/{one['session']}/stop", {})
+            assert told.json == {"stopping": True}
+    served.model.gate.set()
+    for one in (mine, yours):
+        after = served.until(one, lambda now: now["busy"] is None)
+        assert after["problem"] == "stopped: a step; what was imagined before stays"
+        assert after["at"] == 0
+    assert served.model.asked == 1, "what waited was never asked for"
+    assert served.change(mine, "step", action=right)["at"] == 1
+
+
 def test_the_first_come_are_the_first_served(
     served: Served, left: list[float], right: list[float]
 ) -> None:

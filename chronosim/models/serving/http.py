@@ -17,6 +17,7 @@ from anyio import fail_after
 from anyio.from_thread import start_blocking_portal
 
 from chronosim.errors import InvalidConfig
+from chronosim.progress import wait_for
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _DIGITS = 6  # of seconds to wait, at most
@@ -189,7 +190,7 @@ def exchange(
     ask = partial(_ask, method, url, body, headers, timeout, largest)
     try:
         with start_blocking_portal() as portal:  # works inside a notebook's loop, and after a fork
-            return portal.call(ask)
+            return wait_for(portal.start_task_soon(ask))
     except TimeoutError:
         raise
     except (httpx2.HTTPError, OSError) as error:

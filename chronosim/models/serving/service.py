@@ -256,7 +256,8 @@ class _Answers:
         self, request: Request, prompts: Sequence[EditPrompt]
     ) -> list[Prediction]:
         """Waits for its turn, as long as somebody waits for the answer."""
-        answer = asyncio.wrap_future(self._batched.submit(prompts))
+        promise = self._batched.submit(prompts)
+        answer = asyncio.wrap_future(promise)
         gone = asyncio.ensure_future(request.receive())  # the body was read: what comes is the end
         try:
             both: set[asyncio.Future[Any]] = {answer, gone}
@@ -267,6 +268,7 @@ class _Answers:
         finally:
             gone.cancel()
             answer.cancel()
+            self._batched.leave(promise)
 
     async def _body(self, request: Request) -> bytes:
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":

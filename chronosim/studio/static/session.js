@@ -74,6 +74,11 @@ class Session extends EventTarget {
     return answer;
   }
 
+  /** Ends what the session is at, after the denoising step that runs. */
+  stop() {
+    return send(`api/sessions/${this.key}/stop`, {});
+  }
+
   begin(asked) {
     return this.#follow("api/sessions", { ...asked, instead: this.key });
   }

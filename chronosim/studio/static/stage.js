@@ -113,6 +113,7 @@ function showProgress(progress) {
 export function prepareStage() {
   session.addEventListener("progress", (event) => showProgress(event.detail));
   $("play").onclick = playLine;
+  $("stop").onclick = () => session.stop().catch((error) => note(error.message, { bad: true }));
   $("position").oninput = () => {
     turn++;
     const [node, index] = positions(session.line())[$("position").value];

@@ -23,11 +23,12 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chronosim.errors import InvalidConfig, InvalidPrompt, ModelBusy, RemoteFailed
+from chronosim.errors import Cancelled, InvalidConfig, InvalidPrompt, ModelBusy, RemoteFailed
 from chronosim.frames import encode_png
 from chronosim.models.serving.remote import RemoteModel
 from chronosim.models.serving.service import Service
 from chronosim.models.serving.wire import write_prompts
+from chronosim.progress import after_each_denoising_step, denoised
 from chronosim.testing import EchoModel
 from chronosim.types import EditPrompt, Prediction
 
@@ -144,6 +145,45 @@ def test_what_a_gone_client_asked_is_not_predicted() -> None:
             first.result(60)
         RemoteModel(service.url).predict([prompt()])
     assert model.calls == [1, 1]
+
+
+class Stepping:
+    """Takes denoising steps until it is told to stop."""
+
+    identity: Any = {"name": "stepping"}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.called, self.ended = threading.Event(), threading.Event()
+
+    def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+        self.called.set()
+        try:
+            for step in range(6_000):
+                denoised(step, 6_000)
+                time.sleep(0.01)
+        finally:
+            self.ended.set()
+        raise AssertionError("nobody ended it")
+
+
+def test_a_client_that_goes_away_or_cancels_ends_what_runs_for_it() -> None:
+    body = json.dumps(write_prompts([prompt()])).encode()
+    with Service(gone := Stepping(), port=0) as service:
+        connection = HTTPConnection(service.url.partition("//")[2], timeout=60)
+        connection.request("POST", "/predict", body, JSON)
+        assert gone.called.wait(60)
+        connection.close()
+        assert gone.ended.wait(60)
+    with Service(cancelled := Stepping(), port=0) as service:
+        remote = RemoteModel(service.url)
+
+        def stop(done: int, total: int) -> None:
+            if cancelled.called.is_set():
+                raise Cancelled("enough")
+
+        with pytest.raises(Cancelled, match="enough"), after_each_denoising_step(stop):
+            remote.predict([prompt()])
+        assert cancelled.ended.wait(60)
 
 
 def black_png(side: int) -> str:
