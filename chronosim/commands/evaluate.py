@@ -122,6 +122,7 @@ def make_judging(settings: Evaluate, sections: Sequence[str]) -> Judging:
         numbers=settings.numbers,
         networks=networks,
         ranking=_ranking(settings) if "ranking" in sections else None,
+        reader=None if settings.reader is None else settings.reader.make(),
     )
 
 

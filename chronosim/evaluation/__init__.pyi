@@ -24,6 +24,10 @@ from .predictions import teach as teach
 from .ranking.contestants import Cloning as Cloning
 from .ranking.contestants import Contestant as Contestant
 from .ranking.tournament import Ranking as Ranking
+from .readers import BoardReader as BoardReader
+from .readers import Motion as Motion
+from .readers import RoadReader as RoadReader
+from .readers import car_motion as car_motion
 from .report.report import Report as Report
 from .report.section import Section as Section
 from .run import Judging as Judging
@@ -31,6 +35,9 @@ from .run import evaluate as evaluate
 from .sources import Recorded as Recorded
 from .sources import Simulated as Simulated
 from .sources import Source as Source
+from .terms import Reader as Reader
+from .terms import Term as Term
+from .terms import Trial as Trial
 from .truth import Moment as Moment
 from .truth import Recording as Recording
 from .truth import Reference as Reference

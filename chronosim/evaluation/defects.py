@@ -52,8 +52,8 @@ class Defect:
         return asdict(self) | {"found": self.found}
 
 
-def defects_section(findings: Sequence[Defect]) -> Section:
-    """Says which of the defects that were looked for were found."""
+def defects_section(findings: Sequence[Defect], silent: Sequence[str] = ()) -> Section:
+    """Says which of the defects that were looked for were found, and what could find nothing."""
     found = tuple(finding.name for finding in findings if finding.found)
     verdict = (
         f"Of {len(findings)} defects looked for, found: {', '.join(found)}."
@@ -76,8 +76,11 @@ def defects_section(findings: Sequence[Defect]) -> Section:
         title="Defects looked for by name",
         verdict=verdict,
         warnings=found,
-        tables=(Table(header, rows, ""),),
-        values={"findings": {finding.name: finding.values() for finding in findings}},
+        tables=(Table(header, rows, "; ".join(silent)),),
+        values={
+            "findings": {finding.name: finding.values() for finding in findings},
+            "silent": list(silent),
+        },
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from chronosim.evaluation.defects import (
 from chronosim.evaluation.intervals import Curve, resample_steps
 from chronosim.evaluation.report.plots import difference, draw_curves, filmstrip
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
+from chronosim.evaluation.terms import Reader, own_errors, read_rollouts
 from chronosim.evaluation.truth import Recording, Steps
 from chronosim.metrics.distribution import Distance
 from chronosim.metrics.perceptual import Perceptual
@@ -34,6 +36,10 @@ _SHARP = (
     "Sharpness (variance of the Laplacian) of predicted frames over that of the true ones: below 1 "
     "they are blurred, above 1 they are grainy."
 )
+_TERMS = (
+    "Fed on its own frames, in the world's own terms: the median difference from the truth, or the "
+    "median ratio where one is named, over the episodes of which both frames could be read."
+)
 _MODEL, _FIRST, _BEFORE = "model", "copy-last-frame (the first)", "copy-last-frame"
 
 
@@ -43,6 +49,8 @@ def horizon_section(
     taught: Steps,
     networks: Networks | None = None,
     shown: Steps = (),
+    *,
+    reader: Reader | None = None,
 ) -> Section:
     """Judges a model step by step: fed on its own frames, and shown the true one each time.
 
@@ -52,6 +60,7 @@ def horizon_section(
         taught: What it made of each true observation, as `teach` gives it.
         networks: For LPIPS, FID and FVD.
         shown: The truth through the model's autoencoder; none if it has none.
+        reader: Tells of frames in the world's own terms; None: nobody can.
     """
     networks = networks or Networks()
     true = _true(recordings)
@@ -64,6 +73,7 @@ def horizon_section(
     findings = [*find_wear(imagined, true), *([find_leaving(lost)] if lost else [])]
     drift = score_rollouts(recordings, imagined)
     sets = compare_sets(networks, imagined, true[1:])
+    rows, terms = read_rollouts(reader, true, imagined, shown) if reader else ([], {})
     captions = (
         f"Fed on its own frames: {len(recordings)} episodes of {len(imagined)} steps.",
         "Shown the true frame before each step: the error of one step, none of it fed back.",
@@ -79,6 +89,7 @@ def horizon_section(
                 [*_rows(measures, free), (_MEAN, drift.mean_frame, ".1f")],
                 captions[0],
             ),
+            *([steps_table(rows, f"{_TERMS} {own_errors(reader)}")] if reader else []),
             steps_table(_rows(measures, led), captions[1]),
             steps_table([(name, curve.values, ".2f") for name, curve in sharp.items()], _SHARP),
             *([steps_table([("lost", lost, ".0%")], LEAVING)] if lost else []),
@@ -101,6 +112,7 @@ def horizon_section(
                 "sharpness": {name: asdict(curve) for name, curve in sharp.items()},
                 "lost": lost,
                 "sets": sets,
+                "terms": terms,
                 "findings": {each.name: each.values() for each in findings},
             }
         ),
@@ -181,10 +193,13 @@ def _rows(
 
 
 def steps_table(rows: Sequence[tuple[str, Sequence[float], str]], caption: str) -> Table:
-    """Lays out rows of a name, a value after each step, and its format, where there is room."""
+    """Lays out rows of a name, a value after each step (NaN: none) and its format, if they fit."""
     number = len(rows[0][1])
     steps = [*(step for step in _SHOWN if step < number), number]
-    cells = ((name, *(format(values[s - 1], style) for s in steps)) for name, values, style in rows)
+    cells = (
+        (name, *("-" if isnan(v := values[s - 1]) else format(v, style) for s in steps))
+        for name, values, style in rows
+    )
     return Table(("step", *map(str, steps)), tuple(cells), caption)
 
 

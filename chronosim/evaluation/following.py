@@ -221,12 +221,25 @@ def _controls_table(controls: Controls, *, where: str) -> Table:
 def _probe_table(recovery: Recovery, *, where: str) -> Table:
     """What a probe tells of each number of the action."""
     rows = tuple(
-        (name, f"{true:.2f}", str(p))
-        for name, true, p in zip(recovery.names, recovery.ceiling, recovery.predicted, strict=True)
+        (name, f"{true:.2f}", str(p), "-" if share is None else f"{share:.0%}", verdict)
+        for name, true, p, share, verdict in zip(
+            recovery.names,
+            recovery.ceiling,
+            recovery.predicted,
+            recovery.of_ceiling,
+            recovery.verdicts,
+            strict=True,
+        )
     )
     blind = "" if recovery.tells else " Here it tells too little of true frames to judge by."
     return Table(
-        (f"{recovery.kind} of", "from true frames (the ceiling)", "from predicted frames (95%)"),
+        (
+            f"{recovery.kind} of",
+            "from true frames (the ceiling)",
+            "from predicted frames (95%)",
+            "of the ceiling",
+            "verdict",
+        ),
         rows,
         f"{where}. A small network learned from {recovery.pairs:,} true pairs of frames, of other "
         "episodes, to tell the action between them. What it cannot tell from true frames no model "

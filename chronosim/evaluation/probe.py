@@ -137,6 +137,7 @@ def _no_vectors(count: int) -> Float32[np.ndarray, "n 0"]:
 
 
 _STEPS = 25  # held actions of a recording
+_FOLLOWED = 0.8  # of what true frames tell, from which on predictions follow a number
 
 
 def probe_moments(
@@ -262,6 +263,32 @@ class Recovery:
         judged, an interval alone reaches down to chance for the truth itself.
         """
         return tuple(self.names[index] for index in self.tells if self._is_lost(index))
+
+    @property
+    def of_ceiling(self) -> tuple[float | None, ...]:
+        """How much of what true frames tell predicted ones tell; None where those tell too little.
+
+        1: as much, 0: no more than chance.
+        """
+        return tuple(
+            (found.value - self.chance) / (self.ceiling[index] - self.chance)
+            if index in self.tells
+            else None
+            for index, found in enumerate(self.predicted)
+        )
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """Of each number, whether predictions follow it."""
+        found = []
+        for name, share in zip(self.names, self.of_ceiling, strict=True):
+            if share is None:
+                found.append("cannot be told")
+            elif name in self.lost:
+                found.append("ignored")
+            else:
+                found.append("followed" if share >= _FOLLOWED else "in part")
+        return tuple(found)
 
     def _is_lost(self, index: int) -> bool:
         found = self.predicted[index]

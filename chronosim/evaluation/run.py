@@ -27,6 +27,7 @@ from chronosim.evaluation.report.plots import check_plots
 from chronosim.evaluation.report.report import Report, load_section, save_section
 from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.sources import Simulated, Source
+from chronosim.evaluation.terms import Reader, hold_trials
 from chronosim.evaluation.truth import Act
 from chronosim.progress import Progress, listening, watch
 from chronosim.protocols import WorldModel
@@ -55,12 +56,14 @@ class Judging:
         numbers: What the numbers of an action are called; none: they are numbered.
         networks: For LPIPS, FID and FVD.
         ranking: Who is ranked, and by what; None: nobody.
+        reader: Tells of frames in the world's own terms; None: nobody can.
     """
 
     idle: Act | None = None
     numbers: Sequence[str] = ()
     networks: Networks = field(default_factory=Networks)
     ranking: Ranking | None = None
+    reader: Reader | None = None
 
 
 def evaluate(
@@ -225,6 +228,7 @@ def _fidelity(comparison: Comparison, judging: Judging) -> Section:
         comparison.taught,
         judging.networks,
         _shown(comparison),
+        reader=judging.reader,
     )
 
 
@@ -250,7 +254,13 @@ def _defects(comparison: Comparison, judging: Judging) -> Section:
     findings = find_defects(
         comparison.world, comparison.moments, comparison.predicted, seed=comparison.seed
     )
-    return defects_section(findings)
+    silent: tuple[str, ...] = ()
+    if judging.reader is not None:
+        tried, silent = hold_trials(
+            judging.reader, comparison.quick, comparison.moments, seed=comparison.seed
+        )
+        findings += tried
+    return defects_section(findings, silent)
 
 
 def _following(comparison: Comparison, judging: Judging) -> Section:

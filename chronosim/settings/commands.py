@@ -213,6 +213,7 @@ class Evaluate(Settings):
     left_out: Part | None
     idle: Part | None
     numbers: Sequence[Words]
+    reader: Part | None
     scorer: Part | None
     starts: Annotated[int, Range(2)]
     horizon: Count
