@@ -241,6 +241,8 @@ class _Layer:
                 self.keys = keys
         key, value, image_key, image_value = keys
         bias = None if self.bias is None else self.bias.to(query.dtype)
+        if bias is not None and key.shape[2] > bias.shape[3]:  # the frame is attended to as words
+            bias = F.pad(bias, (key.shape[2] - bias.shape[3], 0))
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         if image_key is not None and image_value is not None:
             out = out + F.scaled_dot_product_attention(query, image_key, image_value)
@@ -249,8 +251,11 @@ class _Layer:
 
 
 def _project(attn: WanAttention, encoded: Tensor, words: int) -> _Keys:
-    """Keys and values of the text (the last `words` tokens) and of the frame (those before)."""
-    split = encoded.shape[1] - words
+    """Keys and values of the text (the last `words` tokens) and of the frame (those before).
+
+    A transformer without keys for frames attends to them among the words, as diffusers' own does.
+    """
+    split = encoded.shape[1] - words if attn.add_k_proj is not None else 0
     image, text = encoded[:, :split], encoded[:, split:]
     image_key = image_value = None
     if attn.add_k_proj is not None and attn.add_v_proj is not None:

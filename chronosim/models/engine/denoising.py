@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +51,35 @@ def build_scheduler(config: Any, sampling: Sampling) -> Any:
     shift = float(sampling.flow_shift)
     if sampling.scheduler == "euler":
         return FlowMatchEulerDiscreteScheduler.from_config(
-            config, shift=shift, stochastic_sampling=False
+            config, shift=shift, stochastic_sampling=False, use_dynamic_shifting=False
         )
     return UniPCMultistepScheduler.from_config(
-        config, flow_shift=shift, use_flow_sigmas=True, prediction_type="flow_prediction"
+        config,
+        flow_shift=shift,
+        use_flow_sigmas=True,
+        prediction_type="flow_prediction",
+        use_dynamic_shifting=False,
     )
+
+
+def read_scheduler(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Gives the settings that sample as a folder's own scheduler does.
+
+    Args:
+        config: What scheduler_config.json holds.
+
+    Returns:
+        `scheduler` and `flow_shift`; None: neither of ours samples so.
+    """
+    kind = config.get("_class_name")
+    if config.get("use_dynamic_shifting"):
+        return None
+    if kind == "FlowMatchEulerDiscreteScheduler" and not config.get("stochastic_sampling"):
+        return {"scheduler": "euler", "flow_shift": config.get("shift", 1.0)}
+    flows = config.get("use_flow_sigmas") and config.get("prediction_type") == "flow_prediction"
+    if kind == "UniPCMultistepScheduler" and flows:
+        return {"scheduler": "unipc", "flow_shift": config.get("flow_shift", 1.0)}
+    return None
 
 
 def denoise(

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from chronosim.errors import InvalidModel, MissingDependency
+from chronosim.models.loading.sources import read_json
 
 Shape = tuple[int, ...]
 
@@ -83,6 +84,27 @@ def read_checkpoint(path: Path, transformer: Any, *, strict: bool = True) -> Che
         _check_numbers(path, header, key)
     kept = {renamed[name]: name for name in wanted}
     return Checkpoint(path, kept, header.scales, [renamed[name] for name in strange])
+
+
+def check_part(folder: Path) -> None:
+    """Refuses a part of a model folder whose numbers a library would take for others, unsaid.
+
+    Raises:
+        InvalidModel: It holds whole numbers, or weights of 8 bits with scales, and its config names
+            no quantiser; or a header cannot be read.
+    """
+    if "quantization_config" in read_json(folder / "config.json"):
+        return
+    for path in sorted(folder.glob("*.safetensors")):
+        header = _read_safetensors(path)
+        for key in header.weights:
+            if not key.endswith("position_ids"):  # of older CLIPs: no weight
+                _check_numbers(path, header, key)
+        if header.scales:
+            raise InvalidModel(
+                f"{path} has scales beside its weights of 8 bits, which a folder's part cannot "
+                "have: name a transformer's file as transformer=, or take unscaled weights"
+            )
 
 
 def load_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> Any:

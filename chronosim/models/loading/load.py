@@ -43,8 +43,11 @@ def load(
     plan = plan_model(name, **settings)
     if check_memory:
         plan.check_memory()
+    components = load_components(plan.location, plan.settings, plan.loras)
+    if plan.folder is None:  # its own scheduler is known now
+        plan = plan_model(name, **settings)
     return ChronoEdit(
-        load_components(plan.location, plan.settings, plan.loras),
+        components,
         plan.sampling,
         name=plan.name,
         revision=plan.settings.revision,

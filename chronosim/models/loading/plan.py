@@ -12,6 +12,7 @@ import torch
 from huggingface_hub import constants
 
 from chronosim.errors import InvalidConfig, ModelNotFound
+from chronosim.models.engine.denoising import read_scheduler
 from chronosim.models.engine.sampling import Sampling
 from chronosim.models.loading.architecture import (
     CHRONOEDIT_14B,
@@ -46,7 +47,7 @@ from chronosim.models.loading.placement import (
 from chronosim.models.loading.places import find_device, find_dtype
 from chronosim.models.loading.presets import PRESETS, Lora, Preset
 from chronosim.models.loading.settings import ModelSettings
-from chronosim.models.loading.sources import find_file, find_folder, find_lora
+from chronosim.models.loading.sources import find_file, find_folder, find_lora, read_json
 
 
 def plan_model(name: str | Path, *, gpu: str | None = None, **settings: Any) -> LoadPlan:
@@ -65,7 +66,6 @@ def plan_model(name: str | Path, *, gpu: str | None = None, **settings: Any) -> 
     """
     given, changes = _split(settings)
     chosen = _choose(name, given.preset)
-    sampling = _change(str(name), chosen, changes)
     location: str | Path = name
     if name in PRESETS:
         location = _shipped(chosen) if chosen.shipped else chosen.location
@@ -75,6 +75,10 @@ def plan_model(name: str | Path, *, gpu: str | None = None, **settings: Any) -> 
     if given.slicing is None:  # a small model's frames are decoded together, as they are fast
         given = replace(given, slicing=chosen.frame_size is None)
     folder = find_folder(location, given)
+    if folder is not None and not chosen.shipped:
+        named = str(name) if name in PRESETS else given.preset
+        changes = _own_scheduler(folder, named, changes) | changes
+    sampling = _change(str(name), chosen, changes)
     source = given.transformer
     checkpoint = None if source is None else find_file(source, given, folder)
     loras = given.read_loras()
@@ -127,6 +131,25 @@ def _choose(model: str | Path, preset: str | None) -> Preset:
     if chosen.unpublished is not None:
         raise InvalidConfig(chosen.unpublished)
     return chosen
+
+
+def _own_scheduler(folder: Path, preset: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a folder's own scheduler asks for; a preset that is named has its own settings."""
+    path = folder / "scheduler" / "scheduler_config.json"
+    if "scheduler" in changes or not path.is_file():
+        return {}
+    config = read_json(path)
+    own = read_scheduler(config)
+    ours = "unipc" if preset is None else PRESETS[preset].sampling.scheduler
+    if own is not None and preset is None:
+        return own
+    if own is not None and own["scheduler"] == ours:
+        return {}
+    way = "" if own is None else f"scheduler=euler flow_shift={own['flow_shift']} samples so, "
+    raise InvalidConfig(
+        f"{path} describes a {config.get('_class_name')} that {preset or 'chronosim'} does not "
+        f"sample by: {way}scheduler={ours} as the preset does"
+    )
 
 
 def _change(name: str, preset: Preset, changes: dict[str, Any]) -> Sampling:

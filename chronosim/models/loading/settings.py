@@ -19,7 +19,8 @@ class ModelSettings:
     """What `chronosim.models.load` takes beside a name and the fields of `Sampling`.
 
     Attributes:
-        preset: Whose settings apply to a folder or hub id; None: those of chronoedit-14b.
+        preset: Whose settings apply to a folder or hub id; None: those of chronoedit-14b, but for
+            the scheduler and the flow shift, which are the folder's own.
         device: Such as "cuda" or "cpu"; None: a GPU if there is one.
         dtype: "float32" or "bfloat16"; None: bfloat16 on a GPU, float32 on a CPU.
         revision: A commit, tag or branch of the hub; None: its main branch.

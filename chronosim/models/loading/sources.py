@@ -238,7 +238,7 @@ def _is_hub_file(location: str) -> bool:
 _KINDS = {
     "transformer": ("_class_name", ("ChronoEditTransformer3DModel", "WanTransformer3DModel")),
     "vae": ("_class_name", ("AutoencoderKLWan",)),
-    "text_encoder": ("model_type", ("umt5",)),
+    "text_encoder": ("model_type", ("umt5", "t5")),
     "image_encoder": ("model_type", ("clip_vision_model",)),
 }
 # Files that are no weights; any one of a row will do.

@@ -14,9 +14,16 @@ from weakref import WeakValueDictionary
 import torch
 from diffusers import schedulers
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.transformers.transformer_chronoedit import ChronoEditTransformer3DModel
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPVisionModel, UMT5EncoderModel
+from transformers import (
+    AutoTokenizer,
+    CLIPImageProcessorPil,
+    CLIPVisionModel,
+    T5EncoderModel,
+    UMT5EncoderModel,
+)
 
 from chronosim.errors import InvalidModel, MissingDependency
 from chronosim.models.engine.acceleration import (
@@ -27,6 +34,7 @@ from chronosim.models.engine.acceleration import (
 from chronosim.models.engine.components import Components, list_files
 from chronosim.models.loading.checkpoint import (
     Checkpoint,
+    check_part,
     empty_transformer,
     load_checkpoint,
     read_checkpoint,
@@ -164,7 +172,7 @@ def read_components(
     read: Mapping[str, Callable[[], Any]] = {
         "transformer": transformer,
         "text_encoder": lambda: _load_model(
-            UMT5EncoderModel, folder / "text_encoder", dtype, quantized, settings
+            _text_encoder(folder), folder / "text_encoder", dtype, quantized, settings
         ),
         "image_encoder": lambda: _load_model(
             CLIPVisionModel, folder / "image_encoder", torch.float32
@@ -236,7 +244,8 @@ def _load_model(
 
     A weight that is missing or has no place is an error, not a warning.
     """
-    name = "dtype" if kind in (UMT5EncoderModel, CLIPVisionModel) else "torch_dtype"
+    check_part(folder)
+    name = "torch_dtype" if issubclass(kind, ModelMixin) else "dtype"
     quantizer = (settings.quantization or {}).get(folder.name)
     quantized = {"quantization_config": quantizer, "device_map": {"": str(device)}}
     model, report = _load(
@@ -261,6 +270,11 @@ def _load_model(
             f"among them {sorted(unexpected)[0]}"
         )
     return model.eval()
+
+
+def _text_encoder(folder: Path) -> Any:
+    kind = read_json(folder / "text_encoder" / "config.json").get("model_type")
+    return T5EncoderModel if kind == "t5" else UMT5EncoderModel
 
 
 def _load_transformer(

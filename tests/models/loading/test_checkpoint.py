@@ -362,3 +362,24 @@ def test_published_kinds_of_gguf_are_computed_with(name: str, kit: Any, tmp_path
     with torch.inference_mode():
         ours, theirs = small(**inputs).sample, transformer(**inputs).sample
     torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("part", "changed", "sentence"),
+    [
+        ("transformer", {"proj_out.weight": INTEGERS}, "holds I8 at proj_out.weight"),
+        ("text_encoder", {"shared.weight": INTEGERS}, "holds I8 at shared.weight"),
+        (
+            "text_encoder",
+            {"shared.weight": EIGHT, "shared.scale_weight": torch.ones(1)},
+            "has scales beside its weights of 8 bits",
+        ),
+    ],
+)
+def test_a_folders_numbers_are_held_to_the_same_rules(
+    part: str, changed: Stored, sentence: str, folder: Path
+) -> None:
+    [path] = (folder / part).glob("*.safetensors")
+    save_file(load_file(path) | changed, path, {"format": "pt"})
+    with pytest.raises(InvalidModel, match=sentence):
+        load_components(folder)
