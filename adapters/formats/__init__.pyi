@@ -1,3 +1,4 @@
+from .aloha import AlohaImporter as AlohaImporter
 from .diffsynth import DiffSynthExporter as DiffSynthExporter
 from .diffusion_policy import DiffusionPolicyExporter as DiffusionPolicyExporter
 from .diffusion_policy import DiffusionPolicyImporter as DiffusionPolicyImporter

@@ -37,7 +37,7 @@ from chronosim.formats.columns import (
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.importing import Contents
 from chronosim.formats.pixels import FrameMaker, picture_kind
-from chronosim.formats.safety import camera_of, first_line, names_of, other_format
+from chronosim.formats.safety import camera_of, check_not_pointer, first_line, names_of, other_format
 from chronosim.types import Frame
 
 _CHUNK_BYTES = 2_000_000  # as replay_buffer.py's get_optimal_chunks
@@ -635,6 +635,7 @@ def _files_of(source: Path) -> _Files:
                 raise InvalidEpisode(f"{path} is a link out of {source}: refused")
             names.append(path.relative_to(source).as_posix())
         return _Files(source, frozenset(names), None)
+    check_not_pointer(source)
     try:
         archive = zipfile.ZipFile(source)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import EpisodeNotFound, InvalidEpisode, MissingDependency
-from chronosim.formats.safety import first_line
+from chronosim.formats.safety import check_not_pointer, first_line
 
 __all__ = [
     "attributes",
@@ -21,6 +21,7 @@ __all__ = [
     "create_hdf5",
     "h5py",
     "open_guarded",
+    "read_joined",
     "read_rows",
     "text_array",
     "unwritten",
@@ -44,6 +45,7 @@ def open_guarded(path: Path) -> Iterator[Any]:
     """
     if not path.is_file():
         raise EpisodeNotFound(f"there is no {path}")
+    check_not_pointer(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -102,6 +104,24 @@ def read_rows(array: Any, begin: int = 0, end: int | None = None) -> np.ndarray:
         return np.asarray(stored[begin:end])
     except Exception as error:  # damaged bytes may fail anywhere in HDF5 and its filters
         raise InvalidEpisode(f"{where} cannot be read: {first_line(error)}") from error
+
+
+def read_joined(arrays: Sequence[Any]) -> np.ndarray:
+    """Reads arrays, several of which are joined to one vector a row.
+
+    Raises:
+        InvalidEpisode: As `read_rows`; or they cannot be joined.
+    """
+    parts = [read_rows(array) for array in arrays]
+    if len(parts) == 1:
+        return parts[0]
+    if len({len(part) for part in parts}) > 1 or any(p.dtype.kind not in "biuf" for p in parts):
+        found = ", ".join(
+            f"{array.name} ({part.dtype} {part.shape})"
+            for array, part in zip(arrays, parts, strict=True)
+        )
+        raise InvalidEpisode(f"these arrays cannot be joined to a vector a row: {found}")
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
 
 
 def unwritten(array: Any) -> bool:

@@ -325,10 +325,7 @@ class MinariImporter:
         """
         folder = source / "data" if (source / "data" / "metadata.json").is_file() else source
         if not (folder / "metadata.json").is_file():
-            inside = sorted(source.glob("*/data/metadata.json")) if source.is_dir() else []
-            advice = f"name what lies in it, {inside[0].parents[1]}" if inside else ""
-            lacks = "data/metadata.json"
-            raise other_format(source, "Minari data set", lacks, advice or "name its format=")
+            raise other_format(source, "Minari data set", "data/metadata.json")
         metadata = read_json(folder / "metadata.json")
         count = metadata.get("total_episodes")
         if type(count) is not int or count < 1:

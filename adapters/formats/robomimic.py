@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode
+from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidConfig, InvalidEpisode
 from chronosim.formats.columns import CONTENTS, EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.hdf5 import (
@@ -20,6 +20,7 @@ from chronosim.formats.hdf5 import (
     create_hdf5,
     h5py,
     open_guarded,
+    read_joined,
     read_rows,
     text_array,
     unwritten,
@@ -146,11 +147,10 @@ class RobomimicImporter:
         """
         path = source / FILE if source.is_dir() else source
         if not path.is_file():
-            inside = sorted(source.glob("*.h*5"))
-            advice = f"name the file itself, {inside[0]}" if inside else ""
-            raise other_format(
-                source, "robomimic data set", FILE, advice or "name the file itself, or its format="
-            )
+            advice = "name the file itself, or its format="
+            if (inside := sorted(source.glob("*.hdf5"))) and len(inside) == 1:
+                raise EpisodeNotFound(f"{source} has no {FILE}: name the file itself, {inside[0]}")
+            raise other_format(source, "robomimic data set", FILE, advice)
         with open_guarded(path) as file:
             data = file.get("data")
             if not isinstance(data, h5py.Group) or not len(data):
@@ -244,14 +244,9 @@ class _Reader:
         for name in self.actions:
             if name not in demo:
                 raise InvalidEpisode(f"{demo.name} has no {name}, its actions")
-        parts = [read_rows(demo[name]) for name in self.actions]
-        if len(parts) == 1:
-            return parts[0]
-        self.converted.add(f"{', '.join(self.actions)} to one vector of actions")
-        if len({len(part) for part in parts}) > 1 or any(p.dtype.kind not in "biuf" for p in parts):
-            found = ", ".join(f"{part.dtype} {part.shape}" for part in parts)
-            raise InvalidEpisode(f"the actions of {demo.name} cannot be joined: {found}")
-        return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
+        if len(self.actions) > 1:
+            self.converted.add(f"{', '.join(self.actions)} to one vector of actions")
+        return read_joined([demo[name] for name in self.actions])
 
     def _check(self, demo: Any, observed: Any, after: Any, rows: int) -> None:
         """Holds every array that is read to the number of actions."""

@@ -40,6 +40,8 @@ _MARKS = {
     "lerobot": "meta/info.json",
     "minari": "data/metadata.json",
     "diffusion-policy": "meta/episode_ends",
+    "aloha": "episode_*.hdf5",
+    "rlds": "features.json",
     "robomimic": "*.hdf5",
     "folder": "*.csv",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
-from chronosim.errors import EpisodeNotFound, InvalidEpisode
+from chronosim.errors import EpisodeNotFound, InvalidEpisode, InvalidFrame
+from chronosim.formats.aloha import AlohaImporter
 from chronosim.formats.columns import FrameSource, make_columns
 from chronosim.formats.importing import LAST_ROW, ImportReport, import_dataset
 from chronosim.formats.robomimic import RobomimicExporter, RobomimicImporter
@@ -186,3 +189,103 @@ def test_hdf5_holds_no_nul(tmp_path: Path) -> None:
     given = make_columns("one", frames, np.zeros((1, 2)), closed=True, texts=["left\0right"])
     with pytest.raises(InvalidEpisode, match=r"no text with a NUL in it, such as 'left\\x00"):
         RobomimicExporter().write([given], tmp_path)
+
+
+def aloha(folder: Path, *, jpeg: bool = False, rows: int = 7) -> None:
+    """Three episodes as ACT's recorder leaves them; JPEG rows end in zeros."""
+    folder.mkdir()
+    for number in (0, 2, 10):
+        with h5py.File(folder / f"episode_{number}.hdf5", "w") as file:
+            file.attrs["sim"], file.attrs["compress"] = False, jpeg
+            file["action"] = NUMBERS[:rows] + number
+            file["base_action"] = NUMBERS[:rows, :1]
+            file["observations/qpos"] = NUMBERS[:rows] * 2
+            file["observations/qvel"] = NUMBERS[:rows]
+            for camera in ("cam_high", "cam_low"):
+                frames = FRAMES[:rows] if camera == "cam_high" else FRAMES[::-1][:rows]
+                held = padded(frames) if jpeg else frames
+                file[f"observations/images/{camera}"] = held
+            file["language_raw"] = [b"fold the shirt"]
+            if jpeg:
+                file["compress_len"] = np.zeros((2, rows))
+
+
+def jpeg_of(frame: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+def padded(frames: np.ndarray) -> np.ndarray:
+    coded = [jpeg_of(frame) for frame in frames]
+    longest = max(map(len, coded)) + 5
+    return np.array([list(each.ljust(longest, b"\0")) for each in coded], np.uint8)
+
+
+@pytest.mark.parametrize("jpeg", [False, True])
+def test_aloha(tmp_path: Path, jpeg: bool) -> None:
+    aloha(tmp_path / "aloha", jpeg=jpeg)
+    importer = AlohaImporter(camera="cam_high", action=["action", "base_action"])
+    report = imported(tmp_path / "aloha", importer)
+    assert report.lost == (LAST_ROW, "the array qvel", "the camera cam_low")
+    assert report.converted == ("action, base_action to one vector of actions",)
+    for number, reader in zip((0, 2, 10), readers(report.path), strict=True):
+        assert reader.column("action").shape == (6, 3)
+        assert reader.column("action")[:, 0].tolist() == (NUMBERS[:6, 0] + number).tolist()
+        assert np.array_equal(reader.states, NUMBERS * 2)
+        assert reader.column("text").tolist() == ["fold the shirt"] * 6
+        assert reader.about["origin"] == {"attributes": {"sim": False, "compress": jpeg}}
+        apart = np.abs(reader.frames.astype(int) - FRAMES)
+        assert apart.mean() < (4 if jpeg else 1e-9)
+
+
+def test_aloha_stored_blue_first(tmp_path: Path) -> None:
+    aloha(tmp_path / "aloha", jpeg=False)
+    one = tmp_path / "aloha" / "episode_2.hdf5"
+    [read] = AlohaImporter(camera="cam_high", bgr=True).read(one).recordings
+    assert np.array_equal(list(read().frames), FRAMES[..., ::-1])
+
+
+def no_image(file: Any) -> None:
+    file["observations/images/cam_high"][3] = 0
+
+
+def no_jpeg(file: Any) -> None:
+    file["observations/images/cam_high"][3, :20] = 7
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (no_image, "cam_high of .*episode_2.hdf5 has no image at row 3"),
+        (no_jpeg, "cam_high of .*episode_2.hdf5 at row 3 is not an image"),
+        (replaced("observations/images/cam_high", None), "has no cam_high, which the first file"),
+        (replaced("observations/images/cam_high", NUMBERS), "7 actions, but cam_high is float64"),
+        (replaced("observations", 7), "has no observations/images, as ALOHA's have; it has: act"),
+        (replaced("action", NUMBERS[:5]), "has 5 actions, but cam_high is uint8"),
+        (replaced("observations/qpos", NUMBERS[:5]), "has 5 states, but its actions ask for 7"),
+    ],
+)
+def test_a_damaged_aloha(tmp_path: Path, damage: Callable[[Any], None], sentence: str) -> None:
+    aloha(tmp_path / "aloha", jpeg=True)
+    with h5py.File(tmp_path / "aloha" / "episode_2.hdf5", "r+") as file:
+        damage(file)
+    refused(tmp_path / "aloha", AlohaImporter("cam_high"), sentence, (InvalidEpisode, InvalidFrame))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({}, "several cameras: choose one with format.camera=, of cam_high, cam_low"),
+        ({"camera": "cam_high", "state": "qpso"}, "no 'qpso' for format.state=; it has: qpos"),
+        ({"camera": "cam_high", "action": "acts"}, "no 'acts' for format.action=; it has: act"),
+    ],
+)
+def test_aloha_lacks_what_is_asked_for(
+    tmp_path: Path, settings: dict[str, Any], sentence: str
+) -> None:
+    aloha(tmp_path / "aloha")
+    refused(tmp_path / "aloha", AlohaImporter(**settings), sentence)
+    refused(
+        tmp_path, AlohaImporter(), "name .*aloha, which looks like format=aloha", EpisodeNotFound
+    )

@@ -227,4 +227,4 @@ def test_what_is_no_camera_is_named(source: Path) -> None:
     foreign(source, {}, {})
     edit(source, observation_space='{"type": "Discrete", "dtype": "int64", "start": 0, "n": 3}')
     refused(source, r"has no camera, and without frames no episode; it has observations \(Discrete")
-    refused(source.parent, "name what lies in it, .*theirs", EpisodeNotFound)
+    refused(source.parent, "name .*theirs, which looks like format=minari", EpisodeNotFound)
