@@ -37,7 +37,13 @@ from chronosim.formats.columns import (
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.importing import Contents
 from chronosim.formats.pixels import FrameMaker, picture_kind
-from chronosim.formats.safety import camera_of, check_not_pointer, first_line, names_of, other_format
+from chronosim.formats.safety import (
+    camera_of,
+    check_not_pointer,
+    first_line,
+    names_of,
+    other_format,
+)
 from chronosim.types import Frame
 
 _CHUNK_BYTES = 2_000_000  # as replay_buffer.py's get_optimal_chunks
