@@ -200,7 +200,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         raise InvalidEpisode(f"{path} is no video that is read here: {', '.join(KINDS)}")
     check_not_pointer(path)
     try:
-        with av.open(path, "r", format=kind) as container:
+        with av.open(path, "r", format=kind, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise InvalidEpisode(f"{path} has no video track")
             stream = container.streams.video[0]

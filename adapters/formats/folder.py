@@ -104,7 +104,7 @@ class FolderImporter:
             )
         # What is said to be words stays as it is: "null" and "1e3" would pass for JSON.
         dtype, parse = _dtype(sidecar), sidecar.get("action_dtype") != "string"
-        actions = np.array(_vectors(rows, "action", path, parse=parse), dtype)
+        actions = _actions(_vectors(rows, "action", path, parse=parse), dtype, path)
         if dtype is None and fractions and actions.dtype.kind in "iu":
             actions = actions.astype(np.float64)  # other episodes of the folder have fractions
         columns: dict[str, Any] = {
@@ -129,7 +129,7 @@ class FolderImporter:
 
 def _is_table(path: Path, beside: list[Path]) -> bool:
     """Whether a file is the table of an episode, rather than a note such as metadata.json."""
-    if path.suffix.lower() not in _TABLES or path.is_dir():
+    if path.suffix.lower() not in _TABLES or not path.is_file():
         return False
     if path.suffix.lower() != ".json":
         return True
@@ -351,6 +351,13 @@ def _dtype(sidecar: dict[str, Any]) -> Any:
     return dtype
 
 
+def _actions(values: list[Any], dtype: Any, path: Path) -> np.ndarray:
+    try:
+        return np.array(values, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidAction(f"the actions of {path} are no arrays of {dtype}: {error}") from error
+
+
 def _axes(rows: Iterable[Row], name: str) -> set[int]:
     """The numbers of the columns that hold one number each of a vector."""
     begin = f"{name}_"
@@ -375,7 +382,7 @@ def _vectors(rows: list[Row], name: str, path: Path, *, parse: bool = True) -> l
     found = []
     for number, row in enumerate(rows):
         values = [_value(row.get(key), parse=parse) for key in keys]
-        if any(value is None or not np.size(value) for value in values):
+        if any(value is None or value in ("", []) for value in values):
             raise InvalidAction(f"row {number} of {path} has no {name}")
         found.append(values if axes else values[0])
     if len({_shape(value) for value in found}) > 1:

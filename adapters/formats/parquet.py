@@ -19,6 +19,7 @@ __all__ = [
     "EpisodeTables",
     "array_of",
     "indexed_table",
+    "numbers_of",
     "open_parquet",
     "pa",
     "pq",
@@ -155,7 +156,7 @@ class EpisodeTables:
             with _reading(path), open_parquet(path) as file:
                 if self.key not in file.schema_arrow.names:
                     raise InvalidEpisode(f"{path} has no column {self.key!r}")
-                numbers = array_of(file.read([self.key]).column(0), self.key, str(path))
+                numbers = numbers_of(file.read([self.key]).column(0), self.key, str(path))
             edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
             runs = [(int(numbers[a]), a, b) for a, b in pairwise(edges) if a < b]
             self._runs[path] = runs
@@ -202,6 +203,20 @@ class _Stream:
                 parts.append(part)
                 start += part.num_rows
         return pa.Table.from_batches(parts)
+
+
+def numbers_of(column: Any, name: str, where: str) -> np.ndarray:
+    """Makes an array of a column with one number in each row; arguments as of `array_of`.
+
+    Raises:
+        InvalidEpisode: A row has nothing, several numbers, or none.
+    """
+    found = array_of(column, name, where)
+    if found.size != len(found):
+        raise InvalidEpisode(
+            f"the column {name!r} of {where} must have a number in each row, not {found.shape[1:]}"
+        )
+    return found.reshape(-1)
 
 
 def array_of(column: Any, name: str, where: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
 
+_LONGEST = 2**30  # bytes of a text, all of which are held in memory
 _POINTER = b"version https://git-lfs.github.com/spec/"
 FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
 """A field in a path that a data set gives, see `fill_template`."""
@@ -74,7 +75,9 @@ def inside(folder: Path, name: str, *, links: bool = False) -> Path:
     path, root = folder / name, folder.resolve()
     # A hub's cache keeps a data set as links to its blobs, two folders further up.
     homes = (root, root.parent.parent / "blobs")
-    if parts.is_absolute() or ".." in parts.parts or ":" in (*parts.parts, "")[0]:
+    if not parts.parts:
+        raise InvalidEpisode(f"{folder} names a file {name!r}, which is no name")
+    if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
         raise InvalidEpisode(f"{folder} names the file {name!r}, which lies outside of it: refused")
     if not links and not any(path.resolve().is_relative_to(home) for home in homes):
         raise InvalidEpisode(
@@ -94,6 +97,8 @@ def check_not_pointer(path: Path) -> None:
         InvalidEpisode: It is such a pointer.
     """
     try:
+        if not path.is_file():
+            return
         with path.open("rb") as file:
             head = file.read(len(_POINTER))
     except OSError:
@@ -131,15 +136,14 @@ def read_json(path: Path) -> dict[str, Any]:
         EpisodeNotFound: There is no such file.
         InvalidEpisode: It is no JSON object.
     """
-    check_not_pointer(path)
+    text = _text_of(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise EpisodeNotFound(f"there is no {path}") from error
-    except (OSError, ValueError) as error:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InvalidEpisode(f"{path} is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise InvalidEpisode(f"{path} must hold a JSON object, not {type(found).__name__}")
+    _check_text(text, found, path)
     return found
 
 
@@ -150,22 +154,37 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
         EpisodeNotFound: There is no such file.
         InvalidEpisode: A line is no JSON object.
     """
-    check_not_pointer(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError as error:
-        raise EpisodeNotFound(f"there is no {path}") from error
-    except (OSError, ValueError) as error:
-        raise InvalidEpisode(f"{path} cannot be read as text: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_text_of(path).split("\n"), 1):
         if line.strip():
             try:
                 found = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InvalidEpisode(f"line {number} of {path} is no JSON: {error}") from error
             if not isinstance(found, dict):
                 raise InvalidEpisode(f"line {number} of {path} must be a JSON object")
+            _check_text(line, found, path)
             yield found
+
+
+def _text_of(path: Path) -> str:
+    check_not_pointer(path)
+    if not path.is_file():
+        raise EpisodeNotFound(f"there is no {path}")
+    try:
+        if path.stat().st_size > _LONGEST:
+            raise InvalidEpisode(f"{path} has more than the {_LONGEST:,} bytes that are read")
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidEpisode(f"{path} cannot be read as text: {error}") from error
+
+
+def _check_text(text: str, found: dict[str, Any], path: Path) -> None:
+    """Refuses halves of characters, which JSON can name and no file or name can hold."""
+    try:
+        if "\\ud" in text.lower():
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidEpisode(f"{path} holds half a character: {error}") from error
 
 
 def camera_of(

@@ -159,6 +159,34 @@ def other_width(root: Path) -> None:
     edit_json(root / INFO, features=features, chronosim=chronosim)
 
 
+def half_a_character(root: Path) -> None:
+    edit_json(root / INFO, robot_type="\ud800")
+
+
+def deep(root: Path) -> None:
+    (root / INFO).write_text("[" * 100_000)
+
+
+def no_path(root: Path) -> None:
+    edit_json(root / INFO, data_path="")
+
+
+def odd_place(root: Path) -> None:
+    edit_table(root / EPISODES, data__file_index=[None, "x"])
+
+
+def odd_task(root: Path) -> None:
+    edit_table(root / "meta" / "tasks.parquet", task_index=[[1]] * 2)
+
+
+def unknown_task(root: Path) -> None:
+    edit_table(root / DATA, task_index=[0, 7, 0, 0])
+
+
+def listed_numbers(root: Path) -> None:
+    edit_table(root / DATA, episode_index=[[0, 0]] * 4)
+
+
 def mixed_sizes(root: Path) -> None:
     buffer = io.BytesIO()
     from PIL import Image
@@ -193,6 +221,13 @@ def not_a_picture(root: Path) -> None:
         (pickled, InvalidEpisode, "Python pickle"),
         (fewer_rows, InvalidEpisode, "has 2 rows, but should have 7"),
         (other_width, InvalidAction, r"\(3,\), but its info says float32 of shape \[2\]"),
+        (half_a_character, InvalidEpisode, "holds half a character"),
+        (deep, InvalidEpisode, "is no JSON: maximum recursion"),
+        (no_path, InvalidEpisode, "'', which is no name"),
+        (odd_place, InvalidEpisode, "data/file_index of .* must be a whole number, not 'x'"),
+        (odd_task, InvalidEpisode, r"words with a number, not '.*' with \[1\]"),
+        (unknown_task, InvalidEpisode, "row 1 of episode 0 .* has the task 7, which is not among"),
+        (listed_numbers, InvalidEpisode, "a number in each row, not .2,."),
         (mixed_sizes, InvalidFrame, r"\(32, 36, 3\), but at row 1 one is \(8, 8, 3\)"),
         (not_a_picture, InvalidFrame, "at row 0 is not an image that can be read"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,13 @@ from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidEpisode
 from chronosim.formats.clips import read_frames_at
 from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns, without_last_row
 from chronosim.formats.importing import Contents
-from chronosim.formats.parquet import EpisodeTables, array_of, read_columns, read_rows
+from chronosim.formats.parquet import (
+    EpisodeTables,
+    array_of,
+    numbers_of,
+    read_columns,
+    read_rows,
+)
 from chronosim.formats.safety import (
     FIELD,
     camera_of,
@@ -124,17 +130,26 @@ def _v3(source: Path) -> tuple[list[Episode], dict[int, str]]:
     episodes = [row for file in files for row in read_rows(file, without="stats/")]
     tasks = read_columns(source / "meta" / "tasks.parquet")
     labels = next((tasks[name] for name in ("task", "__index_level_0__") if name in tasks), [])
-    return episodes, dict(zip(tasks.get("task_index", []), map(str, labels), strict=False))
+    numbers = tasks.get("task_index", [])
+    return episodes, _numbered(source, zip(numbers, labels, strict=False))
 
 
 def _v2(source: Path) -> tuple[list[Episode], dict[int, str]]:
     """The episodes and the tasks of v2.x: a line of JSON for each."""
-    tasks = {
-        int(row["task_index"]): str(row["task"])
-        for row in lines_of(source / "meta" / "tasks.jsonl")
-        if "task_index" in row and "task" in row
-    }
+    rows = lines_of(source / "meta" / "tasks.jsonl")
+    tasks = _numbered(source, ((row.get("task_index"), row.get("task")) for row in rows))
     return list(lines_of(source / "meta" / "episodes.jsonl")), tasks
+
+
+def _numbered(source: Path, tasks: Iterable[tuple[Any, Any]]) -> dict[int, str]:
+    found = {}
+    for number, words in tasks:
+        if not isinstance(number, int) or not isinstance(words, str):
+            raise InvalidEpisode(
+                f"the tasks of {source} must be words with a number, not {words!r} with {number!r}"
+            )
+        found[number] = words
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +173,7 @@ class _Reader:
         name = f"episode {number}"
         table = self._rows(episode, number, length)
         columns = {
-            column: array_of(table.column(column), column, f"{name} of {self.source}")
+            column: self._column(table, column, name)
             for column in table.column_names
             if column != self.camera
         }
@@ -167,7 +182,6 @@ class _Reader:
             frames = self._video(episode, times, name)
         else:
             frames = self._pictures(table, name)
-        texts = [self.tasks.get(int(task), "") for task in columns.get("task_index", ())]
         found = make_columns(
             name,
             frames,
@@ -175,7 +189,7 @@ class _Reader:
             closed=False,
             fps=_rate(self.info, self.source),
             states=self._joined(columns, self.states, name) if self.states else None,
-            texts=texts or [""] * length,
+            texts=self._texts(columns, name),
             about=self._about(episode),
             rewards=columns.get("next.reward"),
             terminated=columns.get("next.terminated", columns.get("next.done")),
@@ -184,6 +198,22 @@ class _Reader:
         )
         kept = self._ours("last_observation") == "keep"
         return without_last_row(found) if kept and length > 1 else found
+
+    def _column(self, table: Any, column: str, name: str) -> np.ndarray:
+        read = array_of if column in (*self.actions, *self.states) else numbers_of
+        return read(table.column(column), column, f"{name} of {self.source}")
+
+    def _texts(self, columns: dict[str, np.ndarray], name: str) -> list[str] | None:
+        if "task_index" not in columns:
+            return None
+        numbers = columns["task_index"].tolist()
+        for row, number in enumerate(numbers):
+            if number not in self.tasks:
+                raise InvalidEpisode(
+                    f"row {row} of {name} of {self.source} has the task {number}, which is not "
+                    "among its tasks"
+                )
+        return [self.tasks[number] for number in numbers]
 
     def _rows(self, episode: Episode, number: int, length: int) -> Any:
         """An episode's rows in order, wherever they are: a set that was edited may not know."""
@@ -200,7 +230,7 @@ class _Reader:
         table = self.tables.rows(number, length, likely)
         if "frame_index" not in table.column_names:
             return table
-        index = array_of(table.column("frame_index"), "frame_index", f"episode {number}")
+        index = self._column(table, "frame_index", f"episode {number}")
         order = np.argsort(index, kind="stable")
         odd = np.flatnonzero(np.diff(index[order]) != 1)
         if odd.size:
@@ -215,7 +245,7 @@ class _Reader:
         """Seconds of each row in its episode."""
         fps = _rate(self.info, self.source)
         even = np.arange(length) / fps
-        times = columns.get("timestamp", even).reshape(-1).astype(np.float64)
+        times = columns.get("timestamp", even).astype(np.float64)
         backwards = np.flatnonzero(~(np.diff(times) >= 0))
         if backwards.size:
             row = int(backwards[0]) + 1
@@ -280,11 +310,11 @@ class _Reader:
         values: dict[str, str | int] = {
             "video_key": self.camera,
             "episode_index": number,
-            "episode_chunk": number // int(self.info.get("chunks_size") or 1000),
+            "episode_chunk": number // (_whole(self.info, "chunks_size", self.source) or 1000),
         }
         for part in ("chunk_index", "file_index"):
             if f"{kind}/{part}" in episode:
-                values[part] = int(episode[f"{kind}/{part}"])
+                values[part] = _whole(episode, f"{kind}/{part}", self.source)
         name = fill_template(self.info.get(template), **values)
         return inside(self.source, name, links=self.links)
 
@@ -292,10 +322,13 @@ class _Reader:
         """Frames by their times; those of another episode may stand before and behind them."""
         kind, fps = f"videos/{self.camera}", _rate(self.info, self.source)
         path = self._file("video_path", kind, episode)
-        begin, end = (
-            float(episode.get(f"{kind}/{name}_timestamp", default))
-            for name, default in (("from", 0.0), ("to", math.inf))
-        )
+        begin = episode.get(f"{kind}/from_timestamp", 0.0)
+        end = episode.get(f"{kind}/to_timestamp", math.inf)
+        if not isinstance(begin, int | float) or not isinstance(end, int | float):
+            raise InvalidEpisode(
+                f"{name} of {self.source} must begin and end at seconds of its video, not "
+                f"{begin!r} and {end!r}"
+            )
         slack = 0.25 / fps  # a file's clock rounds
         return FrameSource(
             lambda: read_frames_at(
@@ -324,6 +357,13 @@ class _Reader:
             f"{where} of {self.source} at row {row}",
             told=lambda what: self.converted.add(f"images to RGB frames: {what}"),
         )
+
+
+def _whole(values: dict[str, Any], name: str, source: Path) -> int:
+    found = values.get(name) or 0
+    if not isinstance(found, int) or found < 0:
+        raise InvalidEpisode(f"the {name} of {source} must be a whole number, not {found!r}")
+    return found
 
 
 def _rate(info: dict[str, Any], source: Path) -> float:
