@@ -26,6 +26,7 @@ from chronosim.cli.output import new_folder
 from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.frames import read_frame, write_frame
 from chronosim.models.engine.sizes import GRID, CameraSized, Sizing, model_size
+from chronosim.models.loading.presets import PRESETS
 from chronosim.pictures.panels import Panel, filmstrip
 from chronosim.pictures.video import frame_rate, write_video
 from chronosim.protocols import Prompter, WorldModel, ask
@@ -114,6 +115,9 @@ def _first(settings: Predict, prompter: Prompter) -> Observation:
 def _check_grid(part: Part, frame: Frame) -> None:
     """Refuses what no ChronoEdit can take before it is fetched and loaded."""
     height, width = frame.shape[:2]
+    preset = PRESETS.get(str(part.values.get("preset") or part.values.get("name")))
+    if preset is not None and preset.frame_size is not None:
+        return  # it says itself that it takes no photo
     if part.accepts("preset") and (height % GRID or width % GRID):
         raise InvalidFrame(
             f"ChronoEdit takes frames whose sides are multiples of {GRID}, not {height} x {width}: "

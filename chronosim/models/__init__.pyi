@@ -10,6 +10,8 @@ from .enhancement.enhanced import Writer as Writer
 from .enhancement.enhanced import load_enhanced as load_enhanced
 from .enhancement.local import LocalWriter as LocalWriter
 from .enhancement.local import load_writer as load_writer
+from .guarded import Guarded as Guarded
+from .guarded import load_guarded as load_guarded
 from .loading.load import load as load
 from .loading.presets import PRESETS as PRESETS
 from .loading.presets import Preset as Preset

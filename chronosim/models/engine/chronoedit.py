@@ -32,7 +32,7 @@ from chronosim.models.engine.encoding import (
 )
 from chronosim.models.engine.parallel import check_shares
 from chronosim.models.engine.sampling import Sampling
-from chronosim.models.loading.presets import open_presets
+from chronosim.models.loading.presets import larger_models
 from chronosim.progress import denoised
 from chronosim.types import EditPrompt, Frame, Prediction, Trajectory
 
@@ -403,7 +403,7 @@ class ChronoEdit:
             raise InvalidFrame(
                 f"{self.name} works at {self.frame_size[0]} x {self.frame_size[1]} "
                 f"(height x width), not {height} x {width}; "
-                f"presets that take other sizes: {', '.join(open_presets())}"
+                f"{larger_models()}"
             )
         grid = self.components.grid
         if height % grid or width % grid:

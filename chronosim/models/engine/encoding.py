@@ -18,7 +18,7 @@ from torch import Tensor
 from chronosim.errors import ChronosimWarning, InvalidPrompt
 from chronosim.models.engine.acceleration import TEXT_TOKENS
 from chronosim.models.engine.components import Components, demand_finite
-from chronosim.models.loading.presets import open_presets
+from chronosim.models.loading.presets import larger_models
 from chronosim.types import Frame, Trajectory
 
 
@@ -80,10 +80,7 @@ def _check_unknown(tokenizer: Any, text: str) -> None:
         sentence = f"this model's tokenizer has no pieces for {words}, and reads <unk> there"
         warn(sentence, ChronosimWarning, stacklevel=2)
         return
-    raise InvalidPrompt(
-        f"this model never learned {words}, found in {text!r}; "
-        f"presets that take free text: {', '.join(open_presets())}"
-    )
+    raise InvalidPrompt(f"this model never learned {words}, found in {text!r}; {larger_models()}")
 
 
 def encode_frame(components: Components, frame: Frame) -> Float[Tensor, "patches features"]:

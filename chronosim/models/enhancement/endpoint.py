@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 from chronosim.errors import EnhancementFailed, InvalidConfig
+from chronosim.models.enhancement.enhanced import cap_frame
 from chronosim.models.serving.chat import Chat, ChatSettings, Refused, frame_part, text_part
 from chronosim.settings.typed import Fields
 from chronosim.types import EditPrompt
@@ -61,7 +62,7 @@ class EndpointWriter:
 
 
 def _messages(instructions: str, prompt: EditPrompt) -> list[dict[str, Any]]:
-    asked = [frame_part(prompt.frame), text_part(f"The edit: {prompt.text}")]
+    asked = [frame_part(cap_frame(prompt.frame)), text_part(f"The edit: {prompt.text}")]
     return [
         {"role": "system", "content": instructions},
         {"role": "user", "content": asked},

@@ -13,12 +13,14 @@ from types import MappingProxyType
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
 
 from chronosim.errors import EnhancementFailed, InvalidConfig
 from chronosim.models.engine.components import Memo
 from chronosim.models.named import load_model
 from chronosim.protocols import WorldModel
-from chronosim.types import EditPrompt, Prediction
+from chronosim.types import EditPrompt, Frame, Prediction
 
 
 @runtime_checkable
@@ -100,13 +102,21 @@ class Enhanced:
             InvalidFrame: As the model does.
             InvalidPrompt: As the model does.
         """
-        with self._lock:
-            texts = self._word(prompts)
+        texts = self.word(prompts)
         asked = [replace(prompt, text=text) for prompt, text in zip(prompts, texts, strict=True)]
         return [
             prediction if prediction.text is not None else replace(prediction, text=text)
             for prediction, text in zip(self.model.predict(asked), texts, strict=True)
         ]
+
+    def word(self, prompts: Sequence[EditPrompt]) -> list[str]:
+        """Words each edit out, and asks no model.
+
+        Raises:
+            EnhancementFailed: As `predict` does.
+        """
+        with self._lock:
+            return self._word(prompts)
 
     def _word(self, prompts: Sequence[EditPrompt]) -> list[str]:
         """The wording of each prompt, in one call to the writer for all that are not kept."""
@@ -134,6 +144,20 @@ def _missing() -> NoReturn:
 def _key(prompt: EditPrompt) -> Hashable:
     frame = np.ascontiguousarray(prompt.frame)
     return prompt.text, frame.shape, hashlib.blake2b(frame.data, digest_size=32).digest()
+
+
+_SHORTEST_SIDE = 1080  # pixels; source: --max-resolution of nv-tlabs/ChronoEdit's scripts
+
+
+def cap_frame(frame: Frame) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Gives a frame as a writer sees it: its shorter side is 1080 pixels at most (Lanczos)."""
+    height, width = frame.shape[:2]
+    share = _SHORTEST_SIDE / min(height, width)
+    if share >= 1:
+        return np.ascontiguousarray(frame)
+    size = round(width * share), round(height * share)
+    picture = Image.fromarray(np.ascontiguousarray(frame))
+    return np.array(picture.resize(size, Image.Resampling.LANCZOS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
 from chronosim.errors import EnhancementFailed, InvalidConfig, InvalidModel, InvalidPrompt
+from chronosim.models.enhancement.enhanced import cap_frame
 from chronosim.models.loading.placement import Guest
 from chronosim.models.loading.places import find_device, find_dtype, hash_weights
 from chronosim.models.loading.quiet import no_bars
 from chronosim.models.loading.settings import ModelSettings
 from chronosim.models.loading.sources import fetch_folder
 from chronosim.types import EditPrompt
+
+RECOMMENDED = "Qwen/Qwen3-VL-30B-A3B-Instruct"
+"""Source: the default of nv-tlabs/ChronoEdit's prompt_enhancer.py."""
 
 _KINDS = ("qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl")
 
@@ -140,7 +143,7 @@ class LocalWriter:
         return replies
 
     def _inputs(self, instructions: str, prompts: Sequence[EditPrompt]) -> dict[str, Tensor]:
-        pictures = [Image.fromarray(np.ascontiguousarray(prompt.frame)) for prompt in prompts]
+        pictures = [Image.fromarray(cap_frame(prompt.frame)) for prompt in prompts]
         seen = self._processor(images=pictures, return_tensors="pt")
         # A frame is one token per merged square of patches, all of them the same placeholder.
         counts = seen["image_grid_thw"].prod(1) // self._processor.merge_size**2
@@ -180,7 +183,7 @@ class LocalWriter:
 
 
 def load_writer(
-    name: str | Path = "Qwen/Qwen3-VL-8B-Instruct",
+    name: str | Path = RECOMMENDED,
     *,
     device: str | None = None,
     dtype: str | None = None,
@@ -192,7 +195,7 @@ def load_writer(
 
     Args:
         name: A folder or hub id of an Instruct model of Qwen3-VL or Qwen2.5-VL. ChronoEdit's own
-            scripts offer Qwen3-VL-30B-A3B-Instruct (60 GB) and Qwen2.5-VL-7B-Instruct.
+            scripts take Qwen3-VL-30B-A3B-Instruct (60 GB) or Qwen2.5-VL-7B-Instruct.
         device: Such as "cuda" or "cpu"; None: a GPU if there is one.
         dtype: "float32" or "bfloat16"; None: bfloat16 on a GPU, float32 on a CPU.
         revision: A commit, tag or branch of the hub; None: its main branch.

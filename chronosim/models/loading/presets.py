@@ -104,6 +104,15 @@ PRESETS = MappingProxyType(
 """The models known by name."""
 
 
+def larger_models() -> str:
+    """Says what leads on from a model of small worlds to any photo and free words."""
+    return (
+        f"photos and free words are for {', '.join(open_presets())} (explain=true gpu=NAME says "
+        "what each takes on a rented GPU), for a served one (model=remote) or, with a download of "
+        "3 GB and patience, for model=instruct-pix2pix on a CPU"
+    )
+
+
 def open_presets() -> list[str]:
     """Names the presets that take free text and any frame size on their grid."""
     return [

@@ -88,6 +88,8 @@ def _outlook(target: str, values: Mapping[str, Any], size: Size | None) -> Outlo
         return _if_edit(dict(values), size or (480, 832))
     if target == "chronosim.models.load_editor":
         return _editor(values, size)
+    if target == "chronosim.models.load_guarded":
+        return _inner(values, size)
     if target == "chronosim.models.load_enhanced":
         return _enhanced(values, size)
     raise InvalidConfig(
@@ -262,18 +264,23 @@ _WRITING = 1.5 * GIB  # beside the weights: what a frame and some hundred words 
 _WORDS = 130  # tokens of a prompt of 80 to 100 words
 
 
-def _enhanced(values: Mapping[str, Any], size: Size | None) -> Outlook:
+def _inner(values: Mapping[str, Any], size: Size | None) -> Outlook:
+    """That of the model that another one is around."""
     name = str(values.get("model", "chronoedit-14b"))
     known = name in parts.names("model")
     inner = parts.describe("model", name) if known else {"_target_": _CHRONOEDIT, "name": name}
     target = str(inner.pop("_target_"))
     inner |= dict(values.get("settings") or {})
-    asked = _outlook(target, inner, size)
+    return _outlook(target, inner, size)
+
+
+def _enhanced(values: Mapping[str, Any], size: Size | None) -> Outlook:
+    asked = _inner(values, size)
     writer = dict(values.get("writer") or {})
     if not str(writer.get("_target_", "")).endswith("load_writer"):
         head = [*asked.head, f"enhancer    {writer.get('model')}, at {writer.get('url')}"]
         return replace(asked, head=head)
-    called = str(writer.get("name", "Qwen/Qwen3-VL-8B-Instruct"))
+    called = str(writer.get("name", "Qwen/Qwen3-VL-30B-A3B-Instruct"))
     if called not in _WRITERS:
         raise ModelNotFound(
             f"nothing is known of {called} before it is here; known are {', '.join(_WRITERS)}"

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chronosim.envs.vector_env import ChronoVectorEnv
 from chronosim.errors import EnhancementFailed, InvalidConfig
 from chronosim.models.enhancement import FORMS, Enhanced, Form, Writer
-from chronosim.models.enhancement.enhanced import load_enhanced
+from chronosim.models.enhancement.enhanced import cap_frame, load_enhanced
 from chronosim.prompters.driving import Driving
 from chronosim.scenarios.carracing import CarRacingScenario
 from chronosim.testing import EchoModel, check_world_model
@@ -130,3 +131,11 @@ def test_a_model_by_name() -> None:
         load_enhanced(EchoModel(), PlainWriter(), settings={"time": 3})
     with pytest.raises(InvalidConfig, match="there is no model 'nobody'"):
         load_enhanced("nobody", PlainWriter())
+
+
+def test_a_writer_sees_large_frames_smaller() -> None:
+    """As NVIDIA's prompt_enhancer.py: the shorter side at most 1080, by Lanczos."""
+    large = np.random.default_rng(0).integers(0, 256, (1200, 2160, 3), dtype=np.uint8)
+    expected = Image.fromarray(large).resize((1944, 1080), Image.Resampling.LANCZOS)
+    assert np.array_equal(cap_frame(large), np.asarray(expected))
+    assert cap_frame(large[:1080]).shape == (1080, 2160, 3)

@@ -17,6 +17,7 @@ from chronosim.models.rivals.outlook import explain_model
 from chronosim.settings.parts import describe, names
 
 hf: Any = diffusers  # untyped
+_WRITER = "chronosim.models.load_writer"
 LOADED = [name for name in names("model") if name not in ("echo", "remote", "chronoedit-2b")]
 
 
@@ -82,13 +83,16 @@ def test_seconds_are_work_over_rates() -> None:
 
 
 def test_an_enhancer_waits_in_main_memory_and_is_on_the_gpu_while_it_writes() -> None:
-    bare, told = said("chronoedit-14b", "h100"), said("enhanced", "h100")
+    small = {"_target_": _WRITER, "name": "Qwen/Qwen3-VL-8B-Instruct"}
+    bare, told = said("chronoedit-14b", "h100"), said("enhanced", "h100", writer=small)
     assert "the enhancer writes                        16.3         62.8" in told
     assert "the autoencoder computes                   16.3         61.9" in told
     assert "the autoencoder computes                    0.0         61.9" in bare
     assert "130 tokens written" in told
-    assert "'model.settings={offload: group, tiling: true}'" in said("enhanced", "rtx4090")
-    writer = {"_target_": "chronosim.models.load_writer", "name": "me/mine"}
+    assert "'model.settings={offload: group, tiling: true}'" in said(
+        "enhanced", "rtx4090", writer=small
+    )
+    writer = {"_target_": _WRITER, "name": "me/mine"}
     with pytest.raises(ModelNotFound, match="nothing is known of me/mine before"):
         said("enhanced", writer=writer)
 
