@@ -77,6 +77,8 @@ def _frame_of(
 ) -> UInt8[np.ndarray, "rows columns 3"]:
     notes: list[str] = []
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no plain file")
         with warnings.catch_warnings():
             # Pillow only warns of a decompression bomb up to twice its limit; ours is lower.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

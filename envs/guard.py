@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from chronosim.errors import EpisodeWriteError, InvalidConfig, InvalidFrame, ModelNotFound
+from chronosim.files import user_path
 from chronosim.types import Frame
 
 _SHIPPED = files("chronosim.scenarios") / "guards"
@@ -143,7 +144,7 @@ def load_guard(name: str | Path) -> DriftGuard:
     if isinstance(name, str) and name in shipped_guards():
         with as_file(_SHIPPED / f"{name}.npz") as path:
             return _read(path)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if not path.is_file():
         known = ", ".join(shipped_guards())
         raise ModelNotFound(f"there is no guard {name}: name a file, or one of: {known}")

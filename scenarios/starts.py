@@ -16,6 +16,7 @@ from jaxtyping import Float32, UInt8
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.episodes.place import Place, as_place, is_episode
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode, InvalidFrame
+from chronosim.files import user_path
 from chronosim.frames import read_frame
 from chronosim.models.engine.sizes import Sizing
 from chronosim.types import Frame, Observation
@@ -57,7 +58,7 @@ def find_beginning(
         ChronosimError: The source cannot be read.
     """
     text = str(frame)
-    path = as_place(text if "://" in text else Path(text).expanduser())
+    path = as_place(text if "://" in text else user_path(text))
     episodes = _episodes(path)
     if episodes:
         _check_unused(text, "a recording", values=values)
@@ -67,8 +68,8 @@ def find_beginning(
         _check_unused(text, "shipped with its values", values=values)
         return _Fitted(_shipped(text), sizing)
     if path.suffix == ".npz":
-        return _Fitted(load_starts(Path(text).expanduser(), values or None), sizing)
-    return _pictures(Path(text).expanduser(), values or {}, sizing)
+        return _Fitted(load_starts(user_path(text), values or None), sizing)
+    return _pictures(user_path(text), values or {}, sizing)
 
 
 def load_small(

@@ -17,7 +17,8 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
-from chronosim.errors import ChronosimError, ChronosimWarning
+from chronosim.cli.failures import end_badly, open_streams
+from chronosim.errors import ChronosimWarning, InvalidConfig
 
 COMMANDS = (
     "demo",
@@ -74,38 +75,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `chronosim`; None: what the process was given.
 
     Returns:
-        The exit status: 0; 1 where a check found something; 2 after an error that chronosim knows;
-        130 if interrupted.
+        The exit status: 0; 1 where a check found something; and as `end_badly`.
     """
-    parser = _parser()
-    given = parser.parse_intermixed_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    open_streams()
+    given = _parser().parse_intermixed_args(words)
+    try:
+        status = _command(given)
+        sys.stdout.flush()  # here, where it is caught: the disk may be full, or the reader gone
+    except (Exception, KeyboardInterrupt) as error:
+        if given.traceback or os.environ.get("CHRONOSIM_TRACEBACK"):
+            raise
+        return end_badly(error, words)
+    return status
+
+
+def _command(given: argparse.Namespace) -> int:
     if given.version:
         print(f"chronosim {version('chronosim')}")
         return 0
+    command, rest = read_command(given.words)
+    if command not in COMMANDS:
+        print(_group_help(command) if command else _usage())
+        return 0 if given.help else 2
+    if given.help:
+        print(_command_help(command, rest))
+        return 0
+    _check_here()
+    settings = [*rest, *["force=true"] * given.force]
+    run = _sweep if given.multirun else _run
+    with warnings.catch_warnings():
+        warnings.showwarning = partial(_show, warnings.showwarning)
+        return run(command, settings, given.config_dir)
+
+
+def _check_here() -> None:
     try:
-        command, rest = read_command(given.words)
-        if command not in COMMANDS:
-            print(_group_help(command) if command else _usage())
-            return 0 if given.help else 2
-        if given.help:
-            print(_command_help(command, rest))
-        else:
-            settings = [*rest, *["force=true"] * given.force]
-            run = _sweep if given.multirun else _run
-            with warnings.catch_warnings():
-                warnings.showwarning = partial(_show, warnings.showwarning)
-                return run(command, settings, given.config_dir)
-    except ChronosimError as error:
-        if given.traceback or os.environ.get("CHRONOSIM_TRACEBACK"):
-            raise
-        if os.environ.get("RANK", "0") == "0":  # all processes of torchrun stumble over it
-            print(f"chronosim: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        said = "; ".join(getattr(stop, "__notes__", ["what was finished is on disk"]))
-        print(f"chronosim: interrupted; {said}", file=sys.stderr)
-        return 130
-    return 0
+        Path.cwd()
+    except OSError as error:
+        raise InvalidConfig(
+            f"the folder that you are in is gone or closed to you ({error.strerror}): change to "
+            "another"
+        ) from error
 
 
 def _show(usual: Callable[..., None], warning: Warning | str, *where: Any, **more: Any) -> None:
@@ -136,8 +147,6 @@ def read_command(words: Sequence[str]) -> tuple[str, list[str]]:
         return first, rest
     if seconds and rest[0] in seconds:
         return f"{first} {rest[0]}", rest[1:]
-    from chronosim.errors import InvalidConfig
-
     wrong, known = (f"{first} {rest[0]}", seconds) if seconds else (first, _firsts())
     raise InvalidConfig(f"there is no command {wrong!r}; there are: {', '.join(known)}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from chronosim.episodes import list_episodes
 from chronosim.episodes.place import Place, as_place, is_episode
 from chronosim.errors import EpisodeNotFound, InvalidConfig
+from chronosim.files import user_path
 from chronosim.settings.renamed import rename_settings
 from chronosim.settings.safe_yaml import read_yaml
 
@@ -33,7 +34,7 @@ def output_path(config: DictConfig) -> Path:
     output = str(config.output)
     if "://" in output:
         raise InvalidConfig(f"output must be a folder on this machine, not {output}")
-    return Path(output).expanduser()
+    return user_path(output)
 
 
 def new_folder(config: DictConfig, command: str) -> Path:
@@ -87,21 +88,22 @@ def make_folder(config: DictConfig, folder: Path, *, new: bool = False) -> None:
         FileExistsError: There are settings, and `new` is true.
         InvalidConfig: It cannot be made or written to.
     """
+    # A run may be killed here too, and be gone on with; another may begin at the same moment.
+    draft = folder / f".config.{uuid4().hex}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # A run may be killed here too, and be gone on with; another may begin at the same moment.
-        draft = folder / f".config.{uuid4().hex}.yaml"
         OmegaConf.save(config, draft, resolve=True)
         if new:
             os.link(draft, folder / "config.yaml")
-            draft.unlink()
         else:
             draft.replace(folder / "config.yaml")
-    except FileExistsError:
-        draft.unlink()
-        raise
     except OSError as error:
-        raise InvalidConfig(f"results cannot be written to {folder}: {error}") from error
+        if isinstance(error, FileExistsError) and draft.exists():
+            raise
+        raise InvalidConfig(f"results cannot be written to {folder}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def same_settings(config: DictConfig, folder: Path, may_differ: tuple[str, ...]) -> bool:
@@ -203,7 +205,7 @@ def alone(folder: Path, command: str) -> Iterator[None]:
             f"another chronosim {command} is writing to {folder}: let it end, or use another "
             "output="
         ) from error
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
         raise InvalidConfig(f"results cannot be written to {folder}: {error}") from error
     try:
         yield
@@ -230,7 +232,7 @@ def place(path: Any) -> Place:
         MissingDependency: The address's kind needs a package that is not installed.
     """
     text = str(path)
-    return as_place(text if "://" in text else Path(text).expanduser())
+    return as_place(text if "://" in text else user_path(text))
 
 
 def dataset_at(path: Place) -> Place:

@@ -14,7 +14,7 @@ from chronosim.cli.terminal import table
 from chronosim.episodes import EpisodeReader
 from chronosim.episodes.place import Place
 from chronosim.episodes.summary import EpisodeSummary, figures
-from chronosim.errors import EpisodeWriteError
+from chronosim.files import write_text
 from chronosim.frames import write_frame
 from chronosim.pictures.chart import Picture, beside, heading, histogram, stack
 from chronosim.pictures.panels import Panel, filmstrip
@@ -48,10 +48,7 @@ def write_report(report: Mapping[str, Any], path: Path) -> None:
         EpisodeWriteError: The disk refuses.
     """
     text = json.dumps(_json(report), indent=2, allow_nan=False) + "\n"
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EpisodeWriteError(f"the summary {path} could not be written: {error}") from error
+    write_text(path, text)
 
 
 def draw_summary(

@@ -15,8 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from chronosim.cli.failures import known_reason
 from chronosim.cli.terminal import faint, table
-from chronosim.errors import ChronosimError, InvalidConfig
+from chronosim.errors import InvalidConfig
 from chronosim.settings.compose import settings_text
 
 _LONGEST = 80  # characters of a folder's name
@@ -88,9 +89,11 @@ def sweep(runs: Sequence[SweepRun], run: Callable[[Sequence[str]], Any]) -> int:
         print(faint(f"\n{number} of {len(runs)}: {job.name}"))
         try:
             run(job.given)
-        except ChronosimError as error:
-            failed[job.name] = str(error)
-            print(f"failed: {error}")
+        except Exception as error:
+            if (why := known_reason(error)) is None:
+                raise
+            failed[job.name] = why
+            print(f"failed: {why}")
     rows = [(job.name, *_figures(_folder(job))) for job in runs if job.name not in failed]
     print(f"\n{table(('run', *_FIGURES), rows)}" if rows else "")
     for name, why in failed.items():

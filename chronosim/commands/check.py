@@ -21,6 +21,7 @@ from chronosim.bench.timing import describe_machine, list_versions
 from chronosim.cli.output import new_folder
 from chronosim.cli.terminal import faint
 from chronosim.evaluation.conformance import check_conformance, draw_prompts
+from chronosim.files import write_text
 from chronosim.settings.commands import Check
 
 
@@ -53,7 +54,7 @@ def run(settings: Check) -> int:
         )
     values = found.values() | {"versions": list_versions(), "machine": describe_machine()}
     text = json.dumps(values, indent=2, default=str)
-    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "results.json", text + "\n")
     print(found)
     print(faint(f"\n{folder / 'results.json'}"))
     return 0 if found.passed else 1

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from chronosim.cli.output import make_folder, output_path, same_settings
+from chronosim.cli.output import alone, make_folder, output_path, same_settings
 from chronosim.cli.terminal import progress_bars
 from chronosim.models.loading.load import load
 from chronosim.settings.commands import Train
@@ -45,8 +45,9 @@ def run(settings: Train) -> None:
     folder = output_path(settings.composed)
     recipe = _recipe(settings)
     _check_folder(settings, folder)
-    make_folder(settings.composed, folder)
-    with progress_bars() as progress, _figures_shown():
+    with alone(folder, "train"), progress_bars() as progress, _figures_shown():
+        _check_folder(settings, folder)  # again: another may have trained here meanwhile
+        make_folder(settings.composed, folder)
         pipeline = train_pipeline(recipe, _paths(settings.dataset), folder, progress=progress)
     print(f"\nThe model is in {pipeline}: chronosim rollout model.name={pipeline}")
 

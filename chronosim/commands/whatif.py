@@ -23,6 +23,7 @@ from tqdm import tqdm
 from chronosim.cli.output import make_folder, new_folder, output_path, same_settings
 from chronosim.cli.terminal import table
 from chronosim.errors import InvalidConfig
+from chronosim.files import user_path
 from chronosim.frames import read_frame
 from chronosim.models.engine.sizes import Sizing
 from chronosim.seeds import generator
@@ -81,9 +82,9 @@ def _start(settings: Settings) -> tuple[Observation | LoggedMoment, World]:
     scenario = settings.scenario.make(**{"frame": own} if waits else {})
     world = World(settings.model.make(), settings.prompter.make(), scenario)
     if settings.from_ is not None:
-        episode = Path(settings.from_).expanduser()
+        episode = user_path(settings.from_)
         return read_moment(episode, settings.at, world.prompter), world
-    frame = None if own is None or waits else read_frame(Path(own).expanduser())
+    frame = None if own is None or waits else read_frame(user_path(own))
     if frame is not None and settings.fit:
         frame = Sizing("fit").there(frame)
     begun = world.begin(generator(settings.seed), frame=frame, values=settings.start)

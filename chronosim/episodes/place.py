@@ -19,7 +19,13 @@ from upath import UPath
 from zarr.storage import FsspecStore, LocalStore
 
 from chronosim.episodes.layout import COMPACT, LIVE, SCHEMA
-from chronosim.errors import EpisodeExists, EpisodeNotFound, InvalidEpisode, MissingDependency
+from chronosim.errors import (
+    EpisodeExists,
+    EpisodeNotFound,
+    InvalidConfig,
+    InvalidEpisode,
+    MissingDependency,
+)
 
 Place = Path | UPath
 """A folder on this machine, or one behind a URL such as `s3://bucket/set`; both are used alike."""
@@ -59,7 +65,15 @@ def _use_obstore() -> None:
 
 
 def store(place: Place) -> LocalStore | FsspecStore:
-    """Gives the Zarr store of a place."""
+    """Gives the Zarr store of a place.
+
+    Raises:
+        InvalidConfig: Python runs without its assertions, which zarr's work depends on.
+    """
+    if not __debug__:
+        raise InvalidConfig(
+            "zarr cannot keep episodes under python -O or PYTHONOPTIMIZE: run Python without them"
+        )
     if isinstance(place, Path):
         return LocalStore(place)
     return FsspecStore.from_url(str(place), storage_options=dict(place.storage_options))
@@ -258,7 +272,9 @@ def read_attributes(place: Place) -> Mapping[str, Any]:
         InvalidEpisode: It is no episode, or what it says cannot be read.
     """
     try:
-        attributes = json.loads((place / "zarr.json").read_bytes())["attributes"]
+        file = place / "zarr.json"
+        content = read_file(file) if isinstance(file, Path) else file.read_bytes()
+        attributes = json.loads(content)["attributes"]
         int(attributes["steps"]), attributes["about"].items(), attributes["finished"]
         schema = attributes["schema"]
         if schema == SCHEMA and not re.fullmatch(r"[\w-]+", attributes["data"]):

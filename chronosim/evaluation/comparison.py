@@ -18,6 +18,7 @@ from chronosim.errors import EpisodeNotFound, InvalidConfig
 from chronosim.evaluation.predictions import predict, roll_out, teach
 from chronosim.evaluation.sources import Source
 from chronosim.evaluation.truth import Moment, Recording, Steps
+from chronosim.files import whole_file
 from chronosim.models.engine.chronoedit import ChronoEdit
 from chronosim.progress import watch
 from chronosim.protocols import Prompter
@@ -219,10 +220,8 @@ def _recording(reader: EpisodeReader) -> Recording:
 def _save_arrays(path: Path, **arrays: Any) -> None:
     """Keeps arrays by name; the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    with draft.open("wb") as file:
+    with whole_file(path) as draft, draft.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    draft.replace(path)
 
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray] | None:

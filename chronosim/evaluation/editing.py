@@ -20,6 +20,7 @@ from chronosim.bench.timing import list_versions
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidPrompt
 from chronosim.evaluation.intervals import resample
 from chronosim.evaluation.report.section import Section, Table
+from chronosim.files import user_path, write_text
 from chronosim.frames import read_frame, resize_frame
 from chronosim.metrics.clip import Clip
 from chronosim.metrics.judge import AXES, Judge, judge_edit
@@ -118,9 +119,9 @@ def grade_edits(
 def _save(folder: Path, section: Section) -> None:
     results = {**section.values, "versions": list_versions()}
     text = json.dumps(results, indent=2, allow_nan=False)
-    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "results.json", text + "\n")
     text = "\n\n".join(table.markdown() for table in section.tables)
-    (folder / "results.md").write_text(f"{text}\n", encoding="utf-8")
+    write_text(folder / "results.md", f"{text}\n")
 
 
 def _load(folder: Path) -> dict[str, Mapping[str, Any]]:
@@ -130,7 +131,7 @@ def _load(folder: Path) -> dict[str, Mapping[str, Any]]:
     if not path.is_file():
         return {}
     whole = [line for line in path.read_text(encoding="utf-8").splitlines(True) if line[-1] == "\n"]
-    path.write_text("".join(whole), encoding="utf-8")
+    write_text(path, "".join(whole))
     return {each["edit"]: each["grades"] for each in map(json.loads, whole)}
 
 
@@ -314,7 +315,7 @@ def find_edits(path: str | Path) -> list[Edit]:
     Raises:
         InvalidConfig: There is none, or one is not whole.
     """
-    place = Path(path).expanduser()
+    place = user_path(path)
     if place.is_dir():
         found = [_complete(place, name) for name in sorted(_names(place))]
     elif place.is_file() and place.suffix.lower() == ".csv":

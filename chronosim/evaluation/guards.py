@@ -19,6 +19,7 @@ from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import wilson_interval
 from chronosim.evaluation.predictions import Autoencoding, see_through
 from chronosim.evaluation.report.section import Table
+from chronosim.files import write_text
 from chronosim.models.loading.load import load
 from chronosim.progress import Progress, listening, watch
 from chronosim.types import Frame
@@ -78,7 +79,7 @@ class Calibration:
             EpisodeWriteError: The disk refuses.
         """
         self.guard.save(path)
-        Path(path).with_suffix(".json").write_text(json.dumps(self.values(), indent=2) + "\n")
+        write_text(Path(path).with_suffix(".json"), json.dumps(self.values(), indent=2) + "\n")
 
 
 def calibrate_guard(

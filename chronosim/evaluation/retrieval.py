@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.intervals import Interval, Share, ratio, resample
 from chronosim.evaluation.truth import Act, Moment
+from chronosim.files import whole_file
 from chronosim.progress import watch
 from chronosim.world import World
 
@@ -173,9 +174,8 @@ def answer_all(
         path, chunk = folder / f"{first:06d}.npy", moments[first : first + _CHUNK]
         if not path.is_file():
             outcomes = _answer(chunk, world, idle, seed + first)
-            draft = folder / f".{first:06d}.npy"  # a run may be killed here too
-            np.save(draft, outcomes)
-            draft.replace(path)
+            with whole_file(path) as draft, draft.open("wb") as file:
+                np.save(file, outcomes)
         parts.append(_load(path, chunk))
     outcomes = np.concatenate(parts)
     return Answers(outcomes[:, :-1], outcomes[:, -1])

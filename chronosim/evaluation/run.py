@@ -29,6 +29,7 @@ from chronosim.evaluation.report.section import Section
 from chronosim.evaluation.sources import Simulated, Source
 from chronosim.evaluation.terms import Reader, hold_trials
 from chronosim.evaluation.truth import Act
+from chronosim.files import write_text
 from chronosim.progress import Progress, listening, watch
 from chronosim.protocols import WorldModel
 from chronosim.types import Frames
@@ -171,7 +172,7 @@ def _check_same(folder: Path, comparison: Comparison) -> None:
     ):
         path, plain = folder / name, json.loads(json.dumps(ours))
         if not path.is_file():
-            path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+            write_text(path, json.dumps(plain, indent=2) + "\n")
         elif json.loads(path.read_text(encoding="utf-8")) != plain:
             raise InvalidConfig(f"{folder} was made with other {what}: use another output=")
 

@@ -19,6 +19,7 @@ from chronosim.errors import InvalidConfig
 from chronosim.metrics.pixels import squared_error
 from chronosim.policies.acting import Act
 from chronosim.protocols import Prompter
+from chronosim.rollouts.shards import closing, deaf
 from chronosim.simulators.reference import ReferenceSimulator, branch
 from chronosim.types import Frame, Frames, Observation, Trajectory
 
@@ -155,16 +156,13 @@ def _mapped(
         return
     # No further ahead than keeps every process busy, for nobody knows which seed is the last.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
+    with closing(ProcessPoolExecutor(workers, context)) as pool:
         ahead: deque[Future[Found | None]] = deque()
-        try:
-            while True:
+        while True:
+            with deaf():
                 while len(ahead) < 2 * workers:
                     ahead.append(pool.submit(draw, next(seeds)))
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
+            yield ahead.popleft().result()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from chronosim.errors import InvalidFrame, InvalidModel, ModelNotFound
+from chronosim.files import user_path
 from chronosim.types import Frames
 
 Layers = Callable[[Float[Tensor, "batch 3 height width"]], Sequence[Tensor]]
@@ -231,7 +232,7 @@ def find_weights(path: str | Path, source: str) -> Path:
     Raises:
         ModelNotFound: There is no such file.
     """
-    found = Path(path).expanduser()
+    found = user_path(path)
     if not found.is_file():
         raise ModelNotFound(f"there are no weights at {found}; {source}, and name the file's path")
     return found.resolve()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,8 +168,39 @@ def processes(count: int) -> Iterator[Map]:
     Args:
         count: How many, >= 1.
     """
-    with multiprocessing.get_context("spawn").Pool(count) as pool:
+    with deaf():
+        pool = multiprocessing.get_context("spawn").Pool(count)
+    with pool:
         yield pool.imap_unordered
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Processes that are started inside never hear of Ctrl-C: who started them ends them.
+
+    Else each of them would print where it was interrupted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only there can signals be set, and are they heard
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+@contextmanager
+def closing(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """Gives a pool whose processes are ended where an error or Ctrl-C ends their work."""
+    with pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in [*(pool._processes or {}).values()]:
+                process.terminate()
+            raise
 
 
 @contextmanager

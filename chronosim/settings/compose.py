@@ -118,7 +118,7 @@ def compose_config(command: str, given: Sequence[str], extra: Path | None = None
                 config = compose(settings_file(command), [*readable, *search])
                 config.update(paths)  # not through Hydra, whose grammar gives characters meanings
                 _check_complete(command, config)
-                OmegaConf.to_container(config, resolve=True)  # only to see that it can be resolved
+                _check_words(OmegaConf.to_container(config, resolve=True), command)
                 return config
         except HydraException as error:
             raise InvalidConfig(_explain(command, error)) from error
@@ -179,6 +179,15 @@ def _check_complete(command: str, config: DictConfig) -> None:
         path = name in ("path", "paths")
         how = f"chronosim {command} PATH" if path else f"see chronosim {command} --help"
         raise InvalidConfig(f"{command} needs {'a path' if path else f'{name}=...'}: {how}")
+
+
+def _check_words(value: Any, key: str) -> None:
+    """Refuses what no path and no sentence may hold; that all can be resolved is seen as well."""
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidConfig(f"{key} must be words without NUL, not {value!r}")
+    if isinstance(value, dict | list):
+        for name, one in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_words(one, f"{key} {name}")
 
 
 def _check_own(given: Sequence[str], extra: Path | None) -> None:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chronosim.errors import InvalidConfig
+from chronosim.files import read_file, user_path
 
 _BYTES = 2**18
 _DEPTH = 32  # lists and mappings in each other
@@ -34,16 +35,9 @@ def read_text(path: Path) -> str:
         InvalidConfig: It is no plain file, too large, or no text.
     """
     try:
-        path = path.expanduser()
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise OSError("it is no file")
-        with path.open("rb") as file:
-            content = file.read(_BYTES + 1)
-        text = content.decode("utf-8")
-    except (OSError, RuntimeError, ValueError) as error:
+        return read_file(user_path(path), _BYTES).decode("utf-8")
+    except (OSError, ValueError) as error:
         raise InvalidConfig(f"{path} cannot be read: {error}") from error
-    _check_bytes(content, str(path))
-    return text
 
 
 def parse_yaml(text: str, whose: str) -> DictConfig:
@@ -58,7 +52,7 @@ def parse_yaml(text: str, whose: str) -> DictConfig:
     """
     _check_bytes(text.encode("utf-8", "replace"), whose)
     try:
-        _check_events(text, whose)
+        check_events(text, whose)
         config = OmegaConf.create(text) if text.strip() else OmegaConf.create()
         if not isinstance(config, DictConfig):
             raise InvalidConfig(f"{whose} must hold named settings, not a list")
@@ -76,8 +70,18 @@ def _check_bytes(content: bytes, whose: str) -> None:
         raise InvalidConfig(f"{whose} is larger than settings are: {_BYTES // 1024} KiB at most")
 
 
-def _check_events(text: str, whose: str) -> None:
-    """Counts what a document would become, without making it."""
+def check_events(text: str, whose: str, most: int = _VALUES) -> None:
+    """Counts what a document would become, without making it.
+
+    Args:
+        text: YAML.
+        whose: What it is called in errors.
+        most: Values that it may hold.
+
+    Raises:
+        InvalidConfig: It is too large, too deep, or goes round in a circle.
+        YAMLError: It is no YAML.
+    """
     sizes: dict[str, int] = {}
     opened: list[tuple[str | None, int]] = []  # anchor, and values before it
     total = 0
@@ -98,8 +102,8 @@ def _check_events(text: str, whose: str) -> None:
             total += 1
         if len(opened) > _DEPTH:
             raise InvalidConfig(f"{whose} is nested too deep: {_DEPTH} levels at most")
-        if total > _VALUES:
-            raise InvalidConfig(f"{whose} holds too much: {_VALUES:,} values at most")
+        if total > most:
+            raise InvalidConfig(f"{whose} holds too much: {most:,} values at most")
 
 
 class _References:

@@ -16,6 +16,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidFrame
+from chronosim.files import user_path
 from chronosim.protocols import Prompter, Scenario
 from chronosim.settings import parts as config
 from chronosim.settings.compose import CONF, compose_config
@@ -102,7 +103,7 @@ def find_scenario(name: str) -> ScenarioFile:
         with as_file(CONF / "scenario" / f"{name}.yaml") as path:
             return ScenarioFile(name, path, path.read_text("utf-8"), own=False)
     text = read_text(Path(name))
-    path = Path(name).expanduser()
+    path = user_path(name)
     return ScenarioFile(path.stem, path, text, own=True)
 
 
@@ -112,7 +113,7 @@ def own_scenarios(folder: str) -> list[ScenarioFile]:
     Raises:
         InvalidConfig: There is none.
     """
-    paths = sorted(Path(folder).expanduser().glob("*.yaml"))
+    paths = sorted(user_path(folder).glob("*.yaml"))
     if not paths:
         raise InvalidConfig(f"there is no scenario (.yaml) in {folder}")
     return [find_scenario(str(path)) for path in paths]

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes
 from chronosim.episodes.place import is_episode, read_attributes
 from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidConfig, InvalidEpisode
+from chronosim.files import user_path
 from chronosim.seeds import noise_seed
 from chronosim.studio.sessions import Session
 from chronosim.studio.tree import SessionNode, SessionTree
@@ -29,7 +30,7 @@ class Library:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root.expanduser().resolve()
+        self.root = user_path(root).resolve()
 
     def entries(self, path: str) -> dict[str, Any]:
         """Lists a folder of the library, the newest entry first, in JSON values.

@@ -27,6 +27,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
+from chronosim.files import refusals_said
 from chronosim.models.engine.acceleration import CrossAttention, fold_padding
 from chronosim.models.loading.quiet import no_warnings
 from chronosim.training.words import place_numerals
@@ -64,6 +65,9 @@ def save_pipeline(
         world: Trained networks.
         vae: Trained autoencoder, its latents measured.
         tokenizer: Of the words the world knows.
+
+    Raises:
+        EpisodeWriteError: The disk refuses.
     """
     size = world.image_encoder.config.image_size
     with no_warnings():  # of another image processor than ours, on being imported only now
@@ -84,7 +88,8 @@ def save_pipeline(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
         ),
     )
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    with refusals_said(folder):
+        pipeline.save_pretrained(folder, safe_serialization=True)
 
 
 def _half(module: nn.Module) -> nn.Module:

@@ -25,6 +25,7 @@ from transformers import CLIPVisionConfig, T5TokenizerFast
 
 from chronosim.episodes import EpisodeReader, list_episodes
 from chronosim.errors import InvalidConfig, InvalidEpisode
+from chronosim.files import whole_file, write_text
 from chronosim.models.engine.components import Components
 from chronosim.progress import Progress, listening
 from chronosim.settings.compose import CONF
@@ -186,9 +187,7 @@ def _keep_lengths(recipe: Recipe, datasets: Sequence[Path], folder: Path) -> Non
             "as they were, or use another output="
         )
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / ".episodes.json"
-    draft.write_text(json.dumps(ours))
-    draft.replace(file)
+    write_text(file, json.dumps(ours))
 
 
 def _lengths(datasets: Sequence[Path]) -> list[list[str | int]]:
@@ -322,9 +321,8 @@ def _latents(vae: AutoencoderKLWan, windows: Windows, path: Path) -> LatentWindo
     latents = encode_windows(vae, windows)
     tensors = {"start": latents.start, "clip": latents.clip, "blank": latents.blank}
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")  # a kill must leave no half file, which cannot be read back
-    save_file({k: v.contiguous() for k, v in tensors.items()}, draft, metadata=made_from)
-    draft.replace(file)
+    with whole_file(file) as draft:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, draft, metadata=made_from)
     return latents
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from chronosim.errors import InvalidConfig
+from chronosim.files import refusals_said, whole_file
 from chronosim.progress import Progress, listening, tell
 
 _SIDE = 256  # of the matrices by whose product the number formats are measured
@@ -142,6 +143,7 @@ def train(
 
     Raises:
         InvalidConfig: It was trained for more steps than the schedule has.
+        EpisodeWriteError: The disk refuses; the last checkpoint stays.
     """
     module = objective.module
     if not schedule.steps:
@@ -207,17 +209,14 @@ class _State:
 
     def save(self) -> None:
         """Replaces the checkpoint in one move, so that a kill leaves the old one whole."""
-        written = self.path.with_suffix(".new")
-        torch.save(
-            {
-                "step": self.step,
-                "module": _trained(self.module),
-                "average": self.average,
-                "optimizer": self.optimizer.state_dict(),
-            },
-            written,
-        )
-        written.replace(self.path)
+        kept = {
+            "step": self.step,
+            "module": _trained(self.module),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with whole_file(self.path) as draft:
+            torch.save(kept, draft)
 
     def _load(self) -> None:
         saved = torch.load(self.path, weights_only=True)
@@ -273,7 +272,7 @@ class _Swapped:
 
 def _log(path: Path, row: Mapping[str, Any]) -> None:
     new = not path.exists()
-    with path.open("a", newline="") as file:
+    with refusals_said(path), path.open("a", newline="") as file:
         writer = csv.DictWriter(file, row)
         if new:
             writer.writeheader()
@@ -294,4 +293,5 @@ def _draw(folder: Path) -> None:
         axes = figure.add_subplot(1, len(names), index + 1)
         axes.plot([row["step"] for row in rows], [row[name] for row in rows])
         axes.set(title=name, xlabel="step")
-    figure.savefig(folder / "curve.png", dpi=120)
+    with whole_file(folder / "curve.png") as draft:
+        figure.savefig(draft, dpi=120, format="png")

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidEpisode
+from chronosim.files import refusals_said, reserve
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,5 +142,7 @@ def _copy(
 
 def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     path.unlink(missing_ok=True)  # a process that still maps the old file keeps it
-    mapped: np.ndarray = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    with refusals_said(path):
+        mapped: np.ndarray = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    reserve(path)
     return mapped

@@ -11,8 +11,10 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from chronosim.errors import InvalidConfig
+from chronosim.files import read_file, user_path
 from chronosim.prompters.wording import suggested
 from chronosim.protocols import Prompter
+from chronosim.settings.safe_yaml import check_events
 from chronosim.types import Observation
 
 
@@ -52,6 +54,7 @@ class Plan:
 
 
 _MOST = 8  # default plans
+_VALUES = 1_000_000  # in a file of plans
 _KEYS = {"action", "steps"}
 
 
@@ -75,11 +78,15 @@ def read_plans(path: str | Path) -> dict[str, list[Any]]:
     Raises:
         InvalidConfig: The file is missing, cannot be read, or holds something else.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path).decode("utf-8")
+        if path.suffix != ".json":
+            check_events(text, f"the plans in {path}", _VALUES)
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except InvalidConfig:
+        raise
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())
         raise InvalidConfig(f"the plans in {path} cannot be read: {why}") from error
     if not isinstance(found, Mapping) or not found:

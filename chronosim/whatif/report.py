@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from chronosim.errors import EpisodeWriteError
+from chronosim.files import write_text
 from chronosim.frames import write_frame
 from chronosim.pictures.panels import FAINT, INK, PAPER, Colour, font_of, line_height, wrap
 from chronosim.pictures.video import Track, frame_rate, montage, write_video
@@ -242,7 +243,7 @@ def write_report(
     write_film(tree, folder / "tree.mp4", seconds_per_step=seconds_per_step)
     try:
         text = json.dumps(figures(tree, apart=apart), indent=2, allow_nan=False)
-        (folder / "tree.json").write_text(text + "\n", encoding="utf-8")
+        write_text(folder / "tree.json", text + "\n")
         with (folder / "divergence.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("branch", "other", "step", "rms_grey_levels", "psnr_db"))

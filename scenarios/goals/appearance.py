@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronosim.errors import InvalidConfig, InvalidFrame
+from chronosim.files import user_path
 from chronosim.frames import fit_frame, read_frame
 from chronosim.scenarios.goals.criterion import check_share
 from chronosim.types import Frame, Observation, Prediction
@@ -122,7 +123,7 @@ class LikeFrame:
         if self.frame is None:
             raise InvalidFrame("the goal is a frame of yours: give scenario.goal.frame=goal.jpg")
         object.__setattr__(self, "_distance", _distance(self.by))
-        object.__setattr__(self, "_goal", read_frame(Path(self.frame).expanduser()))
+        object.__setattr__(self, "_goal", read_frame(user_path(self.frame)))
 
     def __call__(self, before: Observation, prediction: Prediction, after: Observation) -> float:
         """Gives the part of the way from `far` to `near` that is done, 0 to 1."""

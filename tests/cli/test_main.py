@@ -1,7 +1,11 @@
+import errno
+import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -146,6 +150,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["rollout", "seed=${nothing}"], "nothing"),
         (["rollout", "model=echo", "model.time=0"], "EchoModel answers with 1 frame or more"),
         (["rollout", "model=echo", "+model.colour=1"], "model: colour is no setting of"),
+        (["rollout", "output=a\0b"], "rollout output must be words without NUL, not"),
+        (["scenarios", "ls", "~seed"], "there is no scenario (.yaml) in ~seed"),
         (["rollout", "--config-dir", "nowhere"], "there is no config folder nowhere"),
     ],
 )
@@ -247,3 +253,92 @@ def test_no_setting_is_named_like_a_group(command: str) -> None:
     # Hydra would take `setting=3` for a choice of the group's, and refuse it.
     own = set(OmegaConf.create(settings_text(command)))
     assert not own & set(config_groups()) - set(choices(command))
+
+
+def as_process(
+    words: str, *, python: str = "", expect: int, **settings: Any
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command line in a shell, as only a process of its own can show it."""
+    code = "import sys; from chronosim.cli import main; sys.exit(main())"
+    line = f"{shlex.quote(sys.executable)} {python} -c {shlex.quote(code)} {words}"
+    ran = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, **settings
+    )
+    assert ran.returncode == expect, ran.stderr
+    assert "Traceback" not in ran.stderr
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ("--help | true", 141, ""),
+        ("--help > /dev/full", 2, "No space left on device"),
+        ("--help >&-", 0, ""),
+        ("episodes ls nowhere 2>&-", 2, ""),
+    ],
+)
+def test_whatever_happens_to_the_output_is_one_line_at_most(
+    words: str, status: int, said: str
+) -> None:
+    [line] = as_process(words, expect=status).stderr.splitlines() or [""]
+    assert line.endswith(said) if said else not line
+
+
+def test_a_folder_that_is_gone_is_no_place_to_work_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["rollout", "model=echo"]) == 2
+    assert "the folder that you are in is gone or closed to you" in sentence(capsys)
+    assert main(["--help"]) == 0
+
+
+def test_python_without_assertions_is_refused_where_zarr_needs_them(tmp_path: Path) -> None:
+    ran = as_process(
+        "rollout model=echo episodes=1 horizon=1 output=out", python="-O", expect=2, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert "zarr cannot keep episodes under python -O" in ran.stderr.splitlines()[-1]
+
+
+def test_what_nobody_foresaw_is_one_line_and_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a\nfault")
+
+    monkeypatch.setattr(sys.modules[main.__module__], "_run", broken)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["studio", "token=a-secret-of-mine"]) == 70
+    line = sentence(capsys)
+    [report] = tmp_path.iterdir()
+    assert line.endswith(f"(ZeroDivisionError: a fault): the full report is in {report}")
+    assert "Traceback" in report.read_text()
+    assert "secret" not in report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 999), "cannot be used: File name"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the system refuses: No space left"),
+        (MemoryError(), "this takes more memory than there is"),
+        (InvalidConfig("an \x1b[31mevil\nname"), "chronosim: an \\x1b[31mevil name"),
+    ],
+    ids=str,
+)
+def test_what_the_system_refuses_is_a_sentence(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules[main.__module__], "_run", refused)
+    assert main(["demo"]) == 2
+    line = sentence(capsys)
+    assert said in line
+    assert len(line) < 500

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from chronosim.cli.main import main
+from chronosim.cli.output import alone
 
 
 def test_a_missing_data_set_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,3 +61,12 @@ def test_a_share_of_ways_that_cannot_be_is_named(
 ) -> None:
     assert main(["train", f"ways={share}", f"output={tmp_path / 'out'}"]) == 2
     assert "ways must be a number from 0 to 1, not" in capsys.readouterr().err
+
+
+def test_two_trainings_in_one_folder_never_meet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone(tmp_path / "out", "train"):
+        assert main(["train", f"dataset={tmp_path}", f"output={tmp_path / 'out'}"]) == 2
+    assert "another chronosim train is writing to" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*.json"))

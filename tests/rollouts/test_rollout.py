@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -272,3 +273,11 @@ def test_what_is_left_of_an_attempt_goes_when_one_is_finished(world: World, tmp_
     assert EpisodeReader(tmp_path / "0000000").place == dead.place
     run(world, LaneFollower(), tmp_path, seeds=[0])
     assert list(tmp_path.iterdir()) == [tmp_path / "0000000"]
+
+
+def test_ctrl_c_is_the_parents_to_hear() -> None:
+    asked: Any = (signal.getsignal, [signal.SIGINT])  # answered by the process it is called in
+    with processes(1) as shards:
+        answers: list[Any] = list(shards(*asked))
+    assert answers == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,6 +1,7 @@
 """From episodes on disk to a model that the engine loads, resumable at every stage."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.errors import InvalidConfig, InvalidEpisode, InvalidPrompt
+from chronosim.errors import EpisodeWriteError, InvalidConfig, InvalidEpisode, InvalidPrompt
 from chronosim.models.loading.load import load
 from chronosim.training import flow, recipe
 from chronosim.training.latents import encode_windows, to_tensor
@@ -269,3 +270,16 @@ def test_frames_on_the_way_of_some_episodes_alone(
     frames = EpisodeReader(tmp_path / "toy" / "0001").frames
     assert (found[0].trajectory[-5:, 0] == frames[1:]).all()
     assert (found[0].start[-5:] == frames[:-1]).all()
+
+
+@pytest.mark.parametrize("size", [3_000, 200_000])
+def test_a_full_disk_is_a_sentence_whatever_is_written(
+    size: int,
+    dataset: Path,
+    tmp_path: Path,
+    networks: dict[str, Any],
+    full_disk: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    with full_disk(size), pytest.raises(EpisodeWriteError, match="could not be written: "):
+        train_pipeline(toy_recipe(networks), [dataset], tmp_path / "out")
+    assert not list(tmp_path.rglob("*.new")), "a draft is left"

@@ -18,6 +18,7 @@ from chronosim.bench.timing import describe_machine
 from chronosim.cli.output import new_folder
 from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig
+from chronosim.files import user_path, write_text
 from chronosim.settings.commands import BenchEpisodes
 
 
@@ -27,7 +28,7 @@ def run(settings: BenchEpisodes) -> None:
     Raises:
         ChronosimError: A setting that cannot work, or a disk that refuses.
     """
-    parent = None if settings.folder is None else Path(settings.folder).expanduser()
+    parent = None if settings.folder is None else user_path(settings.folder)
     if parent is not None and not parent.is_dir():
         raise InvalidConfig(f"there is no folder {parent} to write to")
     output = new_folder(settings.composed, "bench-episodes")
@@ -37,5 +38,5 @@ def run(settings: BenchEpisodes) -> None:
         )
     print(table(figures))
     report = {"figures": [asdict(figure) for figure in figures], "machine": describe_machine()}
-    (output / "figures.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_text(output / "figures.json", json.dumps(report, indent=2) + "\n")
     print(faint(f"\n{output / 'figures.json'}"))

@@ -28,6 +28,7 @@ from chronosim.bench.table import explain, markdown
 from chronosim.cli.output import new_folder
 from chronosim.cli.terminal import faint
 from chronosim.errors import InvalidConfig, MissingDependency
+from chronosim.files import write_text
 from chronosim.models.engine.chronoedit import ChronoEdit
 from chronosim.settings.commands import BenchModel
 from chronosim.settings.typed import plain
@@ -72,8 +73,8 @@ def run(settings: BenchModel) -> None:
         )
     report["settings"] = plain(settings.composed)
     text = f"{markdown(report['rows'], truth is not None)}\n\n{explain(report)}"
-    (folder / "figures.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (folder / "figures.md").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "figures.json", json.dumps(report, indent=2) + "\n")
+    write_text(folder / "figures.md", text + "\n")
     print(text)
     print(faint(f"\n{folder / 'figures.md'}, {folder / 'figures.json'}"))
 

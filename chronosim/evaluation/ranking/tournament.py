@@ -23,9 +23,11 @@ from chronosim.evaluation.ranking.contestants import (
     learn,
 )
 from chronosim.evaluation.truth import Act, Reference, outcomes_only
+from chronosim.files import write_text
 from chronosim.policies import PerEpisode, Unchunked
 from chronosim.progress import teller, watch
 from chronosim.protocols import Policy, Prompter, Scenario
+from chronosim.rollouts.shards import closing, deaf
 from chronosim.seeds import noise_seed
 from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation, Prediction
@@ -188,17 +190,14 @@ def _play_all(
             ledger.write(one.name, [_told(play(game, one.policy, s), played) for s in starts])
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_alone) as pool:
-        waiting = {
-            one.name: [pool.submit(play, game, one.policy, start) for start in starts]
-            for one in contestants
-        }
-        try:
-            for name, futures in waiting.items():
-                ledger.write(name, [_told(future.result(), played) for future in futures])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with closing(ProcessPoolExecutor(workers, context, initializer=_alone)) as pool:
+        with deaf():
+            waiting = {
+                one.name: [pool.submit(play, game, one.policy, start) for start in starts]
+                for one in contestants
+            }
+        for name, futures in waiting.items():
+            ledger.write(name, [_told(future.result(), played) for future in futures])
 
 
 def _told(played: Played, tell: Callable[[], object]) -> Played:
@@ -444,9 +443,7 @@ class Ledger:
         """Keeps a policy's results."""
         self.folder.mkdir(parents=True, exist_ok=True)
         kept = self._settings | {"episodes": [asdict(episode) for episode in played]}
-        draft = self.folder / f".{name}.json"  # a run may be killed here too
-        draft.write_text(json.dumps(kept) + "\n", encoding="utf-8")
-        draft.replace(self.folder / f"{name}.json")
+        write_text(self.folder / f"{name}.json", json.dumps(kept) + "\n")
 
     @property
     def _settings(self) -> dict[str, int]:

@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from chronosim.errors import InvalidConfig
 from chronosim.evaluation.report.section import Gauge, Picture, Section, Table, finite
+from chronosim.files import whole_file, write_text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +87,9 @@ class Report:
     def save(self, folder: Path) -> None:
         """Writes results.json, results.md and report.html into a folder."""
         values = json.dumps(self.values(), indent=2, allow_nan=False)
-        (folder / "results.json").write_text(values + "\n", encoding="utf-8")
-        (folder / "results.md").write_text(self.markdown() + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(render(self), encoding="utf-8")
+        write_text(folder / "results.json", values + "\n")
+        write_text(folder / "results.md", self.markdown() + "\n")
+        write_text(folder / "report.html", render(self))
 
 
 _PAGE = files("chronosim.evaluation.report") / "page"
@@ -177,7 +178,8 @@ def save_section(folder: Path, section: Section) -> None:
     pictures = []
     for index, picture in enumerate(section.pictures):
         name = f"{section.name}-{index}.png"
-        (folder / name).write_bytes(picture.png)
+        with whole_file(folder / name) as draft:
+            draft.write_bytes(picture.png)
         pictures.append({"file": name, "caption": picture.caption})
     gauge = section.gauge
     kept = {
@@ -190,9 +192,7 @@ def save_section(folder: Path, section: Section) -> None:
         "values": finite(dict(section.values)),
         "gauge": gauge and {name: _word(value) for name, value in asdict(gauge).items()},
     }
-    draft = folder / f".{section.name}.json"  # a run may be killed here too
-    draft.write_text(json.dumps(kept, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    draft.replace(folder / f"{section.name}.json")
+    write_text(folder / f"{section.name}.json", json.dumps(kept, indent=2, allow_nan=False) + "\n")
 
 
 def load_section(folder: Path, name: str) -> Section | None:

@@ -11,6 +11,7 @@ from typing import Any
 from huggingface_hub import constants, hf_hub_download, snapshot_download
 
 from chronosim.errors import InvalidModel, ModelNotFound
+from chronosim.files import user_path
 from chronosim.models.loading.settings import ModelSettings
 
 # No pickles, and no second set of weights.
@@ -27,7 +28,7 @@ def find_folder(location: str | Path, settings: ModelSettings) -> Path | None:
         ModelNotFound: A local folder that is not there.
         InvalidModel: The cache holds something else than a ChronoEdit.
     """
-    folder = Path(location).expanduser()
+    folder = user_path(location)
     if folder.exists():
         return folder.resolve()
     if isinstance(location, Path) or not _is_hub_id(location):
@@ -49,7 +50,7 @@ def fetch_folder(
     Raises:
         ModelNotFound: Neither the disk, the cache nor the hub has it.
     """
-    folder = Path(location).expanduser()
+    folder = user_path(location)
     if folder.exists() or isinstance(location, Path) or not _is_hub_id(location):
         local = find_folder(location, settings)
         assert local is not None
@@ -85,7 +86,7 @@ def find_file(
             f"{location} is a pickle, which can run code when it is opened: "
             "convert the weights to safetensors"
         )
-    path = Path(location).expanduser()
+    path = user_path(location)
     if path.is_file():
         return path.resolve()
     if isinstance(location, Path) or not _is_hub_file(location):

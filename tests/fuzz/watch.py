@@ -1,0 +1,151 @@
+"""Runs cases that were made to hurt, one after another, and says what must not have happened."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+MARK = "CANARY"
+"""The file that code leaves which should not have run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Something to try.
+
+    Attributes:
+        name: What it is, so that it can be found and run again.
+        words: What follows `chronosim`.
+        spoil: Prepares the working directory.
+        may_last: Whether it may be stopped by the time limit: a server, or very much asked for.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    spoil: Callable[[Path], object] = lambda folder: None
+    may_last: bool = False
+
+
+def try_case(case: Case, begun: Path, seconds: float = 10.0) -> list[str]:
+    """Runs a case in a copy of a folder, in this process.
+
+    Args:
+        case: What to run.
+        begun: A folder to be copied and worked in.
+        seconds: After which it is interrupted, as by Ctrl-C.
+
+    Returns:
+        What is wrong; nothing if all held.
+    """
+    with tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True) as root:
+        work, temporary = Path(root, "work"), Path(root, "tmp")
+        temporary.mkdir()
+        shutil.copytree(begun, work, symlinks=True)
+        case.spoil(work)
+        before, threads = listing(work), threading.active_count()
+        out, err = io.StringIO(), io.StringIO()
+        with inside(work, temporary), limited(2.0 if case.may_last else seconds) as limit:
+            status, wrong = run(case.words, out, err)
+        after = listing(work)
+    said = err.getvalue()
+    if "Traceback (most" in out.getvalue() + said:
+        wrong.append(f"a trace was printed: {said[-2000:]}")
+    if status == 70:
+        wrong.append(f"it broke: {said[-1000:]}")
+    if status not in (0, 1, 2, 70, 130):
+        wrong.append(f"exit status {status}")
+    if status == 2 and not wrong and not said.strip():
+        wrong.append("it failed without a word")
+    if status == 130 and not (case.may_last and limit):
+        wrong.append("it was not done in time")
+    new = sorted(after - before)
+    if status == 2 and new:
+        wrong.append(f"it left behind: {', '.join(new[:5])}")
+    if hidden := [one for one in new if is_half(one)]:
+        wrong.append(f"half-written: {', '.join(hidden[:5])}")
+    if any(one.endswith(MARK) for one in new):
+        wrong.append("code was run")
+    if threading.active_count() > threads + 8:
+        wrong.append(f"threads were left: {threading.active_count() - threads}")
+    return wrong
+
+
+def run(words: Sequence[str], out: io.StringIO, err: io.StringIO) -> tuple[int | None, list[str]]:
+    """Calls the command line, and catches what it should have caught."""
+    from chronosim.cli.main import main
+
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            return main(list(words)), []
+        except SystemExit as ended:
+            return (ended.code if isinstance(ended.code, int) else 1), []
+        except KeyboardInterrupt:
+            return 130, ["the interrupt came through"]
+        except BaseException:
+            return None, [f"an error came through: {traceback.format_exc()}"]
+
+
+def listing(folder: Path) -> set[str]:
+    """All that is below a folder, by path; caches of Python's left out."""
+    found = set[str]()
+    for root, folders, files in os.walk(folder):
+        folders[:] = [one for one in folders if one != "__pycache__"]
+        found |= {os.path.relpath(Path(root, one), folder) for one in [*folders, *files]}
+    return found
+
+
+def is_half(path: str) -> bool:
+    """Whether a name is one that only something unfinished has."""
+    parts = Path(path).parts
+    return any(
+        part[:2] not in (".z", "..")
+        and part.startswith(".")
+        and part != ".lock"
+        and not part.endswith(".draft")
+        for part in parts
+    ) or path.endswith((".new", ".tmp", ".part"))
+
+
+@contextlib.contextmanager
+def inside(work: Path, temporary: Path) -> Iterator[None]:
+    """Works in a folder, with a folder for temporary files of its own."""
+    here, path = Path.cwd(), list(sys.path)
+    tempfile.tempdir, kept = str(temporary), tempfile.tempdir
+    os.chdir(work)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+        sys.path[:] = path
+        tempfile.tempdir = kept
+        gc.collect()
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[list[bool]]:
+    """Interrupts after so many seconds, and again every second; what it gives says whether."""
+    stopped: list[bool] = []
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.append(True)
+        signal.raise_signal(signal.SIGINT)
+
+    earlier = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield stopped
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
