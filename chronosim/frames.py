@@ -77,8 +77,6 @@ def _frame_of(
 ) -> UInt8[np.ndarray, "rows columns 3"]:
     notes: list[str] = []
     try:
-        if path.exists() and not path.is_file():
-            raise OSError("it is no plain file")
         with warnings.catch_warnings():
             # Pillow only warns of a decompression bomb up to twice its limit; ours is lower.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -197,6 +195,8 @@ def _check_size(size: tuple[int, int]) -> None:
 
 def _open(path: Path) -> Image.Image:
     """Opens a file; Pillow itself knows no HEIC, the photos of many a telephone."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no plain file")
     try:
         return Image.open(path)
     except UnidentifiedImageError:

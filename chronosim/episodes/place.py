@@ -26,6 +26,7 @@ from chronosim.errors import (
     InvalidEpisode,
     MissingDependency,
 )
+from chronosim.files import read_file
 
 Place = Path | UPath
 """A folder on this machine, or one behind a URL such as `s3://bucket/set`; both are used alike."""

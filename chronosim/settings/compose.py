@@ -19,6 +19,8 @@ from chronosim.settings.commands import COMMANDS
 from chronosim.settings.safe_yaml import read_yaml
 from chronosim.settings.typed import Settings, read, takes_words
 
+_LONGEST = 200  # characters of a wrong value that an error repeats
+
 CONF = files("chronosim.scenarios") / "conf"
 """The folder of all settings: a file for each command, a folder for each config group."""
 
@@ -224,19 +226,24 @@ def _readable(command: str, override: str) -> str:
             raise
         raise InvalidConfig(f"{key} cannot be read: {error}") from error
     escaped = value.replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    return _choosing(command, key, value, f"{key}='{escaped}'")
 
 
 def _choosing(command: str, key: str, value: Any, override: str) -> str:
     """What is given, unless it chooses of a group by something else than a name."""
     group, _, name = key.partition("@")
     known = config_groups().get(group)
-    if known is not None and not isinstance(value, str):
+    if known is not None and (not isinstance(value, str) or "${" in value):
         raise InvalidConfig(
-            f"{name or group} must be one of {', '.join(known)}, not {override.partition('=')[2]}: "
+            f"{name or group} must be one of {', '.join(known)}, not {_cut(override)}: "
             f"see chronosim {command} --help"
         )
     return override
+
+
+def _cut(override: str) -> str:
+    value = override.partition("=")[2]
+    return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}..."
 
 
 def _explain(command: str, error: HydraException) -> str:

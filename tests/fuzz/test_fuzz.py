@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz import command_lines
 from tests.fuzz.watch import Case, try_case
 
-SAMPLE = 24
+SAMPLE = 16
 
 # What broke once, or would be the first to.
 KNOWN = (
@@ -53,7 +53,7 @@ def test_command_lines(begun: Path) -> None:
     quick = (
         case
         for case in command_lines.cases(7, 10 * SAMPLE)
-        if case.words[0] not in command_lines.SLOW and not case.may_last
+        if case.words[0] in ("episodes", "scenarios", "rollout", "predict")
     )
     for case in [*quick][:SAMPLE]:
         assert not try_case(case, begun, seconds=60), (case.name, case.words)

@@ -112,7 +112,7 @@ def is_half(path: str) -> bool:
     return any(
         part[:2] not in (".z", "..")
         and part.startswith(".")
-        and part != ".lock"
+        and part not in (".lock", ".chronosim")
         and not part.endswith(".draft")
         for part in parts
     ) or path.endswith((".new", ".tmp", ".part"))
