@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -137,6 +137,7 @@ def read_frames_at(
     begin: float = 0.0,
     end: float = math.inf,
     of: str,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Frame]:
     """Decodes the frames that a video shows at some times.
 
@@ -147,6 +148,7 @@ def read_frames_at(
         begin: No frame before it is taken, nor from `end` on: they are another episode's.
         end: See `begin`.
         of: Whose frames they are, for errors.
+        told: Called where a frame is a thousandth of a second and more from its time.
 
     Yields:
         For each time the nearest frame, RGB uint8 (height, width, 3).
@@ -173,6 +175,8 @@ def read_frames_at(
                 )
             if pixels is None:
                 pixels = _pixels(picture, path)
+            if abs(at - time) > 1e-3:
+                told("frames of a video to rows that are less than half a frame from them")
             yield pixels
 
 

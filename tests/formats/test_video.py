@@ -132,23 +132,26 @@ def numbers(report: ImportReport) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("times", "fps", "expected"),
+    ("times", "fps", "expected", "told"),
     [
-        (at(10, range(9)), 10, [[0, 1, 2, 3, 4], [5, 6, 7, 8]]),
-        (at(20, range(18)), 10, [[0, 2, 4, 6, 8], [10, 12, 14, 16]]),
-        (at(24, range(10)), 25, [[0, 1, 2, 3, 4], [5, 6, 7, 8]]),
+        (at(10, range(9)), 10, [[0, 1, 2, 3, 4], [5, 6, 7, 8]], False),
+        (at(20, range(18)), 10, [[0, 2, 4, 6, 8], [10, 12, 14, 16]], False),
+        (at(24, range(10)), 25, [[0, 1, 2, 3, 4], [5, 6, 7, 8]], True),
         (
             {n: Fraction(n, 10) + Fraction(n % 2, 100) for n in range(9)},
             10,
             [[0, 1, 2, 3, 4], [5, 6, 7, 8]],
+            True,
         ),
     ],
     ids=["as many", "twice as many", "24 against 25 fps", "a clock that trembles"],
 )
 def test_frames_are_found_by_their_times(
-    tmp_path: Path, times: dict[int, Fraction], fps: int, expected: list[list[int]]
+    tmp_path: Path, times: dict[int, Fraction], fps: int, expected: list[list[int]], told: bool
 ) -> None:
-    assert numbers(imported(lerobot_v3(tmp_path / "set", times, fps=fps))) == expected
+    report = imported(lerobot_v3(tmp_path / "set", times, fps=fps))
+    assert numbers(report) == expected
+    assert bool(report.converted) == told
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,24 @@ def test_rows_are_found_by_their_own_numbers_and_put_in_order(tmp_path: Path) ->
     first, second = readers(report.path)
     assert first.states.reshape(-1).tolist() == [1, 3, 0, 2, 4]
     assert second.states.reshape(-1).tolist() == [11, 13, 10, 12]
+
+
+def test_what_the_metadata_leave_out_is_told(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.2, 0.3, 0.7]  # a row was lost
+    source = lerobot_v3(tmp_path / "set", at(10, range(9)) | {9: Fraction(9, 10)}, timestamp=times)
+    info = source / "meta" / "info.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"total_episodes": 4}))
+    meta = source / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+    rows = pq.read_table(meta).to_pylist()
+    rows[0][f"videos/{CAMERA}/to_timestamp"] = 1.0
+    pq.write_table(pa.Table.from_pylist(rows), meta)
+    report = imported(source)
+    assert "the uneven timestamps of rows" in report.lost
+    assert "2 episodes that the info counts and the metadata do not name" in report.lost
+    assert numbers(report)[0] == [0, 1, 2, 3, 7]
+    pq.write_table(pa.Table.from_pylist([rows[0], rows[0]]), meta)
+    with pytest.raises(InvalidEpisode, match="name episode 0 twice"):
+        imported(source)
 
 
 def test_numbers_that_contradict_the_info_are_refused(tmp_path: Path) -> None:

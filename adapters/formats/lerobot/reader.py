@@ -36,6 +36,8 @@ from chronosim.formats.safety import (
 from chronosim.frames import decode_frame
 from chronosim.types import Frame
 
+Episode = dict[str, Any]
+
 _OURS = ("next.reward", "next.done", "next.terminated", "next.truncated", "seed", "task_index")
 _COUNTERS = ("timestamp", "frame_index", "episode_index", "index")
 
@@ -98,7 +100,8 @@ class LeRobotImporter:
         reader = _Reader(
             source, info, camera, actions, states, tasks, self.links, tables, converted
         )
-        unread = tuple(sorted(f"the feature {name}" for name in set(features) - wanted - {camera}))
+        unread = sorted(f"the feature {name}" for name in set(features) - wanted - {camera})
+        unread += _uncounted(info, episodes, source)
         recordings = [partial(reader.recording, episode) for episode in episodes]
         return Contents(recordings, unread, converted)
 
@@ -110,14 +113,22 @@ def _features(info: dict[str, Any], source: Path) -> dict[str, dict[str, Any]]:
     return features
 
 
+def _uncounted(info: dict[str, Any], episodes: list[Episode], source: Path) -> list[str]:
+    """What the info counts and no metadata names; none may be named twice."""
+    numbers = [str(episode.get("episode_index")) for episode in episodes]
+    if len(set(numbers)) < len(numbers):
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        raise InvalidEpisode(f"the metadata of {source} name episode {twice} twice")
+    total = info.get("total_episodes")
+    more = total - len(episodes) if isinstance(total, int) else 0
+    return [f"{more} episodes that the info counts and the metadata do not name"] * (more > 0)
+
+
 def _is_camera(feature: dict[str, Any]) -> bool:
     """Whether a feature shows colours, not depth."""
     told = feature.get("info") or feature.get("video_info") or {}
     depth = told.get("video.is_depth_map") if isinstance(told, dict) else False
     return feature.get("dtype") in ("image", "video") and depth is not True
-
-
-Episode = dict[str, Any]
 
 
 def _v3(source: Path) -> tuple[list[Episode], dict[int, str]]:
@@ -182,12 +193,15 @@ class _Reader:
             frames = self._video(episode, times, name)
         else:
             frames = self._pictures(table, name)
+        fps = _rate(self.info, self.source)
+        uneven = (np.abs(times - times[0] - np.arange(length) / fps) > 0.5 / fps).any()
         found = make_columns(
             name,
             frames,
             self._joined(columns, self.actions, name),
             closed=False,
-            fps=_rate(self.info, self.source),
+            fps=fps,
+            lost=["the uneven timestamps of rows"] if uneven else [],
             states=self._joined(columns, self.states, name) if self.states else None,
             texts=self._texts(columns, name),
             about=self._about(episode),
@@ -332,7 +346,13 @@ class _Reader:
         slack = 0.25 / fps  # a file's clock rounds
         return FrameSource(
             lambda: read_frames_at(
-                path, times + begin, within=0.5 / fps, begin=begin - slack, end=end - slack, of=name
+                path,
+                times + begin,
+                within=0.5 / fps,
+                begin=begin - slack,
+                end=end - slack,
+                of=name,
+                told=self.converted.add,
             )
         )
 
