@@ -15,5 +15,6 @@ from .minari import MinariExporter as MinariExporter
 from .minari import MinariImporter as MinariImporter
 from .mp4 import Mp4Exporter as Mp4Exporter
 from .rerun import RerunExporter as RerunExporter
+from .rlds import RldsImporter as RldsImporter
 from .robomimic import RobomimicExporter as RobomimicExporter
 from .robomimic import RobomimicImporter as RobomimicImporter

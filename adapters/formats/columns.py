@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from types import MappingProxyType
 from typing import Any
 
@@ -152,7 +153,8 @@ def make_columns(
             (states alone are rounded, which `lost` says).
     """
     acted = _check_actions(name, actions)
-    rows = len(acted)
+    if not (rows := len(acted)):
+        raise InvalidEpisode(f"{name} has no row")
     state = np.zeros((rows + closed, 0)) if states is None else _numbers(name, "states", states)
     made: dict[str, Any] = {}
     for column, (nothing, dtype) in _COLUMNS.items():
@@ -167,7 +169,7 @@ def make_columns(
         raise InvalidEpisode(f"{name} must have a number of rows a second above 0, not {fps!r}")
     if about is not None and not isinstance(about, Mapping):
         raise InvalidEpisode(f"what made {name} must be a JSON object, not {about!r}")
-    state = state.reshape(rows + closed, -1)
+    state = by_row(state)
     with np.errstate(over="ignore"):
         kept = state.astype(np.float32)
     rounded = [f"digits of states: {state.dtype} became float32"]
@@ -195,6 +197,11 @@ _COLUMNS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
     }
 )
 """Columns with a number in each row: what fills them where a format has none, and their dtype."""
+
+
+def by_row(values: np.ndarray) -> np.ndarray:
+    """What each row has, as one vector: (rows, ...) as (rows, n), also where there is no number."""
+    return values.reshape(len(values), prod(values.shape[1:]))
 
 
 def _numbers(name: str, column: str, values: Any) -> np.ndarray:
@@ -258,7 +265,7 @@ def _check_actions(name: str, actions: np.ndarray | Sequence[Any]) -> np.ndarray
     if found.dtype.kind == "U":
         _check_texts(name, found.reshape(-1).tolist())
     if found.dtype.kind == "f" and not np.isfinite(found).all():
-        row = int(np.argmin(np.isfinite(found.reshape(len(found), -1)).all(1)))
+        row = int(np.argmin(np.isfinite(by_row(found)).all(1)))
         raise InvalidAction(f"the action of {name} at row {row} is not finite: {found[row]}")
     return found
 

@@ -29,6 +29,7 @@ from chronosim.formats.columns import (
     LAST,
     EpisodeColumns,
     FrameSource,
+    by_row,
     check_last,
     make_columns,
     with_last_row,
@@ -418,7 +419,7 @@ class _Reader:
         for name, part in zip(names, parts, strict=True):
             if part.dtype.kind not in "biuf":
                 raise InvalidEpisode(f"{name} is {part.dtype}, and only numbers can be joined")
-        return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
+        return np.concatenate([by_row(part) for part in parts], 1)
 
     def _texts(self, begin: int, end: int) -> list[str] | None:
         if self.words is None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import EpisodeNotFound, InvalidEpisode, MissingDependency
+from chronosim.formats.columns import by_row
 from chronosim.formats.safety import check_not_pointer, first_line
 
 __all__ = [
@@ -121,7 +122,7 @@ def read_joined(arrays: Sequence[Any]) -> np.ndarray:
             for array, part in zip(arrays, parts, strict=True)
         )
         raise InvalidEpisode(f"these arrays cannot be joined to a vector a row: {found}")
-    return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
+    return np.concatenate([by_row(part) for part in parts], 1)
 
 
 def unwritten(array: Any) -> bool:

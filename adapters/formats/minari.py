@@ -20,7 +20,14 @@ from chronosim.errors import (
     InvalidEpisode,
     MissingDependency,
 )
-from chronosim.formats.columns import CONTENTS, EXACT, EpisodeColumns, FrameSource, make_columns
+from chronosim.formats.columns import (
+    CONTENTS,
+    EXACT,
+    EpisodeColumns,
+    FrameSource,
+    by_row,
+    make_columns,
+)
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.hdf5 import open_guarded
 from chronosim.formats.importing import Contents
@@ -536,7 +543,7 @@ def _vector(name: str, values: Any) -> np.ndarray:
     found = np.asarray(values)
     if found.dtype.kind not in "biuf" or not found.ndim:
         raise InvalidEpisode(f"{name} must hold numbers in each row, not {found.dtype}")
-    return found.reshape(len(found), -1)
+    return by_row(found)
 
 
 def _joined(what: Any, vectors: Sequence[np.ndarray]) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidConfig, InvalidEpisode
-from chronosim.formats.columns import CONTENTS, EpisodeColumns, FrameSource, make_columns
+from chronosim.formats.columns import CONTENTS, EpisodeColumns, FrameSource, by_row, make_columns
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.hdf5 import (
     attributes,
@@ -337,4 +337,4 @@ def _joined(observed: Any, after: Any, state: str) -> np.ndarray:
         said = " and ".join(f"{part.dtype} {part.shape}" for part in parts)
         raise InvalidEpisode(f"{observed[state].name} must hold numbers, alike after, not {said}")
     values = np.concatenate(parts)
-    return values.reshape(len(values), -1)
+    return by_row(values)
