@@ -110,6 +110,13 @@ CHRONOEDIT_14B = Architecture(
 )
 
 
+# Of a number, in the published repository: 65,579,515,136 for the transformer by its index, which
+# is float32; the others as their configs' torch_dtype has them.
+PUBLISHED_BYTES = MappingProxyType(
+    {"text_encoder": 4, "image_encoder": 2, "transformer": 4, "vae": 4}
+)
+
+
 def read_architecture(folder: Path, transformer: Path | None = None) -> Architecture:
     """Reads a model folder's configs and the headers of its weights.
 

@@ -17,6 +17,7 @@ from chronosim.models.engine.sampling import Sampling
 from chronosim.models.loading.architecture import (
     CHRONOEDIT_14B,
     PARTS,
+    PUBLISHED_BYTES,
     Architecture,
     Cost,
     estimate_cost,
@@ -42,7 +43,6 @@ from chronosim.models.loading.placement import (
     estimate_memory,
     free_memory,
     part_words,
-    whole_weights,
 )
 from chronosim.models.loading.places import find_device, find_dtype
 from chronosim.models.loading.presets import PRESETS, Lora, Preset
@@ -398,7 +398,8 @@ def _files(plan: LoadPlan, need: Footprint) -> Iterator[str]:
         cache = settings.cache or constants.HF_HUB_CACHE
         endpoint = settings.endpoint or constants.ENDPOINT
         yield f"files       {plan.location}, to download from {endpoint}; it is not in {cache}"
-        yield f"  about {_download(plan):.1f} GiB where published in 16 bits, LoRAs not counted"
+        if plan.model is not None:
+            yield f"  about {_download(plan, plan.model):.1f} GiB as published, LoRAs not counted"
     for part in PARTS:
         own = part == "transformer" and settings.transformer is not None
         place = f"  {settings.transformer}" if own else ""
@@ -409,12 +410,9 @@ def _files(plan: LoadPlan, need: Footprint) -> Iterator[str]:
         yield f"  LoRA x {lora.weight:<13g}{lora.location} ({state})"
 
 
-def _download(plan: LoadPlan) -> float:
-    if plan.model is None:
-        return 0.0
-    size = sum(whole_weights(plan.model, 2).values())
-    if plan.checkpoint is not None:
-        size -= 2 * plan.model.parameters["transformer"]
+def _download(plan: LoadPlan, model: Architecture) -> float:
+    own = {"transformer"} if plan.settings.transformer is not None else set()
+    size = sum(PUBLISHED_BYTES[part] * model.parameters[part] for part in {*PARTS} - own)
     return size / GIB
 
 

@@ -14,7 +14,7 @@ import transformers
 
 from chronosim.errors import InvalidConfig
 from chronosim.models.engine.denoising import read_scheduler
-from chronosim.models.loading.architecture import CHRONOEDIT_14B
+from chronosim.models.loading.architecture import CHRONOEDIT_14B, PUBLISHED_BYTES
 from chronosim.models.loading.checkpoint import empty_transformer, original_name, parameter_names
 from chronosim.models.loading.presets import PRESETS
 from chronosim.models.loading.random_weights import make_14b_shape, make_networks
@@ -160,6 +160,7 @@ def test_every_weight_of_the_published_transformer_has_its_place(tmp_path: Path)
     assert shapes == published_shapes()
     assert len(shapes) == 40 * 32 + 23
     assert 4 * sum(weight.numel() for weight in transformer.parameters()) == BYTES
+    assert PUBLISHED_BYTES["transformer"] * CHRONOEDIT_14B.parameters["transformer"] == BYTES
     assert transformer.config.rope_temporal_skip_len == 8
     # By Wan's own names too, as the single files of others have them.
     names = parameter_names(transformer)
