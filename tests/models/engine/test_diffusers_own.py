@@ -4,6 +4,10 @@ They are another shape than the published one: T5 for the text, Euler with a shi
 transformer without keys for frames, which attends to them among the words.
 """
 
+import os
+import re
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -151,3 +155,26 @@ def test_a_folders_shift_is_its_own_but_for_a_named_preset(folder: Path) -> None
     assert plan_model(folder).sampling.flow_shift == 3.0
     assert plan_model(folder, flow_shift=4.0).sampling.flow_shift == 4.0
     assert plan_model(folder, preset="chronoedit-14b").sampling.flow_shift == 5.0
+
+
+CHECKOUT = os.environ.get("CHRONOSIM_DIFFUSERS")
+
+
+@pytest.mark.diffusers
+@pytest.mark.skipif(CHECKOUT is None, reason="CHRONOSIM_DIFFUSERS names no checkout of diffusers")
+def test_diffusers_own_tests_pass_on_our_engine() -> None:
+    """Theirs of the pipeline and the transformer; what cannot apply: diffusers_on_engine.py."""
+    here = Path(__file__).parent
+    theirs = "tests/models/transformers/test_models_transformer_chronoedit.py"
+    settings = ["-q", "-p", "diffusers_on_engine", "-p", "no:xdist"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *settings, "tests/pipelines/chronoedit", theirs],
+        cwd=str(CHECKOUT),
+        env=os.environ | {"PYTHONPATH": f"{here.parents[2]}{os.pathsep}{here}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
+    [passed] = re.findall(r"(\d+) passed", run.stdout)
+    assert int(passed) >= 30
