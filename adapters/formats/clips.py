@@ -167,7 +167,7 @@ def read_frames_at(
             # A hundredth of a frame: where two are as near, the earlier one.
             while after is not None and abs(after[0] - time) < abs(at - time) - 0.02 * within:
                 (at, picture), after, pixels = after, next(shown, None), None
-            if picture is None or abs(at - time) > within * 1.01:
+            if picture is None or not abs(at - time) <= within * 1.01:  # a time may be NaN
                 nearest = "there is none" if picture is None else f"the nearest is at {at:.3f} s"
                 raise InvalidEpisode(
                     f"row {row} of {of} needs the frame at {time:.3f} s of {path}, but of that "
@@ -210,7 +210,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
             yield container, stream
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, OverflowError) as error:
         raise InvalidEpisode(f"the video {path} cannot be decoded: {error}") from error
 
 

@@ -15,6 +15,7 @@ name, is no table.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import re
@@ -131,15 +132,15 @@ def _is_table(path: Path, beside: list[Path]) -> bool:
     """Whether a file is the table of an episode, rather than a note such as metadata.json."""
     if path.suffix.lower() not in _TABLES or not path.is_file():
         return False
-    if path.suffix.lower() != ".json":
-        return True
-    others = [other for other in beside if other != path]
-    if any(other.suffix.lower() in _TABLES for other in others) or not others:
-        try:
-            return "rows" in read_json(path)
-        except InvalidEpisode:
-            return bool(others)
-    return True
+    frames = [each for each in beside if each.suffix.lower() not in _TABLES]
+    alone = len(beside) == len(frames) + 1
+    if frames and (alone or path.suffix.lower() != ".json"):
+        return True  # they may be those of another table of this name, of which a JSON tells
+    try:
+        sidecar = read_json(path) if path.suffix.lower() == ".json" else {}
+        return _has(_rows(path, sidecar, set()), "action")
+    except ChronosimError:
+        return path.suffix.lower() != ".json"  # why it cannot be read is told later
 
 
 def _unread(why: str, paths: list[Path]) -> list[str]:
@@ -165,7 +166,9 @@ def _rows(path: Path, sidecar: dict[str, Any], converted: set[str]) -> list[Row]
 def _csv_rows(path: Path, converted: set[str]) -> list[Row]:
     check_not_pointer(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open("rb") as binary:
+            wide = binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        with path.open(encoding="utf-16" if wide else "utf-8-sig", newline="") as file:
             header = file.readline()
             file.seek(0)
             separator = max(",;\t", key=header.count)

@@ -157,6 +157,8 @@ class EpisodeTables:
                 if self.key not in file.schema_arrow.names:
                     raise InvalidEpisode(f"{path} has no column {self.key!r}")
                 numbers = numbers_of(file.read([self.key]).column(0), self.key, str(path))
+            if numbers.dtype.kind not in "iu":
+                raise InvalidEpisode(f"the column {self.key!r} of {path} must be whole numbers")
             edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
             runs = [(int(numbers[a]), a, b) for a, b in pairwise(edges) if a < b]
             self._runs[path] = runs

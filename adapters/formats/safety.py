@@ -214,9 +214,17 @@ def camera_of(
                 f"{where} has several cameras: choose one with format.camera=, of {known}"
             )
         return next(iter(cameras))
-    for camera in [chosen] if chosen in cameras else cameras:
-        if chosen in (camera, camera.rpartition(".")[2], camera.removesuffix("_image")):
-            return camera
+    short = [
+        camera
+        for camera in sorted(cameras)
+        if chosen in (camera.rpartition(".")[2], camera.removesuffix("_image"))
+    ]
+    if chosen in cameras or len(short) == 1:
+        return chosen if chosen in cameras else short[0]
+    if short:
+        raise InvalidEpisode(
+            f"format.camera={chosen} could be {' or '.join(short)} of {where}: give the whole name"
+        )
     kind = f" ({chosen} is {others[chosen]})" if chosen in others else ""
     raise InvalidEpisode(
         f"{where} has no camera {chosen!r} for format.camera={kind}; it has: {known}"

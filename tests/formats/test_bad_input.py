@@ -187,6 +187,10 @@ def listed_numbers(root: Path) -> None:
     edit_table(root / DATA, episode_index=[[0, 0]] * 4)
 
 
+def fractions(root: Path) -> None:
+    edit_table(root / DATA, episode_index=[0.5] * 4)
+
+
 def mixed_sizes(root: Path) -> None:
     buffer = io.BytesIO()
     from PIL import Image
@@ -228,6 +232,7 @@ def not_a_picture(root: Path) -> None:
         (odd_task, InvalidEpisode, r"words with a number, not '.*' with \[1\]"),
         (unknown_task, InvalidEpisode, "row 1 of episode 0 .* has the task 7, which is not among"),
         (listed_numbers, InvalidEpisode, "a number in each row, not .2,."),
+        (fractions, InvalidEpisode, "'episode_index' of .* must be whole numbers"),
         (mixed_sizes, InvalidFrame, r"\(32, 36, 3\), but at row 1 one is \(8, 8, 3\)"),
         (not_a_picture, InvalidFrame, "at row 0 is not an image that can be read"),
     ],
@@ -320,6 +325,10 @@ def test_a_camera_must_be_chosen(exported: Callable[..., Path]) -> None:
     features["observation.images.wrist"] = features["observation.images.front"]
     edit_json(source / INFO, features=features)
     refused(source, "lerobot", InvalidEpisode, "several cameras: choose one with format.camera=")
+    features["observation.depth.front"] = features.pop("observation.images.wrist")
+    edit_json(source / INFO, features=features)
+    either = "=front could be observation.depth.front or observation.images.front"
+    refused(source, "lerobot", InvalidEpisode, either, camera="front")
 
 
 def objects(root: Path) -> None:

@@ -189,7 +189,10 @@ def report_of(source: Path, name: str = "folder", **settings: object) -> ImportR
     ],
 )
 def test_tables_as_spreadsheets_write_them(tmp_path: Path, table: str, actions: list[Any]) -> None:
-    report = report_of(folder(tmp_path / "set", table, name="one.CSV"))
+    source = folder(tmp_path / "set", table, name="one.CSV")
+    if "\t" in table:
+        (source / "one.CSV").write_text(table, encoding="utf-16")  # as Excel's "Unicode text"
+    report = report_of(source)
     assert readers(report.path)[0].column("action").tolist() == actions
     assert report.converted == (
         ("decimal commas to points (.CSV with semicolons)",) if "0,5" in table else ()
@@ -200,9 +203,11 @@ def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
     source = folder(tmp_path / "set", "action,gripper,timestamp,state\n1,2,3,4\n1,2,3,5\n1,2,3,6\n")
     (source / "metadata.json").write_text('{"task": "push"}')
     (source / "._one.csv").write_text("macOS")
+    (source / "metadata.csv").write_text("file_name,text\none.npy,push\n")
     (source / "two.npy").touch()
     report = report_of(source)
     assert report.lost == (
+        "metadata.csv, without a table",
         "metadata.json, without a table",
         "the column gripper",
         "the column timestamp",

@@ -133,7 +133,7 @@ def _is_camera(feature: dict[str, Any]) -> bool:
 
 def _v3(source: Path) -> tuple[list[Episode], dict[int, str]]:
     """The episodes and the tasks of v3.0: tables."""
-    files = sorted((source / "meta" / "episodes").glob("*/*.parquet"))
+    files = sorted((source / "meta" / "episodes").glob("*/[!.]*.parquet"))
     if not files:
         raise EpisodeNotFound(
             f"{source} has no meta/episodes/*/*.parquet: its recording was never finished"
