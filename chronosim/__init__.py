@@ -14,6 +14,7 @@ import gymnasium as gym
 from chronosim import errors
 from chronosim.envs.forks import fork
 from chronosim.episodes import EpisodeReader, EpisodeWriter
+from chronosim.processes import settle_threads
 from chronosim.protocols import Policy, Prompter, Scenario, WorldModel
 from chronosim.types import EditPrompt, Observation, Prediction, Step
 from chronosim.world import World
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 __version__ = version("chronosim")
+
+settle_threads()  # before torch is loaded
 
 # order_enforce: the environment itself refuses a step before reset, with our own sentence.
 for _world, _scenario in (("CarRacing", "carracing"), ("PushT", "pusht")):

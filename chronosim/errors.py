@@ -20,6 +20,7 @@ leaf is also the builtin that a caller would expect::
     ├── ModelBusy (RuntimeError)             more prompts wait for a model than it may keep waiting
     ├── RemoteFailed (RuntimeError)          a model behind a URL is not reached, or speaks wrongly
     ├── ResetNeeded (RuntimeError)           step, render or fork before reset, or after the end
+    ├── WorkerLost (RuntimeError)            processes of a run are killed again and again
     └── MissingDependency (ImportError)      an optional package is needed; the sentence names it
 
 A `ChronosimWarning` (UserWarning) says in a sentence what was converted, cut or left out.
@@ -45,6 +46,7 @@ __all__ = [
     "ModelNotFound",
     "RemoteFailed",
     "ResetNeeded",
+    "WorkerLost",
 ]
 
 
@@ -114,6 +116,10 @@ class RemoteFailed(ChronosimError, RuntimeError):
 
 class ResetNeeded(ChronosimError, RuntimeError):
     """Raised when an environment is used before `reset`."""
+
+
+class WorkerLost(ChronosimError, RuntimeError):
+    """Raised when other processes that do the work are killed; what they finished stays."""
 
 
 class MissingDependency(ChronosimError, ImportError):

@@ -132,6 +132,10 @@ class Prediction:
     text: str | None = None
     metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Goes to another process: a mapping that cannot be changed could not."""
+        return Prediction, (self.trajectory, self.text, dict(self.metrics))
+
     def __post_init__(self) -> None:
         if not isinstance(self.trajectory, np.ndarray) or self.trajectory.ndim != 4:
             shape = getattr(self.trajectory, "shape", None)

@@ -19,7 +19,7 @@ ADAPTERS = ("formats", "policies", "prompters", "simulators")
 # From the ground up; a layer may import itself and those below it.
 LAYERS = (
     ("errors", "progress"),
-    ("files",),
+    ("files", "processes"),
     ("types",),
     ("protocols", "frames", "seeds"),
     ("settings",),

@@ -51,6 +51,7 @@ PUBLIC = {
         "ModelNotFound",
         "RemoteFailed",
         "ResetNeeded",
+        "WorkerLost",
     ],
     "chronosim.episodes": [
         "Damage",

@@ -12,13 +12,12 @@ Examples:
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 from chronosim.cli.output import make_folder, output_path, same_settings
 from chronosim.cli.play import episode_bar, make_policy
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.rollouts import processes, record
+from chronosim.rollouts import record
 from chronosim.settings.commands import Record
 from chronosim.simulators.reference import check_clock
 
@@ -40,8 +39,7 @@ def run(settings: Record) -> int:
     if not same_settings(settings.composed, dataset, _MAY_DIFFER):
         make_folder(settings.composed, dataset)
     before = _frames(dataset)
-    several = processes(settings.workers) if settings.workers > 1 else nullcontext()
-    with several as workers, episode_bar() as progress:
+    with episode_bar() as progress:
         done = record(
             settings.simulator.make,
             prompter,
@@ -49,7 +47,7 @@ def run(settings: Record) -> int:
             dataset,
             seeds=range(settings.seed, settings.seed + settings.episodes),
             steps=settings.steps,
-            map=workers,
+            workers=settings.workers,
             progress=progress,
         )
     for sentence in done.lost.values():

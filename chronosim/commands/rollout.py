@@ -9,7 +9,7 @@ directory too (see scenarios/conf/policy/own.yaml).
 
 Examples:
     chronosim rollout scenario=carracing episodes=4 policy=random
-    chronosim rollout episodes=1000 num_envs=8 policy=lane-follower output=runs/thousand
+    chronosim rollout episodes=1000 workers=8 policy=lane-follower output=runs/thousand
     chronosim rollout policy=straight model=echo episodes=1 words=true output=runs/baseline
 """
 
@@ -37,7 +37,7 @@ from chronosim.rollouts import run as roll_out
 from chronosim.settings.commands import Rollout
 from chronosim.world import World
 
-_MAY_DIFFER = ("episodes", "num_envs", "output", "pictures", "seed", "words")
+_MAY_DIFFER = ("episodes", "num_envs", "output", "pictures", "seed", "words", "workers")
 _LISTED = 24  # episodes in the printed table
 
 
@@ -64,6 +64,7 @@ def run(settings: Rollout) -> int:
             num_envs=min(settings.num_envs, settings.episodes),
             trajectories=settings.trajectories,
             clip_actions=settings.clip_actions,
+            workers=settings.workers,
             about=partial(logged_settings, OmegaConf.to_yaml(settings.composed)),
             progress=progress,
         )

@@ -18,8 +18,8 @@ from jaxtyping import UInt8
 from chronosim.errors import InvalidConfig
 from chronosim.metrics.pixels import squared_error
 from chronosim.policies.acting import Act
+from chronosim.processes import closing, deaf
 from chronosim.protocols import Prompter
-from chronosim.rollouts.shards import closing, deaf
 from chronosim.simulators.reference import ReferenceSimulator, branch
 from chronosim.types import Frame, Frames, Observation, Trajectory
 

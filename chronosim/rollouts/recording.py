@@ -28,6 +28,7 @@ def record(
     seeds: Iterable[int],
     steps: int = 60,
     instruction: str = "",
+    workers: int = 1,
     map: Map | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Rollouts:
@@ -43,9 +44,9 @@ def record(
         seeds: One episode each, of the simulator and the policy.
         steps: Held actions in an episode, at most.
         instruction: What the policy is told to do, in words.
-        map: Deals the seeds out, such as `processes(4)` gives; what is passed to it is pickled.
-            None: all are recorded here.
-        progress: Called after each step; where seeds are dealt out, after each episode.
+        workers: Processes of this machine that share the seeds, >= 1.
+        map: Deals the seeds out instead; what is passed to it is pickled. None: it does not.
+        progress: Called after each step; where others record, after each episode.
 
     Returns:
         What came of it; one episode that fails does not end the others.
@@ -64,6 +65,7 @@ def record(
         seeds,
         about=_about(made, prompter, acting),
         shards=map,
+        workers=workers,
         size=1,
         progress=progress,
     )

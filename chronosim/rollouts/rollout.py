@@ -40,6 +40,7 @@ def run(
     trajectories: Trajectories = "lossless",
     clip_actions: bool = False,
     about: About | None = None,
+    workers: int = 1,
     map: Map | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Rollouts:
@@ -61,9 +62,11 @@ def run(
         clip_actions: Whether numbers that lie out of the action space are brought to its bounds;
             False: they end their episode, which is given up.
         about: What else to say of the episodes.
-        map: Deals shards of the seeds out: `processes(4)` gives one, `multiprocessing.Pool.map` is
-            one. What is passed to it is pickled: world and policy with it. None: no shards.
-        progress: Called after each call of the model; where shards are dealt out, after each.
+        workers: Processes of this machine that share the seeds, >= 1, each with its own copy of
+            world and policy and a share of the CPUs; both are pickled.
+        map: Deals shards of the seeds out instead, such as a cluster's; what is passed to it is
+            pickled, and `multiprocessing.Pool.map` is one. None: no shards.
+        progress: Called after each call of the model; where others roll, after each shard.
 
     Returns:
         What came of it; one episode that fails does not end the others.
@@ -72,6 +75,7 @@ def run(
         InvalidConfig: There is no horizon or no row; or one that is there was made otherwise.
         InvalidEpisode: One that is there was cut off and repaired.
         EpisodeWriteError: The disk refuses.
+        WorkerLost: Processes are killed again and again; what was finished stays.
         ChronosimError: As the policy and the model.
     """
     world = replace(world, horizon=horizon or world.horizon, guard=guard or world.guard)
@@ -96,6 +100,7 @@ def run(
         seeds,
         about=made_by,
         shards=map,
+        workers=workers,
         size=num_envs * _PER_ROW,
         progress=progress,
     )

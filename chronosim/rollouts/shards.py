@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter, time
 from typing import Any
@@ -17,6 +14,7 @@ from chronosim.episodes import EpisodeReader, EpisodeWriter, compact
 from chronosim.episodes.compaction import check_whole
 from chronosim.episodes.place import discard, give_name
 from chronosim.errors import EpisodeExists, InvalidConfig
+from chronosim.processes import Processes
 from chronosim.whatif.store import differences
 
 Map = Callable[[Callable[[Sequence[int]], "Shard"], Iterable[Sequence[int]]], Iterable["Shard"]]
@@ -115,6 +113,7 @@ def deal(
     *,
     about: Mapping[str, Any],
     shards: Map | None,
+    workers: int,
     size: int,
     progress: Callable[[Progress], None] | None,
 ) -> Rollouts:
@@ -126,13 +125,17 @@ def deal(
         dataset: The folder of the episodes.
         seeds: Of all that are wanted.
         about: What those that are there must say of their making.
-        shards: Deals them out; None: all are made here, at once.
-        size: Seeds in a shard.
+        shards: Deals them out; None: `workers` says who makes them.
+        workers: Processes of this machine; 1: all are made here, at once.
+        size: Seeds in a shard, at most.
         progress: Called on the way.
 
     Raises:
+        InvalidConfig: There is no worker, or both a map and workers.
         ChronosimError: As `seeds_to_make` and `roll`.
     """
+    if workers < 1 or (shards is not None and workers > 1):
+        raise InvalidConfig(f"workers must be 1 or more, and 1 beside a map, not {workers}")
     wanted = tuple(dict.fromkeys(seeds))
     missing = seeds_to_make(dataset, wanted, about)
     began, done = perf_counter(), Shard()
@@ -142,9 +145,11 @@ def deal(
             steps, seconds = done.steps + so_far.steps, perf_counter() - began
             progress(Progress(done.done + so_far.done, len(missing), steps, seconds))
 
-    if shards is None:
+    if shards is None and workers == 1:
         done = roll(missing, progress=tell)
     else:
+        size = min(size, -(-len(missing) // workers) or 1)  # or some would get none
+        shards = shards or processes(workers)
         dealt = [missing[start : start + size] for start in range(0, len(missing), size)]
         for made in shards(roll, dealt):
             done.add(made)
@@ -161,46 +166,24 @@ def deal(
     )
 
 
-@contextmanager
-def processes(count: int) -> Iterator[Map]:
-    """Deals shards out over processes of this machine.
+def processes(count: int) -> Map:
+    """Deals shards out over processes of this machine; each gets world and policy once.
 
     Args:
-        count: How many, >= 1.
+        count: How many, >= 1; the CPUs that may be used are divided among them.
     """
-    with deaf():
-        pool = multiprocessing.get_context("spawn").Pool(count)
-    with pool:
-        yield pool.imap_unordered
+
+    def deal_out(
+        roll: Callable[[Sequence[int]], Shard], shards: Iterable[Sequence[int]]
+    ) -> Iterator[Shard]:
+        with Processes(partial(_given, roll), count) as several:
+            yield from several.finished(shards)
+
+    return deal_out
 
 
-@contextmanager
-def deaf() -> Iterator[None]:
-    """Processes that are started inside never hear of Ctrl-C: who started them ends them.
-
-    Else each of them would print where it was interrupted.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only there can signals be set, and are they heard
-        return
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, heard)
-
-
-@contextmanager
-def closing(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
-    """Gives a pool whose processes are ended where an error or Ctrl-C ends their work."""
-    with pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in [*(pool._processes or {}).values()]:
-                process.terminate()
-            raise
+def _given(roll: Callable[[Sequence[int]], Shard]) -> Callable[[Sequence[int]], Shard]:
+    return roll
 
 
 @contextmanager

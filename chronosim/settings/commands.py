@@ -312,6 +312,7 @@ class Rollout(Settings):
     horizon: Count
     guard: Path | None
     num_envs: Count
+    workers: Count
     trajectories: Literal["lossless", "video", "none"]
     clip_actions: bool
     pictures: Whole

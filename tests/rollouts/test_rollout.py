@@ -1,7 +1,5 @@
 """Rollouts from Python: every episode as its seed gives it alone, none lost, none doubled."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
@@ -9,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from chronosim.envs import make_env
 from chronosim.episodes import EpisodeReader, EpisodeWriter, list_episodes, verify
 from chronosim.errors import EpisodeWriteError, InvalidConfig
 from chronosim.policies import DriverMix, LaneFollower
-from chronosim.rollouts import Progress, episode_name, processes, run
+from chronosim.rollouts import Progress, episode_name, run
 from chronosim.testing import EchoModel
 from chronosim.types import Chunk, Observation, Prediction
 from chronosim.world import World
@@ -218,13 +217,36 @@ def test_shards_are_dealt_out(world: World, tmp_path: Path) -> None:
     assert dealt == [[0, 1, 2, 3], [4, 5]]
     assert (done.steps, told[-1].done, len(done.episodes)) == (18, 6, 6)
     echo = make_env(EchoModel(), scenario="carracing", horizon=3).world
-    with processes(2) as workers:
-        shared = run(echo, DriverMix(), tmp_path / "b", seeds=range(6), map=workers)
+    shared = run(echo, DriverMix(), tmp_path / "b", seeds=range(6), workers=2)
     run(echo, DriverMix(), tmp_path / "c", seeds=range(6))
     assert shared.steps == 18
     assert [contents(path) for path in shared.episodes] == [
         contents(tmp_path / "c" / path.name) for path in shared.episodes
     ]
+
+
+class Dying(EchoModel):
+    """Kills its process once: at the first call while no other has been killed."""
+
+    def predict(self, prompts: Any) -> Any:
+        with suppress(FileExistsError):
+            Path(os.environ["KILLED_ONCE"]).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return EchoModel().predict(prompts)
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILLED_ONCE", str(tmp_path / "killed"))
+    world = make_env(Dying(), scenario="carracing", horizon=3).world
+    done = run(world, DriverMix(), tmp_path / "a", seeds=range(4), workers=2)
+    assert (tmp_path / "killed").exists()
+    echo = make_env(EchoModel(), scenario="carracing", horizon=3).world
+    run(echo, DriverMix(), tmp_path / "b", seeds=range(4))
+    assert [contents(path) for path in done.episodes] == [
+        contents(tmp_path / "b" / path.name) for path in done.episodes
+    ]
+    assert len(done.episodes) == 4
+    assert not list((tmp_path / "a").glob(".*")), "no draft of a killed attempt is left"
 
 
 KILLED = """
@@ -273,11 +295,3 @@ def test_what_is_left_of_an_attempt_goes_when_one_is_finished(world: World, tmp_
     assert EpisodeReader(tmp_path / "0000000").place == dead.place
     run(world, LaneFollower(), tmp_path, seeds=[0])
     assert list(tmp_path.iterdir()) == [tmp_path / "0000000"]
-
-
-def test_ctrl_c_is_the_parents_to_hear() -> None:
-    asked: Any = (signal.getsignal, [signal.SIGINT])  # answered by the process it is called in
-    with processes(1) as shards:
-        answers: list[Any] = list(shards(*asked))
-    assert answers == [signal.SIG_IGN]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

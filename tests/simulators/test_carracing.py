@@ -55,16 +55,15 @@ def test_recording(tmp_path: Path) -> None:
     # is begun anew, and the seeds that are missing are added.
     def record(seeds: list[int]) -> dict[str, int]:
         prompter = Driving(seconds_per_step=0.08)
-        with processes(1) as workers:
-            done = rollouts.record(
-                partial(CarRacingSimulator, 4, 2),
-                prompter,
-                DriverMix(),
-                tmp_path,
-                seeds=seeds,
-                steps=3,
-                map=workers,
-            )
+        done = rollouts.record(
+            partial(CarRacingSimulator, 4, 2),
+            prompter,
+            DriverMix(),
+            tmp_path,
+            seeds=seeds,
+            steps=3,
+            map=processes(1),
+        )
         assert len(done.episodes) == len(seeds)
         episodes = list_episodes(tmp_path)
         return {path.name: (path / "zarr.json").stat().st_mtime_ns for path in episodes}

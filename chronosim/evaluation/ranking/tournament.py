@@ -25,9 +25,9 @@ from chronosim.evaluation.ranking.contestants import (
 from chronosim.evaluation.truth import Act, Reference, outcomes_only
 from chronosim.files import write_text
 from chronosim.policies import PerEpisode, Unchunked
+from chronosim.processes import closing, deaf
 from chronosim.progress import teller, watch
 from chronosim.protocols import Policy, Prompter, Scenario
-from chronosim.rollouts.shards import closing, deaf
 from chronosim.seeds import noise_seed
 from chronosim.simulators.reference import ReferenceSimulator
 from chronosim.types import Observation, Prediction

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -21,6 +21,7 @@ from chronosim.models.loading.places import hash_file
 FileStates = tuple[tuple[str, int, int], ...]
 """Name, time of change in ns and size in bytes of each file."""
 
+_OWN = ("variant", "lock", "texts", "frames", "conditions", "_hash")  # not given to another process
 _WEIGHTS = ("image_encoder", "text_encoder", "transformer", "vae")
 
 
@@ -85,6 +86,11 @@ class Components:
             raise InvalidModel(
                 f"the tokenizer knows {words} tokens, but the text encoder has rows for {rows}"
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Gives another process the modules; it has a lock of its own, and remembers for itself."""
+        given = [getattr(self, name) for name in _GIVEN]
+        return _made_again, (*given, dict(self.variant))
 
     def _pairs(self) -> Iterator[tuple[str, object, str, object]]:
         """Numbers of two parts that must be equal, with their names."""
@@ -242,3 +248,12 @@ class Memo(Generic[Value]):
     def clear(self) -> None:
         """Forgets all values."""
         self._values.clear()
+
+
+_GIVEN = tuple(one.name for one in fields(Components) if one.name not in _OWN)
+
+
+def _made_again(*given: Any) -> Components:
+    """What `Components.__reduce__` took apart."""
+    *parts, variant = given
+    return Components(**dict(zip(_GIVEN, parts, strict=True)), variant=MappingProxyType(variant))
