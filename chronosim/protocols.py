@@ -104,7 +104,8 @@ class Prompter(Protocol):
     """How an action is worded, and what is known of the robot without looking.
 
     It may also have `suggest(observation)`, which gives actions by name that a what-if plays out
-    where no plans are given, and `read(observation, text)`, the inverse of its wording.
+    where no plans are given; `read(observation, text)`, the inverse of its wording; and
+    `action_names` and `state_names`, what each number is and its unit: "speed, m/s".
     """
 
     @property

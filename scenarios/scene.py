@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import InvalidConfig, InvalidFrame
-from chronosim.models.engine.sizes import AREA, Sizing
+from chronosim.models.engine.sizes import AREA, read_sizing
 from chronosim.scenarios.goals.criterion import Criterion, in_words
 from chronosim.scenarios.goals.judged import Asks, InWords
 from chronosim.scenarios.starts import Beginning, find_beginning
@@ -90,7 +90,7 @@ class Scene:
         object.__setattr__(self, "_failure", _criterion(self.failure, self.judge))
         found = find_beginning(
             self.frame,
-            sizing=_sizing(self.size, self.area),
+            sizing=read_sizing(self.size, self.area),
             values=self.values,
             names=self.names,
             step=self.step,
@@ -160,16 +160,6 @@ def explain(
 
 def _criterion(given: str | Criterion | None, judge: Asks | None) -> Criterion | None:
     return InWords(given, judge) if isinstance(given, str) else given
-
-
-def _sizing(size: str | Sequence[int] | None, area: int) -> Sizing:
-    if size is None:
-        return Sizing()
-    if size == "fit":
-        return Sizing("fit", area=area)
-    if isinstance(size, str) or len(size) != 2:
-        raise InvalidConfig(f"size must be fit, or [height, width] in pixels, not {size}")
-    return Sizing("crop", (int(size[0]), int(size[1])))
 
 
 def _mirror(frame: Frame, rows: int) -> Frame:

@@ -61,6 +61,16 @@ class Bimanual:
         return self.left.seconds_per_step
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each number of an action is, with its unit."""
+        return self._sided("action_names")
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return self._sided("state_names")
+
+    @property
     def action_space(self) -> gym.spaces.Box:
         """The left arm's action, then the right arm's: float32 (a + b,)."""
         return _joined(*(arm.action_space for arm in self._arms))
@@ -137,6 +147,14 @@ class Bimanual:
         states = observation.state[:cut], observation.state[cut:]
         left, right = (Observation(observation.frame, s, observation.step) for s in states)
         return left, right
+
+    def _sided(self, which: str) -> tuple[str, ...]:
+        """The names of both arms' numbers, each with its side."""
+        return tuple(
+            f"{side}: {name}"
+            for side, arm in zip(_SIDES, self._arms, strict=True)
+            for name in getattr(arm, which, ())
+        )
 
 
 def _joined(left: gym.Space[Any], right: gym.Space[Any]) -> gym.spaces.Box:

@@ -56,6 +56,11 @@ class Driving:
     foretells: bool = False
 
     @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return ("speed, m/s",)
+
+    @property
     def action_space(self) -> gym.spaces.Box:
         """Steering, throttle, brake: float32 (3,), from (-1, 0, 0) to (1, 1, 1)."""
         return gym.spaces.Box(
@@ -168,6 +173,11 @@ class Manoeuvres:
             raise InvalidConfig(f"there must be two or more different manoeuvres, not {words}")
         object.__setattr__(self, "_words", words)
         object.__setattr__(self, "_sentence", Sentence(self.sentence, ("speed", "manoeuvre")))
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return ("speed, m/s",)
 
     @property
     def action_space(self) -> gym.spaces.Discrete:

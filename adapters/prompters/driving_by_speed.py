@@ -79,6 +79,16 @@ class DrivingBySpeed:
         object.__setattr__(self, "_sentence", Sentence(self.wording["sentence"], _GAPS))
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each number of an action is, with its unit."""
+        return ("speed, m/s", "turn to the left, rad/s")
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return ("speed, m/s", "heading, rad")
+
+    @property
     def action_space(self) -> gym.spaces.Box:
         """Speed to reach, m/s, and yaw rate, rad/s, positive to the left: float32 (2,)."""
         low = np.array([0, -self.top_yaw_rate], np.float32)

@@ -77,6 +77,20 @@ class DrivingByWaypoints:
         object.__setattr__(self, "_sentence", Sentence(self.wording["sentence"], ("speed", "path")))
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each number of an action is, with its unit."""
+        return tuple(
+            f"{way} at waypoint {point}, m"
+            for point in range(1, self.points + 1)
+            for way in ("ahead", "left")
+        )
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return ("ahead, m", "left, m", "heading, rad", "speed, m/s")
+
+    @property
     def action_space(self) -> gym.spaces.Box:
         """The x (ahead) and y (to the left) of each waypoint in turn, metres: float32 (2 n,)."""
         low = np.array([0, -self.reach] * self.points, np.float32)

@@ -101,6 +101,32 @@ class EndEffector:
         self.begin({})
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each number of an action is, with its unit."""
+        return (
+            "forward, m",
+            "left, m",
+            "up, m",
+            "roll, rad",
+            "pitch, rad",
+            "turn to the left, rad",
+            "gripper open",
+        )
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return (
+            "x, m",
+            "y, m",
+            "z, m",
+            "rx, rad",
+            "ry, rad",
+            "rz, rad",
+            "gripper open",
+        )
+
+    @property
     def action_space(self) -> gym.spaces.Box:
         """Translation, m, rotation vector, rad, and opening, 0 to 1: float32 (7,)."""
         largest = [self.largest_move] * 3 + [self.largest_turn] * 3

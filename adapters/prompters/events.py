@@ -63,6 +63,16 @@ class Events:
         return self._prompter.seconds_per_step
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each number of an action is, with its unit."""
+        return tuple(getattr(self._prompter, "action_names", ()))
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return tuple(getattr(self._prompter, "state_names", ()))
+
+    @property
     def action_space(self) -> gym.Space[Any]:
         """That of the other prompter."""
         return self._prompter.action_space

@@ -85,6 +85,16 @@ class Joints:
         self.begin({})
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each number of an action is, with its unit."""
+        return (*(f"{name}, rad" for name in self.joints), "gripper open")
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return self.action_names
+
+    @property
     def action_space(self) -> gym.spaces.Box:
         """Targets of the joints, rad, and opening, 0 to 1: float32 (n + 1,)."""
         limits = np.array([*self.joints.values(), (0, 1)], np.float32)

@@ -82,6 +82,16 @@ class Values:
         _check_words(self.template, lambda: self._text(low, self.begin({})))
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each number of an action is, with its unit."""
+        return tuple(self.action) if self._numbers else ()
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each number of the commanded state is, with its unit."""
+        return tuple(self.state)
+
+    @property
     def action_space(self) -> gym.spaces.Box | gym.spaces.Discrete:
         """The numbers, float32 (n,); or the choices, 0 to n - 1."""
         return gym.spaces.Discrete(len(self._choices)) if self._choices else _box(self._numbers)

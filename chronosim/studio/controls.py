@@ -10,6 +10,7 @@ import numpy as np
 from chronosim.errors import InvalidAction, InvalidConfig
 from chronosim.prompters.driving import Driving
 from chronosim.prompters.pushing import Pushing
+from chronosim.prompters.wording import suggested
 from chronosim.protocols import Prompter
 from chronosim.types import Observation
 
@@ -45,13 +46,38 @@ def describe_controls(prompter: Prompter, first: Observation) -> dict[str, Any]:
         return {"kind": "words", "longest": int(space.max_length)}
     if isinstance(space, gym.spaces.Discrete):
         choices = range(int(space.start), int(space.start + space.n))
-        return {"kind": "choice", "first": choices[0], "words": _worded(prompter, first, choices)}
+        return {
+            "kind": "choice",
+            "first": choices[0],
+            "words": _worded(prompter, first, choices),
+            "state": list(getattr(prompter, "state_names", ())),
+        }
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded():
-        return {"kind": "numbers", "low": space.low.tolist(), "high": space.high.tolist()}
+        return {
+            "kind": "numbers",
+            "low": space.low.tolist(),
+            "high": space.high.tolist(),
+            "names": list(getattr(prompter, "action_names", ())),
+            "state": list(getattr(prompter, "state_names", ())),
+        }
     raise InvalidConfig(
         f"the studio gives words, choices and bounded vectors as actions, not {space}: "
         "use this prompter from Python"
     )
+
+
+def suggest_actions(prompter: Prompter, here: Observation) -> list[tuple[str, Any]]:
+    """Gives actions that a person would ask about at a moment, by name, in JSON values.
+
+    Args:
+        prompter: Whose actions; none where it suggests nothing.
+        here: The moment.
+    """
+    try:
+        found = suggested(prompter, here)
+    except InvalidConfig:
+        return []
+    return [(name, np.asarray(action).tolist()) for name, action in found.items()]
 
 
 def read_action(space: gym.Space[Any], given: Any) -> Any:

@@ -73,6 +73,16 @@ class Pages:
         asked = asked if isinstance(asked, dict) else {}
         return self._new(self._studio.begin(asked, frame), {"lost": lost})
 
+    async def look(self, request: Request) -> Response:
+        """How a world would begin with an image file: its first frame, and what that leaves out."""
+        frame, lost = await read_upload(request)
+        query = request.query_params
+        names = query.get("scenario", ""), query.get("model", "")
+        fitted, shown = await run_in_threadpool(self._studio.worlds.look, *names, frame)
+        png = await run_in_threadpool(_encode, fitted)
+        told = {"lost": lost, "shown": shown, "size": list(fitted.shape[:2])}
+        return _png(png, {"X-Told": json.dumps(told), "Cache-Control": "no-store"})
+
     async def open(self, request: Request) -> Response:
         """Opens an episode or a tree in a new session."""
         return self._new(self._studio.open(await read_body(request)))
@@ -128,6 +138,15 @@ class Pages:
         if desk.job is not None:
             desk.job.stopped = True
         return JSONResponse({"stopping": desk.busy})
+
+    async def word(self, request: Request) -> Response:
+        """Words an instruction out, as the model's enhancer would."""
+        desk, asked = self._desk(request), await read_body(request)
+        session, text = desk.opened(), asked.get("text")
+        if not isinstance(text, str):
+            raise InvalidConfig("what is worded out is a text")
+        job = self._studio.work(desk, asked, "wording it out", lambda: session.word(text))
+        return self._followed(desk, job, asked)
 
     async def save(self, request: Request) -> Response:
         """Saves episodes."""

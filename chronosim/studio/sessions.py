@@ -13,10 +13,11 @@ import numpy as np
 
 from chronosim.errors import ChronosimError, InvalidConfig, ResetNeeded
 from chronosim.seeds import noise_seed, redrawn_noise
-from chronosim.studio.controls import describe_controls, read_action
+from chronosim.studio.controls import describe_controls, read_action, suggest_actions
 from chronosim.studio.tree import SessionNode, SessionTree
 from chronosim.studio.workshop import Job
 from chronosim.studio.worlds import ChosenWorld
+from chronosim.types import EditPrompt
 
 _IDLE = 600.0  # seconds after which a session may make room for another
 
@@ -215,6 +216,21 @@ class Session:
         self._grow([future])
         self.go(future.at.number)
 
+    def word(self, text: str) -> str:
+        """Words an instruction out at the moment looked at, as the model's enhancer would.
+
+        Raises:
+            InvalidConfig: The model has none.
+            ChronosimError: The enhancer gives no words.
+        """
+        word = getattr(self.chosen.world.model, "word", None)  # an `Enhanced` one has it
+        if word is None:
+            raise InvalidConfig(
+                f"{self.chosen.model_name} has no enhancer: start the studio with model=enhanced"
+            )
+        [worded] = word([EditPrompt(self.tree[self.at].observation.frame, text, 0)])
+        return str(worded)
+
     def futures(self, given: Sequence[Any], steps: int, *, redraw: bool) -> list[int]:
         """Holds each of several actions for some steps, side by side from the moment looked at.
 
@@ -322,8 +338,10 @@ def _opened(session: Session, known: int) -> dict[str, Any]:
             "width": first.frame.shape[1],
             "seconds_per_step": chosen.world.prompter.seconds_per_step,
             "controls": session.controls,
+            "enhanced": hasattr(chosen.world.model, "word"),
         },
         "at": session.at,
+        "ideas": suggest_actions(chosen.world.prompter, session.tree[session.at].observation),
         "noise": str(session.noise),  # more digits than JavaScript's numbers have
         "saved": session.saved,
         "known": known,

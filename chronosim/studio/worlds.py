@@ -10,11 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from omegaconf import DictConfig, OmegaConf
 
 from chronosim.errors import InvalidConfig, InvalidEpisode
-from chronosim.frames import write_frame
-from chronosim.models.engine.sizes import Sizing
+from chronosim.frames import fit_frame, middle_of, write_frame
+from chronosim.models.engine.sizes import AREA, Sizing, read_sizing
+from chronosim.models.loading.presets import PRESETS, larger_models
 from chronosim.protocols import Scenario
 from chronosim.seeds import generator
 from chronosim.settings.compose import CONF, compose_config, config_groups, settings_text
@@ -52,7 +55,11 @@ class Worlds:
         scenarios = list(dict.fromkeys([self.scenario, *config_groups()["scenario"]]))
         return {
             "scenarios": [entry("scenario", name) for name in scenarios],
-            "models": [entry("model", name) for name in self._offered],
+            "models": [
+                {**entry("model", name), "small": self._only_size(name) is not None}
+                for name in self._offered
+            ],
+            "leads_on": larger_models(),
             "scenario": self.scenario,
             "model": self.model,
             "seed": self._config.seed,
@@ -94,6 +101,49 @@ class Worlds:
         parts["model"] = {**parts["model"], **sampling}
         world = World(made, prompter, begins, frame_size=size)
         return ChosenWorld(scenario, model, world, parts, None if waits else frame)
+
+    def look(
+        self, scenario: str, model: str, frame: Frame
+    ) -> tuple[UInt8[np.ndarray, "rows columns 3"], float]:
+        """Shows how a world would begin with a picture; nothing is loaded.
+
+        Args:
+            scenario: Name of a scenario.
+            model: Name of a model.
+            frame: The picture, uint8 (height, width, 3).
+
+        Returns:
+            The first frame, and the part of the picture that it shows, 0 to 1.
+
+        Raises:
+            InvalidConfig: A name is unknown.
+            InvalidFrame: The picture cannot be fitted.
+        """
+        settings, only = self._settings("scenario", scenario), self._only_size(model)
+        if waits_for_frame(settings):
+            sizing = read_sizing(settings.get("size"), settings.get("area", AREA))
+        else:
+            sizing = Sizing("fit")
+        if only is not None:
+            return fit_frame(frame, only), _share(frame, only)
+        fitted = sizing.there(frame)
+        return fitted, 1.0 if sizing.size is None else _share(frame, sizing.size)
+
+    def _settings(self, group: str, name: str) -> Mapping[str, Any]:
+        """A choice's settings; the studio's own where it is its own."""
+        if name == getattr(self, group):
+            own: Any = OmegaConf.to_container(self._config[group])
+            return dict(own)
+        known = config_groups()[group]
+        if name not in known:
+            raise InvalidConfig(f"there is no {group} {name!r}; there are: {', '.join(known)}")
+        return _file(group, name)[1]
+
+    def _only_size(self, model: str) -> tuple[int, int] | None:
+        """The one size that a model of small worlds works at."""
+        settings = self._settings("model", model)
+        preset = PRESETS.get(str(settings.get("preset") or settings.get("name")))
+        return None if preset is None else preset.frame_size
 
     def maker(self, told: object, asked: str) -> str:
         """Names the scenario whose prompter an episode was made with.
@@ -137,6 +187,12 @@ class Worlds:
         if model == self.model:
             config.model = own.model
         return config
+
+
+def _share(frame: Frame, size: tuple[int, int]) -> float:
+    """The part of a picture that is left where its middle is cut to a shape."""
+    seen = frame[middle_of(frame, size[0] / size[1])]
+    return float(seen.size / frame.size)
 
 
 def _scenario(config: DictConfig, frame: Frame | None) -> Scenario:

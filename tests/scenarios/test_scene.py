@@ -184,8 +184,8 @@ def test_what_cannot_be(
         Scene(**{**settings, "frame": places.get(settings["frame"], settings["frame"])})
 
 
-OWN = ["goal-frame", "recorded", "kitchen-", "street-", "table-"]
-SHIPPED = [name for name in config.names("scenario") if not name.startswith(tuple(OWN))]
+PHOTO = [n for n in config.names("scenario") if config.describe("scenario", n).get("wants")]
+SHIPPED = [name for name in config.names("scenario") if name not in (*PHOTO, "recorded")]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -194,6 +194,20 @@ def test_every_shipped_scenario_keeps_the_contract(name: str) -> None:
     assert companion is not None
     prompter = config.load("prompter", companion)
     check_scenario(config.load("scenario", name), prompter, samples=1)
+
+
+@pytest.mark.parametrize("name", sorted({*PHOTO} - {"goal-frame"}))
+def test_what_a_photo_begins_can_be_done_as_planned(name: str, photo: Path) -> None:
+    companion = config.companion("scenario", name, "prompter")
+    prompter = config.load("prompter", companion or "driving-by-speed")
+    judge = {"judge": None} if "judge" in config.describe("scenario", name) else {}
+    scenario = config.load("scenario", name, frame=photo, goal=None, failure=None, **judge)
+    frame, values = scenario.begin(np.random.default_rng(0))
+    assert frame.shape[0] * frame.shape[1] == pytest.approx(720 * 1280, rel=0.05)
+    observation = Observation(frame, prompter.begin(values))
+    for action in scenario.plan:
+        action = np.array(action, np.float32) if np.ndim(action) else action
+        assert prompter(observation, action)[0]
 
 
 def test_there_are_enough_and_they_differ() -> None:

@@ -209,3 +209,36 @@ def test_a_frame_of_ones_own_begins_a_world(served: Served, left: list[float]) -
     assert told["nodes"][-1]["text"] == "The sedan stops."
     long = served.ask(path, {"version": told["version"], "action": "a" * 2000})
     assert "may have 1500 characters" in sentence(long)
+
+
+def test_a_picture_is_shown_as_the_world_would_begin_with_it(served: Served) -> None:
+    wide = np.zeros((40, 90, 4), np.uint8)
+    wide[..., 3] = 255
+    wide[:, 40:50, :3], wide[0, 0, 3] = 200, 0
+
+    def look(scenario: str, model: str) -> tuple[Any, np.ndarray]:
+        path = f"/api/look?name=a.png&scenario={scenario}&model={model}"
+        answer = served.ask(path, png(wide, "RGBA"))
+        assert answer.status == 200, answer.body
+        shown = np.asarray(Image.open(BytesIO(answer.body)))
+        return json.loads(answer.headers["x-told"]), shown
+
+    told, shown = look("carracing", "nano")
+    assert shown.shape == (96, 96, 3)
+    assert told == {"lost": "its transparency over white", "shown": 40 / 90, "size": [96, 96]}
+    told, shown = look("table-reach", "echo")
+    assert told["shown"] == 1
+    assert told["size"] == [*shown.shape[:2]] == [640, 1440]
+    assert "there is no model 'x'" in sentence(
+        served.ask("/api/look?scenario=carracing&model=x", png(wide, "RGBA"))
+    )
+
+
+def test_models_of_small_worlds_are_told_apart(served: Served) -> None:
+    choices = served.ask("/api/choices").json
+    small = {model["name"]: model["small"] for model in choices["models"]}
+    assert small == {"echo": False, "nano": True}
+    assert "model=remote" in choices["leads_on"]
+    wants = {one["name"]: one["wants"] for one in choices["scenarios"]}
+    assert wants["carracing"] is None
+    assert "basketball" in wants["hall-basketball"]

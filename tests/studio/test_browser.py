@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from chronosim.episodes import EpisodeReader, list_episodes
 from tests.studio.browsing import browse, find_chromium, shown, studio, take
@@ -123,9 +126,12 @@ def test_two_windows_on_one_session_stay_together(page: Any, address: str) -> No
 def test_another_world_and_words_that_cannot_be(page: Any) -> None:
     page.locator("#new").click()
     page.locator("#choose-scenario").select_option("street-sedan")
-    page.locator("#begin").click()
-    page.wait_for_selector(".note.bad:has-text('begins with a frame of yours')")
-    page.locator("#new").click()
+    page.locator("#choose-model").select_option("nano")
+    page.wait_for_selector(".lacks:has-text('no photo: photos and free words are for')")
+    assert page.locator("#begin").is_disabled()
+    page.locator("#choose-model").select_option("echo")
+    page.wait_for_selector(".lacks:has-text('begins with a picture of yours: a street')")
+    assert page.locator("#begin").is_disabled()
     page.locator("#choose-scenario").select_option("pusht")
     page.locator("#choose-model").select_option("echo")
     page.locator("#begin").click()
@@ -142,6 +148,26 @@ def test_a_file_that_is_no_frame_is_refused_and_one_that_is_begins_a_world(
     page.locator("#new").click()
     page.locator("dialog summary").click()
     page.locator("#first-frame").set_input_files(tmp_path / "words.png")
+    page.wait_for_selector(".lacks:has-text('words.png is not an image that can be read')")
+    assert page.locator("#begin").is_disabled()
+    Image.new("RGBA", (90, 40), (200, 90, 90, 255)).save(tmp_path / "photo.png")
+    page.locator("#choose-scenario").select_option("table-reach")
+    page.locator("#choose-model").select_option("echo")
+    page.locator("#first-frame").set_input_files(tmp_path / "photo.png")
+    canvas = page.locator(".sketch canvas")
+    canvas.scroll_into_view_if_needed()
+    assert "begins with this frame" in page.locator(".preview p").inner_text()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 20, steps=5)
+    page.mouse.up()
     page.locator("#begin").click()
-    page.wait_for_selector(".note.bad:has-text('words.png is not an image that can be read')")
-    shown(page, 0)
+    page.wait_for_selector("#controls label:has-text('gripper open')")
+    image = page.locator("#tree button img").get_attribute("src")
+    assert image is not None
+    drawn = np.asarray(
+        Image.open(BytesIO(page.request.get(f"{page.url.split('#')[0]}{image}").body()))
+    )
+    assert (drawn.reshape(-1, 3).max(1) == 0).any()  # the brush is black
+    assert (drawn[-1] == [200, 90, 90]).all()

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from chronosim.errors import InvalidAction, InvalidConfig
 from chronosim.settings import parts as config
-from chronosim.studio.controls import describe_controls, read_action
+from chronosim.studio.controls import describe_controls, read_action, suggest_actions
 from chronosim.types import Observation, State
 
 NEED_MORE = {"values", "events"}  # than a name: a template, another prompter
@@ -29,6 +30,26 @@ def test_every_prompter_can_be_driven(name: str) -> None:
 def test_worlds_that_nano_knows_are_driven_by_keys_and_clicks() -> None:
     assert controls("driving")["kind"] == "drive"
     assert controls("pushing") == {"kind": "place", "side": 512.0, "state": ["x", "y"]}
+
+
+@pytest.mark.parametrize("name", ["end-effector", "joints", "bimanual", "driving-by-speed"])
+def test_sliders_and_states_have_names_and_units(name: str) -> None:
+    described = controls(name)
+    assert len(described["names"]) == len(described["low"])
+    prompter = config.load("prompter", name)
+    assert len(described["state"]) == prompter.state_space.shape[0]
+    units = {label.partition(", ")[2] for label in described["names"]}
+    assert units <= {"m", "rad", "m/s", "rad/s", ""}
+    assert units & {"m", "rad"} or "m/s" in units
+
+
+@pytest.mark.parametrize("name", sorted(set(config.names("prompter")) - NEED_MORE))
+def test_what_a_prompter_suggests_can_be_done(name: str) -> None:
+    prompter = config.load("prompter", name)
+    first = Observation(np.zeros((16, 16, 3), np.uint8), prompter.begin({}))
+    for _, action in suggest_actions(prompter, first):
+        read = read_action(prompter.action_space, json.loads(json.dumps(action)))
+        prompter(first, read)
 
 
 def test_choices_are_named_by_their_words() -> None:

@@ -243,3 +243,17 @@ class walk_away:  # noqa: N801 - read as a sentence
 
     def __exit__(self, *error: object) -> None:
         self._line.close()
+
+
+def test_an_instruction_is_worded_out_by_a_model_that_can(served: Served) -> None:
+    state = served.begin()
+    assert not state["world"]["enhanced"]
+    refused = served.change(state, "word", text="Open the door.")
+    assert "has no enhancer: start the studio with model=enhanced" in refused["problem"]
+    said = [("The user wants to " + text) for text in ("open the door.",)]
+    served.model.__dict__["word"] = lambda prompts: said
+    path = f"/api/sessions/{state['session']}/word"
+    answer = served.ask(path, {"version": state["version"], "text": "Open the door."})
+    assert answer.lines[-1]["result"] == "The user wants to open the door."
+    assert served.state(state)["world"]["enhanced"]
+    assert len(served.state(state)["nodes"]) == 1, "nothing was done"

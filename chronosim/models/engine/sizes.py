@@ -128,6 +128,21 @@ class Sizing:
         return frames
 
 
+def read_sizing(size: str | Sequence[int] | None, area: int = AREA) -> Sizing:
+    """Reads a setting: None, "fit" (to `area` pixels), or height and width.
+
+    Raises:
+        InvalidConfig: It is none of these.
+    """
+    if size is None:
+        return Sizing()
+    if size == "fit":
+        return Sizing("fit", area=area)
+    if isinstance(size, str) or len(size) != 2:
+        raise InvalidConfig(f"size must be fit, or [height, width] in pixels, not {size}")
+    return Sizing("crop", (int(size[0]), int(size[1])))
+
+
 def _resample(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "rows columns 3"]:
     height, width = size
     if frame.shape[:2] == size:

@@ -102,7 +102,8 @@ class Enhanced:
             InvalidFrame: As the model does.
             InvalidPrompt: As the model does.
         """
-        texts = self.word(prompts)
+        with self._lock:
+            texts = self._word(prompts)
         asked = [replace(prompt, text=text) for prompt, text in zip(prompts, texts, strict=True)]
         return [
             prediction if prediction.text is not None else replace(prediction, text=text)
@@ -110,13 +111,16 @@ class Enhanced:
         ]
 
     def word(self, prompts: Sequence[EditPrompt]) -> list[str]:
-        """Words each edit out, and asks no model.
+        """Words each edit out, and asks no model. What it gives is asked as it is later.
 
         Raises:
             EnhancementFailed: As `predict` does.
         """
         with self._lock:
-            return self._word(prompts)
+            texts = self._word(prompts)
+            for prompt, text in zip(prompts, texts, strict=True):
+                self._wordings.get(_key(replace(prompt, text=text)), partial(str, text))
+        return texts
 
     def _word(self, prompts: Sequence[EditPrompt]) -> list[str]:
         """The wording of each prompt, in one call to the writer for all that are not kept."""

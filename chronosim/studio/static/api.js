@@ -25,6 +25,13 @@ export async function get(path) {
   return (await answered(path)).json();
 }
 
+/** How a world would begin with a picture: its first frame, and what is said of it. */
+export async function look(file, query) {
+  const path = `api/look?${new URLSearchParams({ ...query, name: file.name ?? "" })}`;
+  const response = await answered(path, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file });
+  return { ...JSON.parse(response.headers.get("X-Told")), picture: await response.blob() };
+}
+
 /** Sends what is asked for; calls `progress` with each line of how far it is. */
 export async function send(path, body, progress = () => {}) {
   const file = body instanceof Blob;

@@ -122,11 +122,12 @@ export function showControls() {
 
 const heading = (words) => el("h2", {}, words);
 
-function slider(name, value, low, high, change) {
-  const digits = (number) => (low === 0 && high === 1 ? `${Math.round(number * 100)}%` : number.toFixed(2));
+function slider(label, value, low, high, change) {
+  const [name, unit = ""] = label.split(", ");
+  const digits = (number) => (low === 0 && high === 1 ? `${Math.round(number * 100)}%` : `${number.toFixed(2)} ${unit}`);
   const told = el("output", {}, digits(value));
   const input = el("input", {
-    type: "range", min: low, max: high, step: (high - low) / 100, value, "aria-label": name,
+    type: "range", min: low, max: high, step: (high - low) / 200, value, "aria-label": label,
     oninput: () => {
       told.textContent = digits(Number(input.value));
       change(Number(input.value));
@@ -135,6 +136,14 @@ function slider(name, value, low, high, change) {
   input.value = value; // once more: its range came after it
   return el("label", { className: "slider" }, el("span", {}, name), told, input);
 }
+
+const HINTS = () => el("details", { className: "hints" }, el("summary", {}, "How to say it"), el("ul", {}, ...[
+  "Name what changes, where, and how it looks afterwards: colour, material, pose.",
+  "Say what stays as it is: the other things, the light, the camera.",
+  "One change at a time; motion and framing only where they matter.",
+  "To cut something out, say first that its background goes.",
+  "80 to 100 words that begin with “The user wants to …” are what ChronoEdit was trained on.",
+].map((hint) => el("li", {}, hint))));
 
 const PANELS = {
   drive: () => [
@@ -155,7 +164,10 @@ const PANELS = {
       event.preventDefault();
       go();
     });
-    return [heading("Say what happens"), typed, el("button", { className: "accent", onclick: go, id: "say" }, "Step ⏎")];
+    const word = el("button", { id: "word", title: "In the words of the model's enhancer, to be read and changed before the step",
+      onclick: () => typed.value.trim() && session.word(typed.value.trim()).then((worded) => (typed.value = worded), (error) => note(error.message, { bad: true })) }, "Word it out");
+    return [heading("Say what happens"), typed, session.world.enhanced ? word : HINTS(),
+      el("button", { className: "accent", onclick: go, id: "say" }, "Step ⏎")];
   },
   choice: (controls) => [
     heading("Choose"),
@@ -163,7 +175,8 @@ const PANELS = {
       el("button", { onclick: () => act(controls.first + index) }, words))),
   ],
   numbers: (controls) => {
-    const values = controls.low.map((low, index) => (low <= 0 && controls.high[index] >= 0 ? 0 : low));
+    const rest = controls.low.map((low, index) => (low <= 0 && controls.high[index] >= 0 ? 0 : low));
+    const values = [...(session.ideas[0]?.[1] ?? rest)]; // what changes the least
     numbers = values;
     return [
       heading("Set"),
@@ -198,5 +211,5 @@ export function alternatives() {
   if (controls.kind === "choice") {
     return controls.words.slice(0, 6).map((words, index) => [words, controls.first + index]);
   }
-  return controls.kind === "numbers" ? [["as the sliders say", [...numbers]]] : [];
+  return [...session.ideas.slice(0, 5), ...(controls.kind === "numbers" ? [["as the sliders say", [...numbers]]] : [])];
 }

@@ -9,6 +9,7 @@ export function showReadout() {
   const states = stateWords(node);
   const path = session.path(session.at).slice(1);
   const facts = [
+    ...states.slice(2).map(([name, value]) => [name.split(", ")[0], value === null ? "–" : `${value.toFixed(2)} ${name.split(", ")[1] ?? ""}`]),
     ["action", node.action === undefined ? "–" : actionWords(node.action)],
     ["predicted in", seconds(node.seconds)],
     ["frames", `${node.frames}`],

@@ -9,6 +9,7 @@ class Session extends EventTarget {
   at = 0;
   version = 0;
   saved = null;
+  ideas = [];
   busy = null;
   #last = Promise.resolve(); // what was asked for last
   #latest = new Map(); // of each moment, the child last looked at: the way a branch goes on
@@ -53,7 +54,7 @@ class Session extends EventTarget {
     this.busy = state.busy;
     if (!state.world) return other;
     Object.assign(this, { world: state.world, at: state.at, version: state.version });
-    Object.assign(this, { saved: state.saved, noise: state.noise });
+    Object.assign(this, { saved: state.saved, noise: state.noise, ideas: state.ideas });
     for (const node of state.nodes) {
       if (this.nodes[node.number]) continue;
       this.nodes[node.number] = { ...node, children: [] };
@@ -79,12 +80,17 @@ class Session extends EventTarget {
     return send(`api/sessions/${this.key}/stop`, {});
   }
 
+  /** The words that the model's enhancer makes of an instruction here. */
+  word(text) {
+    return this.change("word", { text });
+  }
+
   begin(asked) {
     return this.#follow("api/sessions", { ...asked, instead: this.key });
   }
 
   beginWith(file, asked) {
-    const query = new URLSearchParams({ name: file.name, asked: JSON.stringify(asked) });
+    const query = new URLSearchParams({ name: file.name ?? "", asked: JSON.stringify(asked) });
     return this.#follow(`api/sessions/frame?${query}`, file);
   }
 

@@ -1,8 +1,9 @@
 // Another world: which scenario, which model, which settings, and where it begins.
 
 import { $, el, note } from "./elements.js";
-import { get } from "./api.js";
+import { get, look } from "./api.js";
 import { session } from "./session.js";
+import { sketchPad } from "./sketch.js";
 
 let choices = null;
 
@@ -32,9 +33,15 @@ function select(name, entries, value) {
   return [chosen, says];
 }
 
+/** Why a world cannot begin as it is chosen; "" where it can. */
+function lacking(scenario, model, file, leadsOn) {
+  if (scenario?.wants && model?.small) return `${model.name} knows its own small worlds alone, and no photo: ${leadsOn}.`;
+  return scenario?.wants && !file ? `${scenario.name} begins with a picture of yours: ${scenario.wants}.` : "";
+}
+
 export async function askWorld() {
   const dialog = $("world-dialog");
-  const { scenarios, models, scenario, model, seed } = await known();
+  const { scenarios, models, scenario, model, seed, leads_on: leadsOn } = await known();
   const now = session.world;
   const [world, worldSays] = select("scenario", scenarios, now?.scenario ?? scenario);
   const [engine, engineSays] = select("model", models, now?.model ?? model);
@@ -43,20 +50,57 @@ export async function askWorld() {
   const guidance = el("input", { type: "number", min: 0, max: 20, step: 0.1, placeholder: "the model's own" });
   const whole = el("input", { type: "checkbox", checked: true });
   let file = null;
-  const [drop, picked] = dropZone((one) => (file = one));
+  let pad = null;
+  let looks = 0; // an answer that is late is not shown
+  const lacks = el("p", { className: "lacks", role: "status" });
+  const preview = el("div", { className: "preview" });
+  const begin = el("button", { className: "accent", id: "begin" }, "Begin");
+  const check = async () => {
+    lacks.textContent = lacking(scenarios.find((one) => one.name === world.value), models.find((one) => one.name === engine.value), file, leadsOn);
+    begin.disabled = lacks.textContent !== "";
+    if (begin.disabled || file) more.open = true;
+    pad = null;
+    preview.replaceChildren();
+    if (!file) return;
+    const mine = ++looks;
+    try {
+      const seen = await look(file, { scenario: world.value, model: engine.value });
+      const made = await sketchPad(seen.picture);
+      if (mine !== looks) return;
+      pad = made;
+      const said = [`The world begins with this frame, ${seen.size[1]} x ${seen.size[0]}.`];
+      if (seen.shown < 0.995) said.push(`${Math.round(100 * (1 - seen.shown))}% of the picture, at its edges, is cut off.`);
+      if (seen.lost) said.push(`Of the file it leaves out: ${seen.lost}.`);
+      preview.replaceChildren(el("p", { className: "quiet" }, said.join(" ")), pad.pad);
+    } catch (error) {
+      lacks.textContent = error.message;
+      begin.disabled = true;
+    }
+  };
+  const [drop, picked] = dropZone((one) => ((file = one), check()));
+  const here = el("button", { type: "button", disabled: !session.world, onclick: async () => {
+    const node = session.node;
+    file = await (await fetch(session.frame(node, node.frames - 1))).blob();
+    picked.textContent = "It begins with the frame shown.";
+    check();
+  } }, "Take the frame shown");
+  world.addEventListener("change", check);
+  engine.addEventListener("change", check);
+  const more = el("details", {}, el("summary", {}, "Sampler, and a first frame of your own"),
+    el("div", { className: "row" }, el("label", {}, "Denoising steps", steps), el("label", {}, "Guidance", guidance)),
+    el("label", { className: "check" }, whole, "Show the frames on the way (slower), not the outcome alone"),
+    drop, here, picked, preview);
   const form = el("form", { method: "dialog" },
     el("label", {}, "World", world, worldSays),
     el("label", {}, "Model", engine, engineSays),
     el("div", { className: "row" },
       el("label", {}, "Seed", drawn),
       el("label", {}, " ", el("button", { type: "button", onclick: () => (drawn.value = Math.floor(Math.random() * 1e6)) }, "Draw one"))),
-    el("details", {}, el("summary", {}, "Sampler, and a first frame of your own"),
-      el("div", { className: "row" }, el("label", {}, "Denoising steps", steps), el("label", {}, "Guidance", guidance)),
-      el("label", { className: "check" }, whole, "Show the frames on the way (slower), not the outcome alone"),
-      drop, picked),
+    lacks,
+    more,
     el("div", { className: "end" },
       el("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
-      el("button", { className: "accent", id: "begin" }, "Begin")));
+      begin));
   form.onsubmit = async (event) => {
     event.preventDefault();
     const sampling = {};
@@ -64,16 +108,16 @@ export async function askWorld() {
     if (guidance.value) sampling.guidance = Number(guidance.value);
     if (!whole.checked) sampling.decode_trajectory = false;
     const asked = { scenario: world.value, model: engine.value, seed: Number(drawn.value), sampling };
+    const sketched = await pad?.drawn();
     dialog.close();
     try {
-      if (!file) return await session.begin(asked);
-      const { lost } = await session.beginWith(file, { ...asked, instead: session.key });
-      if (lost) note(`${file.name} became an RGB frame: ${lost}.`);
+      await (file ? session.beginWith(sketched ?? file, { ...asked, instead: session.key }) : session.begin(asked));
     } catch (error) {
       note(error.message, { bad: true });
     }
   };
   dialog.replaceChildren(el("h2", {}, "Another world"), form);
+  check();
   dialog.showModal();
 }
 

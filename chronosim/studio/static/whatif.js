@@ -11,7 +11,8 @@ export function askFutures() {
   const words = session.world.controls.kind === "words";
   const steps = el("input", { type: "number", min: 1, max: 20, value: words ? 1 : 3, name: "steps" });
   const choices = words ? [] : alternatives().map(choice);
-  const typed = words && el("textarea", { placeholder: "One future a line", "aria-label": "Instructions, one a line" });
+  const typed = words && el("textarea", { placeholder: "One future a line", "aria-label": "Instructions, one a line",
+    value: session.ideas.map(([, text]) => text).join("\n") });
   const redraw = el("input", { type: "checkbox", id: "same-action" });
   const form = el("form", { method: "dialog" },
     el("p", { className: "quiet" }, `From step ${session.node.depth}, each held for as many steps:`),

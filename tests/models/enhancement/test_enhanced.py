@@ -139,3 +139,13 @@ def test_a_writer_sees_large_frames_smaller() -> None:
     expected = Image.fromarray(large).resize((1944, 1080), Image.Resampling.LANCZOS)
     assert np.array_equal(cap_frame(large), np.asarray(expected))
     assert cap_frame(large[:1080]).shape == (1080, 2160, 3)
+
+
+def test_what_was_worded_out_is_asked_as_it_is() -> None:
+    writer = PlainWriter()
+    model = Enhanced(EchoModel(), writer)
+    frame = np.zeros((16, 16, 3), np.uint8)
+    [worded] = model.word([EditPrompt(frame, "open the door", 0)])
+    [prediction] = model.predict([EditPrompt(frame, worded, 0)])
+    assert prediction.text == worded
+    assert len(writer.calls) == 1
