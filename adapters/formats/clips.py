@@ -15,10 +15,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from chronosim.episodes.clips import write_h264
-from chronosim.errors import EpisodeWriteError, InvalidEpisode, InvalidFrame
+from chronosim.errors import EpisodeNotFound, EpisodeWriteError, InvalidEpisode, InvalidFrame
 from chronosim.formats.safety import check_not_pointer
 from chronosim.types import Frame
 
+_LARGEST = 50_000_000  # pixels of a frame; a file of a few kilobytes can claim any number of them
 _AnySize = UInt8[np.ndarray, "_ _ 3"]
 KINDS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".3gp": "mp4", ".mkv": "matroska",
@@ -98,7 +99,8 @@ def inspect_clip(path: Path) -> ClipTraits:
     What an edit list cuts off is not shown.
 
     Raises:
-        InvalidEpisode: There is no such file, or it is no video.
+        EpisodeNotFound: There is no such file.
+        InvalidEpisode: It is no video.
     """
     with _opened(path) as (container, stream):
         packets = [each for each in container.demux(stream) if each.size and not each.is_discard]
@@ -122,7 +124,8 @@ def read_clip(path: Path) -> Iterator[Frame]:
         RGB uint8 (height, width, 3).
 
     Raises:
-        InvalidEpisode: There is no such file, or it cannot be decoded.
+        EpisodeNotFound: There is no such file.
+        InvalidEpisode: It cannot be decoded.
     """
     with _opened(path) as (container, stream):
         for picture in container.decode(stream):
@@ -154,7 +157,8 @@ def read_frames_at(
         For each time the nearest frame, RGB uint8 (height, width, 3).
 
     Raises:
-        InvalidEpisode: There is no such file, it cannot be decoded, or a frame is missing.
+        EpisodeNotFound: There is no such file.
+        InvalidEpisode: It cannot be decoded, or a frame is missing.
     """
     with _opened(path) as (container, stream):
         if begin > within:
@@ -197,17 +201,27 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """Opens a file and its video track.
 
     Raises:
-        InvalidEpisode: It is no video, or cannot be decoded further on.
+        EpisodeNotFound: There is no such file.
+        InvalidEpisode: It is no video, or of frames too large, or it cannot be decoded further.
     """
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise InvalidEpisode(f"{path} is no video that is read here: {', '.join(KINDS)}")
+    if not path.is_file():
+        raise EpisodeNotFound(f"there is no video at {path}")
     check_not_pointer(path)
     try:
         with av.open(path, "r", format=kind, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise InvalidEpisode(f"{path} has no video track")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise InvalidEpisode(f"{path} is in a codec that is not known here")
+            if stream.width * stream.height > _LARGEST:
+                raise InvalidEpisode(
+                    f"{path} has frames of {stream.width} x {stream.height} pixels, more than the "
+                    f"{_LARGEST:,} that a frame may have"
+                )
             stream.thread_type = "NONE"
             yield container, stream
     except (av.FFmpegError, OSError, OverflowError) as error:

@@ -15,8 +15,8 @@ name, is no table.
 
 from __future__ import annotations
 
-import codecs
 import csv
+import io
 import json
 import re
 from collections import Counter
@@ -35,7 +35,7 @@ from chronosim.formats.clips import KINDS, inspect_clip, read_clip
 from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
 from chronosim.formats.importing import Contents
 from chronosim.formats.pixels import FrameMaker
-from chronosim.formats.safety import check_not_pointer, lines_of, other_format, read_json
+from chronosim.formats.safety import check_not_pointer, lines_of, other_format, read_json, text_of
 from chronosim.frames import read_frame
 from chronosim.types import Frame
 
@@ -164,16 +164,11 @@ def _rows(path: Path, sidecar: dict[str, Any], converted: set[str]) -> list[Row]
 
 
 def _csv_rows(path: Path, converted: set[str]) -> list[Row]:
-    check_not_pointer(path)
+    text = text_of(path)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
     try:
-        with path.open("rb") as binary:
-            wide = binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        with path.open(encoding="utf-16" if wide else "utf-8-sig", newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            separator = max(",;\t", key=header.count)
-            rows = list(csv.DictReader(file, strict=True, delimiter=separator))
-    except (OSError, ValueError, csv.Error) as error:
+        rows = list(csv.DictReader(io.StringIO(text, ""), strict=True, delimiter=separator))
+    except (ValueError, csv.Error) as error:
         raise InvalidEpisode(f"{path} cannot be read as CSV: {error}") from error
     for number, row in enumerate(rows):
         if None in row or None in row.values():
@@ -217,7 +212,9 @@ class _Found:
 def _find_frames(path: Path, beside: list[Path], rows: int, converted: set[str]) -> _Found:
     others = [other for other in beside if other != path]
     found = [
-        other for other in others if other.is_dir() or other.suffix.lower() in {*KINDS, ".npy"}
+        other
+        for other in others
+        if other.is_dir() or (other.is_file() and other.suffix.lower() in {*KINDS, ".npy"})
     ]
     if len(found) > 1:
         names = " and ".join(other.name for other in found)

@@ -95,6 +95,7 @@ def _line(error: Exception) -> str:
 
 
 _BATCH_BYTES = 2**24
+_MOST_ROWS = 20_000_000  # of a file: 100 hours at 50 a second; a few kilobytes can claim billions
 
 
 @dataclass(slots=True)
@@ -156,6 +157,8 @@ class EpisodeTables:
             with _reading(path), open_parquet(path) as file:
                 if self.key not in file.schema_arrow.names:
                     raise InvalidEpisode(f"{path} has no column {self.key!r}")
+                if file.metadata.num_rows > _MOST_ROWS:
+                    raise InvalidEpisode(f"{path} has more than {_MOST_ROWS:,} rows, the most read")
                 numbers = numbers_of(file.read([self.key]).column(0), self.key, str(path))
             if numbers.dtype.kind not in "iu":
                 raise InvalidEpisode(f"the column {self.key!r} of {path} must be whole numbers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -43,6 +44,8 @@ _MARKS = {
     "diffusion-policy": "meta/episode_ends",
     "aloha": "episode_*.hdf5",
     "rlds": "features.json",
+    "rlds": "features.json",
+    "aloha": "episode_*.hdf5",
     "robomimic": "*.hdf5",
     "folder": "*.csv",
 }
@@ -136,7 +139,7 @@ def read_json(path: Path) -> dict[str, Any]:
         EpisodeNotFound: There is no such file.
         InvalidEpisode: It is no JSON object.
     """
-    text = _text_of(path)
+    text = text_of(path)
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -154,7 +157,7 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
         EpisodeNotFound: There is no such file.
         InvalidEpisode: A line is no JSON object.
     """
-    for number, line in enumerate(_text_of(path).split("\n"), 1):
+    for number, line in enumerate(text_of(path).split("\n"), 1):
         if line.strip():
             try:
                 found = json.loads(line)
@@ -166,14 +169,22 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
             yield found
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Reads a text in UTF-8, or in UTF-16 with the mark that says so.
+
+    Raises:
+        EpisodeNotFound: There is no such file.
+        InvalidEpisode: It is no text, a Git-LFS pointer, or too long to be held.
+    """
     check_not_pointer(path)
     if not path.is_file():
         raise EpisodeNotFound(f"there is no {path}")
     try:
         if path.stat().st_size > _LONGEST:
             raise InvalidEpisode(f"{path} has more than the {_LONGEST:,} bytes that are read")
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidEpisode(f"{path} cannot be read as text: {error}") from error
 

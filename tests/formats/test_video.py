@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chronosim.errors import InvalidAction, InvalidEpisode
+from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidEpisode
 from chronosim.formats.clips import KINDS, inspect_clip, read_clip
 from chronosim.formats.importing import ImportReport, import_dataset
 from chronosim.settings import parts as config
@@ -339,6 +340,26 @@ def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path: Path) -> None:
     assert inspect_clip(path).frames == len(list(read_clip(path))) == 7
     report = imported(folder_with(path, 7), "folder")
     assert numbers(report) == [[3, 4, 5, 6, 7, 8, 9]]
+
+
+def test_depth_is_no_camera_and_told(tmp_path: Path) -> None:
+    source = lerobot_v3(tmp_path / "set", at(10, range(9)))
+    info = json.loads((source / "meta" / "info.json").read_text())
+    depth = info["features"][CAMERA] | {"info": {"video.is_depth_map": True}}
+    info["features"]["observation.depth.top"] = depth
+    (source / "meta" / "info.json").write_text(json.dumps(info))
+    assert "the depth observation.depth.top" in imported(source).lost
+    del info["features"][CAMERA]
+    (source / "meta" / "info.json").write_text(json.dumps(info))
+    with pytest.raises(InvalidEpisode, match=r"no camera.* observation.depth.top \(depth\)"):
+        imported(source)
+
+
+def test_a_pipe_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    os.mkfifo(tmp_path / "set" / "one.mp4")
+    with pytest.raises(EpisodeNotFound, match="no frames beside"):
+        imported(folder_with(tmp_path / "set" / "one.mp4", 2), "folder")
 
 
 def test_a_file_without_a_video_track(tmp_path: Path) -> None:

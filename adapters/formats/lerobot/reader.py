@@ -79,10 +79,10 @@ class LeRobotImporter:
         if not version.startswith(("v2.", "v3.")):
             raise InvalidEpisode(f"{source} is LeRobot {version}, but v2 and v3.0 are read")
         features = _features(info, source)
-        kinds = {name: str(of.get("dtype")) for name, of in features.items()}
-        cameras = [name for name, of in features.items() if _is_camera(of)]
-        camera = camera_of(cameras, self.camera, source, kinds)
+        kinds = {name: _kind(of) for name, of in features.items()}
+        cameras = [name for name, kind in kinds.items() if kind == "camera"]
         numbers = set(features) - set(cameras)
+        camera = camera_of(cameras, self.camera, source, {name: kinds[name] for name in numbers})
         actions = names_of(numbers, self.action, ("action",), source, "format.action")
         if not actions:
             known = ", ".join(sorted(numbers))
@@ -100,7 +100,10 @@ class LeRobotImporter:
         reader = _Reader(
             source, info, camera, actions, states, tasks, self.links, tables, converted
         )
-        unread = sorted(f"the feature {name}" for name in set(features) - wanted - {camera})
+        unread = sorted(
+            f"the {'depth' if kinds[name] == 'depth' else 'feature'} {name}"
+            for name in set(features) - wanted - {camera}
+        )
         unread += _uncounted(info, episodes, source)
         recordings = [partial(reader.recording, episode) for episode in episodes]
         return Contents(recordings, unread, converted)
@@ -124,11 +127,13 @@ def _uncounted(info: dict[str, Any], episodes: list[Episode], source: Path) -> l
     return [f"{more} episodes that the info counts and the metadata do not name"] * (more > 0)
 
 
-def _is_camera(feature: dict[str, Any]) -> bool:
-    """Whether a feature shows colours, not depth."""
-    told = feature.get("info") or feature.get("video_info") or {}
-    depth = told.get("video.is_depth_map") if isinstance(told, dict) else False
-    return feature.get("dtype") in ("image", "video") and depth is not True
+def _kind(feature: dict[str, Any]) -> str:
+    """What a feature holds: `camera`, `depth`, or the dtype of its numbers."""
+    if feature.get("dtype") not in ("image", "video"):
+        return str(feature.get("dtype"))
+    told = feature.get("info") or feature.get("video_info")
+    depth = isinstance(told, dict) and told.get("video.is_depth_map") is True
+    return "depth" if depth else "camera"
 
 
 def _v3(source: Path) -> tuple[list[Episode], dict[int, str]]:
