@@ -44,8 +44,6 @@ _MARKS = {
     "diffusion-policy": "meta/episode_ends",
     "aloha": "episode_*.hdf5",
     "rlds": "features.json",
-    "rlds": "features.json",
-    "aloha": "episode_*.hdf5",
     "robomimic": "*.hdf5",
     "folder": "*.csv",
 }
