@@ -71,6 +71,8 @@ class EpisodeColumns:
         closed: Whether the observation after the last action is known.
         about: What made the episode: JSON values.
         lost: What else the source has of it, for which there is no column; words of a report.
+        together: The dtype that holds the actions of all episodes of its data set; None where
+            there is none, or nobody has looked at the others.
     """
 
     name: str
@@ -88,6 +90,7 @@ class EpisodeColumns:
     closed: bool
     about: Mapping[str, Any]
     lost: tuple[str, ...] = ()
+    together: str | None = None
 
     def __len__(self) -> int:
         return len(self.actions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.place import named
+from chronosim.episodes.place import named, read_attributes
 from chronosim.episodes.verify import first_damage
 from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode
 from chronosim.formats.atomic import draft
@@ -171,19 +171,36 @@ def export_dataset(
 def alike(recordings: Iterable[EpisodeColumns]) -> Iterator[EpisodeColumns]:
     """Passes recordings on as long as they can share one table.
 
+    Actions that are numbers of several kinds get the kind that holds all of them exactly.
+
     Raises:
         InvalidEpisode: A recording has frames, states, actions or a rate unlike the first one's.
     """
     known = SharedTraits()
-    for recording in recordings:
+    for recording in map(_in_one_kind, recordings):
+        acted = recording.actions
+        kind = "words" if acted.dtype.kind == "U" else "numbers"
         traits = {
             "frames": recording.size,
             "states": recording.states.shape[1:],
-            "actions": (recording.actions.dtype.kind, *recording.actions.shape[1:]),
+            "actions": f"{kind} of shape {acted.shape[1:]}",
             "rows a second": recording.fps,
         }
         known.check(recording.name, traits, "this format holds only episodes that are alike")
         yield recording
+
+
+def _in_one_kind(recording: EpisodeColumns) -> EpisodeColumns:
+    acted = recording.actions
+    if recording.together in (None, str(acted.dtype)) or acted.dtype.kind == "U":
+        return recording
+    made = acted.astype(recording.together)
+    if not np.array_equal(made.astype(acted.dtype), acted):
+        raise InvalidEpisode(
+            f"{recording.name} has actions of {acted.dtype} that {recording.together} cannot hold, "
+            "which it must share with the others: export it on its own"
+        )
+    return replace(recording, actions=made)
 
 
 def provenance(recording: EpisodeColumns) -> dict[str, Any]:
@@ -235,12 +252,21 @@ def _nothing_left(dataset: str | Path, bad: Sequence[str]) -> str:
     return f"{sentence} that can be exported; {'; '.join(bad)}" if bad else sentence
 
 
+def _together(readers: Sequence[EpisodeReader]) -> str | None:
+    """The dtype that holds all actions that are numbers."""
+    told = [read_attributes(reader.place).get("action") or {} for reader in readers]
+    kinds = {kind["dtype"] for kind in told if kind.get("dtype", "string") != "string"}
+    return str(np.result_type(*kinds)) if kinds else None
+
+
 def _tallied(
-    readers: Iterable[EpisodeReader], rows: str, seconds: float | None, tally: _Tally
+    readers: Sequence[EpisodeReader], rows: str, seconds: float | None, tally: _Tally
 ) -> Iterator[EpisodeColumns]:
+    together = _together(readers)
     for reader in readers:
         tally.current = reader
-        recording = record_rows(reader, rows=rows, seconds_per_step=seconds)
+        recorded = record_rows(reader, rows=rows, seconds_per_step=seconds)
+        recording = replace(recorded, together=together)
         tally.episodes += 1
         tally.rows += len(recording)
         tally.fps[recording.fps] = None

@@ -209,6 +209,23 @@ def test_bad_episodes_are_left_out_and_named(dataset: Maker, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
 
 
+@pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "minari", "robomimic"])
+def test_actions_of_several_kinds_share_one_that_holds_them(tmp_path: Path, name: str) -> None:
+    source, exporter = tmp_path / "source", config.load("export", name)
+    wide = np.float64(1 / 3)
+    for number, one in enumerate([np.int64(3), np.float32(0.5), wide, np.int8(-1)]):
+        write_episode(source / str(number), seed=1, steps=2, action=lambda _, one=one: one[None])
+    report = export_dataset(source, tmp_path / "out", exporter, progress=False)
+    back = config.load("import", name).read(report.path).recordings
+    assert [read().actions[0].tolist() for read in back] == [[3], [0.5], [1 / 3], [-1]]
+    write_episode(source / "5", seed=1, steps=2, action=lambda _: np.array([2**53 + 1]))
+    with pytest.raises(InvalidEpisode, match="5 has actions of int64 that float64 cannot hold"):
+        export_dataset(source, tmp_path / "more", exporter, progress=False)
+    write_episode(source / "6", seed=1, steps=2, action=lambda _: "left")
+    report = export_dataset(source, tmp_path / "fit", exporter, skip_bad=True, progress=False)
+    assert [sentence.partition(":")[0] for sentence in report.bad] == ["5", "6"]
+
+
 @pytest.mark.parametrize("output", ["", "source"])
 def test_the_source_is_never_replaced(dataset: Maker, tmp_path: Path, output: str) -> None:
     source = dataset()
