@@ -10,16 +10,17 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import zarr
 
 from chronosim.episodes.compaction import compact
 from chronosim.episodes.dataset import EpisodeDataset
 from chronosim.episodes.layout import row_of
-from chronosim.episodes.writer import EpisodeWriter
+from chronosim.episodes.writer import EpisodeWriter, write_at_once
 from chronosim.errors import MissingDependency
 from chronosim.types import Observation, Prediction, Step
 
 _WINDOW, _PASSES = 9, 3  # frames; timed passes over all windows, of which the median counts
-_SMALL, _LARGE = (96, 96), (480, 832)  # nano's frames, and ChronoEdit's at 480p
+SMALL, _LARGE = (96, 96), (480, 832)  # nano's frames, and ChronoEdit's at 480p
 
 
 class NpyLog:
@@ -152,10 +153,10 @@ def bench_episodes(
         EpisodeWriteError: The disk refuses.
     """
     rng = np.random.default_rng(seed)
-    small = list(_slide(rng, max(_WINDOW, steps), _SMALL, time=9))
+    small = list(slide(rng, max(_WINDOW, steps), SMALL, time=9))
     starts = rng.integers(0, len(small) + 2 - _WINDOW, windows).tolist()
     figures = list(_bench(folder / "small", "96 x 96, 9 a step", small, starts))
-    large = list(_slide(rng, max(4, steps // 10), _LARGE, time=5))
+    large = list(slide(rng, max(4, steps // 10), _LARGE, time=5))
     figures += _bench(folder / "large", "480 x 832, 5 a step", large, [])
     measures = list(dict.fromkeys(figure.measure for figure in figures))
     return sorted(figures, key=lambda figure: measures.index(figure.measure))
@@ -188,6 +189,7 @@ def _bench(
     began = perf_counter()
     compact(folder / "compacted")
     yield Figure("compacted", f"compact an episode, {size}", perf_counter() - began, "s")
+    yield from _at_once(folder, size, steps)
     logs = {store: kind(folder / store, steps[0]) for store, kind in _PLAIN}
     for store, log in logs.items():
         yield from _append(store, size, log.append, steps)
@@ -201,6 +203,24 @@ def _bench(
         log.close()
     for store in windows:
         yield from _extent(store, size, folder / store)
+
+
+def _at_once(folder: Path, size: str, steps: Sequence[Step]) -> Iterator[Figure]:
+    """An episode that is there already, as an import writes it; beside it, the same arrays."""
+    frames = np.stack([step.after.frame for step in steps])
+    between = np.stack([step.prediction.trajectory[:-1] for step in steps])
+    count = len(frames) * (1 + between.shape[1])
+    began = perf_counter()
+    write_at_once(folder / "at-once", steps[0].before, steps, len(steps), {})
+    yield Figure(
+        "compacted", f"write at once, {size}", count / (perf_counter() - began), "frames/s"
+    )
+    began = perf_counter()
+    group = zarr.create_group(folder / "zarr")
+    for name, array in (("frames", frames), ("between", between)):
+        chunks = (max(1, 2**18 // array[0].nbytes), *array.shape[1:])
+        group.create_array(name, shape=array.shape, chunks=chunks, dtype="uint8")[:] = array
+    yield Figure("zarr", f"write at once, {size}", count / (perf_counter() - began), "frames/s")
 
 
 def _append(
@@ -242,10 +262,17 @@ def _extent(store: str, size: str, path: Path) -> Iterator[Figure]:
     yield Figure(store, f"its size, {size}", sum(sizes) / 2**20, "MiB")
 
 
-def _slide(
+def slide(
     rng: np.random.Generator, count: int, size: tuple[int, int], *, time: int
 ) -> Iterator[Step]:
-    """Steps through a landscape that slides by, noisy by about a grey level, as a model's are."""
+    """Gives steps through a landscape that slides by, as noisy as a model's: a grey level.
+
+    Args:
+        rng: Draws landscape and noise.
+        count: How many steps.
+        size: Height and width of a frame, multiples of 8, pixels.
+        time: Frames in a trajectory.
+    """
     height, width = size
     colours = rng.integers(20, 236, (6, 3), np.uint8)
     coarse = colours[rng.integers(0, 6, (height // 8, width // 8))]

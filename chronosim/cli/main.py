@@ -48,6 +48,7 @@ COMMANDS = (
     "episodes import",
     "bench model",
     "bench episodes",
+    "bench formats",
 )
 """The commands, in the order a newcomer meets them; each is a module of chronosim.commands.
 

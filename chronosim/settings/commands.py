@@ -35,6 +35,19 @@ class BenchEpisodes(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchFormats(Settings):
+    """Of `chronosim bench formats`."""
+
+    formats: Sequence[Words] | None
+    episodes: Count
+    steps: Count
+    rows: Count
+    seed: Seed
+    folder: Path | None
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchModel(Settings):
     """Of `chronosim bench model`."""
 
@@ -469,6 +482,7 @@ class WhatIf(Settings):
 COMMANDS = MappingProxyType(
     {
         "bench episodes": BenchEpisodes,
+        "bench formats": BenchFormats,
         "bench model": BenchModel,
         "check": Check,
         "demo": Demo,

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,12 +211,18 @@ def test_bad_episodes_are_left_out_and_named(dataset: Maker, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
 
 
+def _same(action: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    return action
+
+
 @pytest.mark.parametrize("name", ["lerobot", "diffusion-policy", "minari", "robomimic"])
 def test_actions_of_several_kinds_share_one_that_holds_them(tmp_path: Path, name: str) -> None:
     source, exporter = tmp_path / "source", config.load("export", name)
     wide = np.float64(1 / 3)
-    for number, one in enumerate([np.int64(3), np.float32(0.5), wide, np.int8(-1)]):
-        write_episode(source / str(number), seed=1, steps=2, action=lambda _, one=one: one[None])
+    kinds: list[Any] = [np.int64(3), np.float32(0.5), wide, np.int8(-1)]
+    for number, one in enumerate(kinds):
+        action = partial(_same, np.array([one]))
+        write_episode(source / str(number), seed=1, steps=2, action=action)
     report = export_dataset(source, tmp_path / "out", exporter, progress=False)
     back = config.load("import", name).read(report.path).recordings
     assert [read().actions[0].tolist() for read in back] == [[3], [0.5], [1 / 3], [-1]]

@@ -1,4 +1,4 @@
-"""Times writing and reading episodes on this machine, beside plain numpy files and HDF5.
+"""Times writing and reading episodes on this machine, beside numpy files, HDF5 and plain Zarr.
 
 Examples:
     chronosim bench episodes
@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from chronosim.bench.episodes import bench_episodes, table
+from omegaconf import DictConfig
+
+from chronosim.bench.episodes import Figure, bench_episodes, table
 from chronosim.bench.timing import describe_machine
 from chronosim.cli.output import new_folder
 from chronosim.cli.terminal import faint
@@ -28,14 +32,35 @@ def run(settings: BenchEpisodes) -> None:
     Raises:
         ChronosimError: A setting that cannot work, or a disk that refuses.
     """
-    parent = None if settings.folder is None else user_path(settings.folder)
+    measured = partial(
+        bench_episodes, steps=settings.steps, windows=settings.windows, seed=settings.seed
+    )
+    bench("bench-episodes", settings.composed, settings.folder, measured)
+
+
+def bench(
+    command: str,
+    composed: DictConfig,
+    given: str | None,
+    measure: Callable[[Path], list[Figure]],
+) -> None:
+    """Measures in a folder of its own, prints the figures and keeps them.
+
+    Args:
+        command: Its name.
+        composed: Its settings.
+        given: Where to make that folder; None: where the system keeps such.
+        measure: Measures in it.
+
+    Raises:
+        InvalidConfig: There is no such folder.
+    """
+    parent = None if given is None else user_path(given)
     if parent is not None and not parent.is_dir():
         raise InvalidConfig(f"there is no folder {parent} to write to")
-    output = new_folder(settings.composed, "bench-episodes")
+    output = new_folder(composed, command)
     with tempfile.TemporaryDirectory(prefix="chronosim-bench-", dir=parent) as folder:
-        figures = bench_episodes(
-            Path(folder), steps=settings.steps, windows=settings.windows, seed=settings.seed
-        )
+        figures = measure(Path(folder))
     print(table(figures))
     report = {"figures": [asdict(figure) for figure in figures], "machine": describe_machine()}
     write_text(output / "figures.json", json.dumps(report, indent=2) + "\n")
