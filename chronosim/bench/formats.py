@@ -144,7 +144,7 @@ def _figures(
     measure: str, library: str, ours: tuple[float, float], theirs: tuple[float, float]
 ) -> Iterator[Figure]:
     for index, unit, size in ((0, "s", 1.0), (1, "MB", 1e6)):
-        named = f"{measure} ({library})"
+        named = f"{measure} ({library})" if unit == "s" else f"{measure}: memory"
         yield Figure("chronosim", named, ours[index] / size, unit)
         yield Figure("library", named, theirs[index] / size, unit)
 
