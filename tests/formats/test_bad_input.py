@@ -544,6 +544,16 @@ def test_another_format(exported: Callable[..., Path], name: str, lacks: str, ab
     refused(source, name, EpisodeNotFound, sentence)
 
 
+def test_of_several_data_sets_that_of_the_format_is_named(tmp_path: Path) -> None:
+    for name in ("a/one.csv", "b/meta/info.json"):
+        (tmp_path / "sets" / name).parent.mkdir(parents=True)
+        (tmp_path / "sets" / name).touch()
+    refused(tmp_path / "sets", "lerobot", EpisodeNotFound, "name .*sets/b, which looks like")
+    (tmp_path / "sets" / "one.csv").touch()
+    file = tmp_path / "sets" / "one.csv"
+    refused(file, "folder", EpisodeNotFound, "give the folder that it is in, .*sets$")
+
+
 def test_what_is_no_data_set_is_described(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for at in range(7):
