@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from chronosim.errors import InvalidModel, MissingDependency
+from chronosim.errors import ChronosimWarning, InvalidModel, MissingDependency
 from chronosim.models.loading.sources import read_json
 
 Shape = tuple[int, ...]
@@ -55,7 +56,7 @@ def read_checkpoint(path: Path, transformer: Any, *, strict: bool = True) -> Che
         path: A .safetensors or .gguf file. Weights of 8-bit floating point may have a scale, as
             ComfyUI's `scale_weight`, `weight_scale` and `comfy_quant` give it.
         transformer: What it shall be loaded as; on the meta device it will do.
-        strict: Whether a weight that has no place is an error; else it is left out.
+        strict: Whether a weight that has no place is an error; else it is left out, with a warning.
 
     Raises:
         InvalidModel: It cannot be read, lacks weights, holds others, was made for other shapes, or
@@ -83,7 +84,16 @@ def read_checkpoint(path: Path, transformer: Any, *, strict: bool = True) -> Che
             )
         _check_numbers(path, header, key)
     kept = {renamed[name]: name for name in wanted}
-    return Checkpoint(path, kept, header.scales, [renamed[name] for name in strange])
+    left_out = [renamed[name] for name in strange]
+    warn_left_out(path, left_out)
+    return Checkpoint(path, kept, header.scales, left_out)
+
+
+def warn_left_out(path: Path, keys: Sequence[str]) -> None:
+    """Says once what of a file is left out."""
+    if keys:
+        said = f"left out {len(keys)} weights of {path} that the model has no place for"
+        warnings.warn(f"{said}, such as {keys[0]!r}", ChronosimWarning, stacklevel=3)
 
 
 def check_part(folder: Path) -> None:

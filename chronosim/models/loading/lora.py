@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from chronosim.errors import InvalidModel
-from chronosim.models.loading.checkpoint import layer_names
+from chronosim.models.loading.checkpoint import layer_names, warn_left_out
 from chronosim.models.loading.lora_scale import Scales, parse_key, read_scales
 from chronosim.models.loading.places import hash_file
 
@@ -86,7 +86,7 @@ def read_lora(path: Path, transformer: Any, *, strict: bool = True) -> LoraFile:
             ComfyUI or musubi.
         transformer: What it is for; on the meta device it will do.
         strict: Whether a key that names no layer of the transformer is an error; else it is left
-            out.
+            out, with a warning.
 
     Raises:
         InvalidModel: The file cannot be read, names layers that are not there, was made for layers
@@ -110,6 +110,7 @@ def read_lora(path: Path, transformer: Any, *, strict: bool = True) -> LoraFile:
     _check_kind(path, strange)
     if not layers or (strict and strange):
         raise InvalidModel(_not_for(path, strange, len(tensors), leave=bool(layers)))
+    warn_left_out(path, strange)
     for layer, parts in layers.items():
         if {"down", "up"} <= set(parts):
             _check_ranks(path, keys[layer, "up"], parts)
@@ -182,22 +183,28 @@ def fuse_lora(transformer: Any, lora: LoraFile, weight: float, device: torch.dev
         lora: Read for it.
         weight: What the change is multiplied with.
         device: Where to compute the change.
+
+    Raises:
+        InvalidModel: The change runs over.
     """
     for layer, parts in lora.layers.items():
         module = transformer.get_submodule(layer)
         moved = {name: part.to(device, torch.float32) for name, part in parts.items()}
         if "down" in moved:
             change = moved["up"].flatten(1) @ moved["down"].flatten(1) * lora.scales[layer]
-            _add(module.weight, change.view(module.weight.shape), weight)
+            _add(module.weight, weight * change.view(module.weight.shape), lora, layer)
         for name in ("weight", "bias"):
             if name in moved:
-                _add(getattr(module, name), moved[name], weight)
+                _add(getattr(module, name), weight * moved[name], lora, layer)
 
 
-def _add(parameter: Tensor, change: Tensor, weight: float) -> None:
+def _add(parameter: Tensor, change: Tensor, lora: LoraFile, layer: str) -> None:
+    if not change.sum().isfinite():  # a sum keeps NaN and infinity
+        raise InvalidModel(
+            f"{lora.path} changes {layer} by more than a number can hold: take a smaller weight"
+        )
     with torch.no_grad():
-        changed = parameter.to(change.device, torch.float32) + weight * change
-        parameter.copy_(changed)
+        parameter.copy_(parameter.to(change.device, torch.float32) + change)
 
 
 def _check_tensor(path: Path, key: str, tensor: Tensor) -> None:

@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor
 
-from chronosim.errors import InvalidConfig, InvalidModel, ModelNotFound
+from chronosim.errors import ChronosimWarning, InvalidConfig, InvalidModel, ModelNotFound
 from chronosim.models.loading.checkpoint import original_name, parameter_names
 from chronosim.models.loading.load import load
 from chronosim.models.loading.lora import add_loras, fuse_lora, read_lora
@@ -355,7 +355,8 @@ def test_keys_without_a_place_are_left_out_by_choice(
     path = save(tensors | extra, tmp_path)
     with pytest.raises(InvalidModel, match=r"2 of its 62 keys .*diff_m.*; strict=false leaves"):
         read_lora(path, transformer)
-    lora = read_lora(path, transformer, strict=False)
+    with pytest.warns(ChronosimWarning, match=r"left out 2 weights .*lora.safetensors .*diff_m"):
+        lora = read_lora(path, transformer, strict=False)
     assert sorted(lora.left_out) == sorted(extra)
     assert lora.describe()["left_out"] == 2
     plain = read_lora(save(tensors, tmp_path), transformer)
@@ -380,7 +381,8 @@ def test_identity_and_explain_say_how_strong_a_lora_is(
     save(tensors, saved).rename(saved / "adapter_model.safetensors")
     (saved / "adapter_config.json").write_text('{"r": 2, "lora_alpha": 8}')
     settings: dict[str, Any] = {"loras": [{"location": str(saved), "weight": 0.5}]}
-    model = load(folder, **settings, strict=False)
+    with pytest.warns(ChronosimWarning, match=r"left out 1 weights"):
+        model = load(folder, **settings, strict=False)
     [told] = model.identity["loras"]
     said = {key: told[key] for key in ("file", "weight", "scale", "scale_from", "left_out")}
     assert said == {
@@ -393,9 +395,41 @@ def test_identity_and_explain_say_how_strong_a_lora_is(
     assert f"scale 4 ({PLACE})" in explain(plan_model(folder, **settings))
     # The strength is part of the weights: another config is another model.
     (saved / "adapter_config.json").write_text('{"r": 2, "lora_alpha": 4}')
-    assert load(folder, **settings, strict=False).identity["loras"][0]["scale"] == 2.0
+    with pytest.warns(ChronosimWarning, match=r"left out 1 weights"):
+        assert load(folder, **settings, strict=False).identity["loras"][0]["scale"] == 2.0
     (saved / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelNotFound, match="holds 0 LoRAs"):
         load(folder, **settings)
     with pytest.raises(InvalidConfig, match="must be a finite number, not nan"):
         load(folder, loras=[{"location": "x.safetensors", "weight": float("nan")}])
+
+
+def test_a_change_that_runs_over_is_the_loras_own(
+    transformer: Any, matrices: Matrices, tmp_path: Path
+) -> None:
+    lora = read_lora(save(spell("wan", matrices), tmp_path), transformer)
+    with pytest.raises(InvalidModel, match=r"lora.safetensors changes blocks\..* a smaller weight"):
+        fuse_lora(transformer, lora, 1e39, CPU)
+
+
+def test_a_download_brings_the_config_beside_a_lora(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a LoRA from the hub would be as strong as no one trained it."""
+    from chronosim.models.loading import sources
+    from chronosim.models.loading.settings import ModelSettings
+
+    asked = []
+
+    def download(repository: str, filename: str, **settings: Any) -> str:
+        if settings.get("local_files_only") or filename == "b/adapter_config.json":
+            raise FileNotFoundError(filename)
+        asked.append(filename)
+        return str(tmp_path / filename)
+
+    monkeypatch.setattr(sources, "hf_hub_download", download)
+    for folder in ("a", "b"):
+        found = sources.fetch_lora(f"me/it/{folder}/adapter_model.safetensors", ModelSettings())
+        assert found == tmp_path / folder / "adapter_model.safetensors"
+    weights = "adapter_model.safetensors"
+    assert asked == [f"a/{weights}", "a/adapter_config.json", f"b/{weights}"]
