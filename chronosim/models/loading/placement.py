@@ -391,10 +391,14 @@ def cheaper_settings(
             yield way, replace(settings, **way)
 
 
-def whole_weights(model: Architecture, number: int) -> dict[str, int]:
-    """Bytes by part, unquantised; image encoder and autoencoder stay in float32."""
-    sizes = {"text_encoder": number, "image_encoder": 4, "transformer": number, "vae": 4}
+def whole_weights(model: Architecture, number: int, *, vae: int = 4) -> dict[str, int]:
+    """Bytes by part, unquantised, at so many a number; the image encoder stays in float32."""
+    sizes = {"text_encoder": number, "image_encoder": 4, "transformer": number, "vae": vae}
     return {part: model.parameters[part] * size for part, size in sizes.items()}
+
+
+def _vae_number(settings: ModelSettings) -> int:
+    return 4 if settings.vae_dtype in (None, "float32") else 2
 
 
 def _read(
@@ -405,7 +409,7 @@ def _read(
     transformer: Path | None,
 ) -> dict[str, int]:
     """Bytes by part as they are read, before they are stored in fewer bits."""
-    read = whole_weights(model, number)
+    read = whole_weights(model, number, vae=_vae_number(settings))
     if transformer is not None:
         read["transformer"] = max(read["transformer"], transformer.stat().st_size)
     if settings.quantizes_transformer:
@@ -416,7 +420,8 @@ def _read(
 def _weights(
     model: Architecture, settings: ModelSettings, size: int, transformer: Path | None
 ) -> dict[str, int]:
-    counts, weights = model.parameters, whole_weights(model, size)
+    counts = model.parameters
+    weights = whole_weights(model, size, vae=_vae_number(settings))
     if transformer is not None and transformer.suffix == ".gguf":
         weights["transformer"] = transformer.stat().st_size
     if settings.storage == "float8":
@@ -466,9 +471,10 @@ def working_memory(
     transformer = rows * (model.tokens(size, latents) * token + kept * (2 if guided else 1))
     pixels = size[0] * size[1] / model.vae_patch**2 * model.vae_width / 96
     decoded = 1 if settings.slicing is not False else rows
-    vae = max(pixels * _DECODE * decoded, pixels * _ENCODE)
+    share = _vae_number(settings) / 4  # the counts are of float32
+    vae = max(pixels * _DECODE * decoded, pixels * _ENCODE) * share
     if settings.tiling:
-        vae = min(vae, _TILE * decoded)
+        vae = min(vae, _TILE * decoded * share)
     return {"text_encoder": 0, "image_encoder": 0, "transformer": transformer, "vae": round(vae)}
 
 

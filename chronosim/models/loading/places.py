@@ -12,7 +12,7 @@ from torch import Tensor
 
 from chronosim.errors import InvalidConfig
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def find_device(name: str | None) -> torch.device:
@@ -38,11 +38,11 @@ def find_dtype(name: str | None, device: torch.device) -> torch.dtype:
     """Gives a number format by its name; None: float32 on a CPU, bfloat16 elsewhere.
 
     Raises:
-        InvalidConfig: Another name than float32 and bfloat16.
+        InvalidConfig: Another name than float32, bfloat16 and float16.
     """
     kind = name or ("float32" if device.type == "cpu" else "bfloat16")
     if kind not in _DTYPES:
-        raise InvalidConfig(f"dtype must be {' or '.join(_DTYPES)}, not {name!r}")
+        raise InvalidConfig(f"dtype must be {', '.join(_DTYPES)}, not {name!r}")
     return _DTYPES[kind]
 
 

@@ -329,7 +329,7 @@ class LoadPlan:
         assert need is not None
         assert self.model is not None
         cost, weights = estimate_cost(self.model, self.sampling, size), need.weights
-        moved, streamed = 0.0, 0.0
+        exact, moved, streamed = settings.vae_dtype in (None, "float32"), 0.0, 0.0
         if settings.offload == "model":
             moved = sum(weights.values())
         elif settings.offload == "group":
@@ -342,8 +342,8 @@ class LoadPlan:
             say(how),
             need.stages,
             Work(
-                flops=cost.prediction,
-                exact_flops=cost.autoencoder,
+                flops=cost.prediction + (0 if exact else cost.autoencoder),
+                exact_flops=cost.autoencoder if exact else 0,
                 moved=moved,
                 streamed=streamed,
             ),
@@ -447,9 +447,10 @@ def _arithmetic(plan: LoadPlan, cost: Cost) -> Iterator[str]:
         f"{count_flops(cost.reasoning - cost.plain)}, as much as "
         f"{cost.reasoning / cost.plain - 1:.1f} more steps"
     )
+    number = plan.settings.vae_dtype or "float32"
     yield (
         f"            {count_flops(cost.prediction)} a prediction, "
-        f"and {count_flops(cost.autoencoder)} of the autoencoder in float32"
+        f"and {count_flops(cost.autoencoder)} of the autoencoder in {number}"
     )
 
 

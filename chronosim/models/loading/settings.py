@@ -22,7 +22,10 @@ class ModelSettings:
         preset: Whose settings apply to a folder or hub id; None: those of chronoedit-14b, but for
             the scheduler and the flow shift, which are the folder's own.
         device: Such as "cuda" or "cpu"; None: a GPU if there is one.
-        dtype: "float32" or "bfloat16"; None: bfloat16 on a GPU, float32 on a CPU.
+        dtype: "float32", "bfloat16" or "float16" (older GPUs; its numbers end at 65,504, and what
+            overflows is an error); None: bfloat16 on a GPU, float32 on a CPU.
+        vae_dtype: The autoencoder's: None is "float32"; "bfloat16", as NVIDIA's own script has it,
+            takes half the memory and rounds more.
         revision: A commit, tag or branch of the hub; None: its main branch.
         endpoint: Address of a mirror of the hub; None: that of huggingface_hub (HF_ENDPOINT).
         cache: The folder that the hub's files are kept in; None: huggingface_hub's (HF_HUB_CACHE).
@@ -59,6 +62,7 @@ class ModelSettings:
     preset: str | None = None
     device: str | None = None
     dtype: str | None = None
+    vae_dtype: Annotated[str, OneOf(("float32", "bfloat16", "float16"))] | None = None
     revision: str | None = None
     endpoint: str | None = None
     cache: str | Path | None = None

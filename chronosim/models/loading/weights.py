@@ -142,8 +142,8 @@ def read_components(
     Args:
         folder: A model folder in diffusers' format (model_index.json and safetensors).
         device: Where to compute. On a CPU the autoencoder computes planar convolutions.
-        dtype: Of the transformer and the text encoder, float32 or bfloat16; the autoencoder and
-            the image encoder, small and delicate, are always float32.
+        dtype: Of the transformer and the text encoder; the image encoder is always float32, the
+            autoencoder where the settings do not say otherwise.
         revision: The hub's commit that the folder came from, for the record.
         checkpoint: A file that the transformer's weights come from instead of the folder's.
         loras: Files with their weights, added in this order.
@@ -164,7 +164,8 @@ def read_components(
         return network
 
     def vae() -> Any:
-        network = _load_model(AutoencoderKLWan, folder / "vae", torch.float32)
+        number = find_dtype(settings.vae_dtype or "float32", device)
+        network = _load_model(AutoencoderKLWan, folder / "vae", number)
         if device.type == "cpu":
             use_planar_convolutions(network)
         return network
@@ -228,6 +229,8 @@ def _describe(
             part: json.loads(config.to_json_string(use_diff=False))
             for part, config in settings.quantization.items()
         }
+    if settings.vae_dtype not in (None, "float32"):
+        variant["vae_dtype"] = settings.vae_dtype
     if settings.tiling:
         variant["tiling"] = True
     return MappingProxyType({**variant, **describe_acceleration(settings)})

@@ -1,5 +1,6 @@
 """The engine computes what diffusers computes, wherever that works, and goes on beyond."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -163,3 +164,29 @@ def test_latents_depend_on_everything_in_a_prompt(kit: Any, components: Componen
 def test_words_are_cleaned_as_stock_cleans_them(text: str) -> None:
     stock: Any = pipeline_chronoedit  # untyped
     assert clean_text(text) == stock.prompt_clean(text)
+
+
+def test_a_bfloat16_autoencoder_gives_what_stock_gives(kit: Any, wide: Components) -> None:
+    """As NVIDIA's own script loads it."""
+    parts = kit.remake(wide, vae=deepcopy(wide.vae).to(torch.bfloat16))
+    model, prompt = kit.model(parts, reasoning_steps=2), kit.prompt(3)
+    stock = kit.stock(parts, parts.scheduler, prompt, model.sampling, "latent")[0]
+    torch.testing.assert_close(model.latents([prompt])[0], stock, atol=TOLERANCE, rtol=0)
+    shown = kit.stock(parts, parts.scheduler, prompt, model.sampling, "np")[0] * 255
+    off = np.abs(model.predict([prompt])[0].frame - shown[-1])
+    assert off.mean() < 1
+    exact = kit.model(wide, reasoning_steps=2).predict([prompt])[0].frame
+    assert np.abs(exact - shown[-1]).mean() > off.mean()
+
+
+def test_float16_is_as_near_as_stocks(kit: Any, wide: Components) -> None:
+    transformer = deepcopy(wide.transformer).to(torch.float16)
+    encoder = deepcopy(wide.text_encoder).to(torch.float16)
+    parts = kit.remake(wide, transformer=transformer, text_encoder=encoder)
+    prompt = kit.prompt(3)
+    exact = kit.model(wide, guidance=3.0).latents([prompt])[0]
+    model = kit.model(parts, guidance=3.0)
+    half = model.latents([prompt])[0]
+    stock = kit.stock(parts, parts.scheduler, prompt, model.sampling, "latent")[0]
+    assert half.isfinite().all()
+    assert (half - exact).abs().max() < 2 * (stock - exact).abs().max() + 1e-3

@@ -23,6 +23,7 @@ from chronosim.models.loading.placement import (
     place,
     take_turns,
 )
+from chronosim.models.loading.plan import plan_model
 from chronosim.models.loading.settings import ModelSettings
 
 CPU = torch.device("cpu")
@@ -237,3 +238,25 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     with pytest.raises(InvalidConfig, match=sentence):
         load(folder, device="cpu", **settings)
+
+
+def test_the_autoencoder_may_have_fewer_bits(folder: Path) -> None:
+    model = load(folder, vae_dtype="bfloat16")
+    assert model.components.vae.dtype == torch.bfloat16
+    assert model.identity["vae_dtype"] == "bfloat16"
+    assert "vae_dtype" not in load(folder).identity
+    half = load(folder, dtype="float16")
+    assert half.identity["dtype"] == "float16"
+    with pytest.raises(InvalidConfig, match="vae_dtype"):
+        load(folder, vae_dtype="int8")
+
+
+def test_a_bfloat16_autoencoder_halves_what_it_works_with() -> None:
+    usual, half = (
+        plan_model("chronoedit-14b", gpu="h100", **given).memory((720, 1280))
+        for given in ({}, {"vae_dtype": "bfloat16"})
+    )
+    assert usual is not None
+    assert half is not None
+    spared = (usual.device - half.device) / 2**30
+    assert spared == pytest.approx(17 / 2, abs=1)
