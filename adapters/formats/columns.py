@@ -29,6 +29,8 @@ CONTENTS = frozenset(
     )
 )  # fmt: skip
 """All that an episode may have to lose, in the words of a report; a format holds some of it."""
+SUCCESS = "whether it succeeded"
+"""The same, for which fewer formats have a place."""
 
 OF_ONE_EPISODE = (InvalidEpisode, InvalidFrame, InvalidAction, EpisodeNotFound)
 """What is raised where one episode is wrong, and others may be right."""
@@ -67,6 +69,7 @@ class EpisodeColumns:
         truncated: Whether it was cut there.
         seeds: Seeds of the world model's noise; 0 where there was none.
         latency: Seconds the world took to answer; NaN if unknown.
+        success: Whether the goal was reached after a row, 1 or 0; NaN if unknown.
         rows_per_step: Rows in one held action: 1, or the length of the trajectories.
         closed: Whether the observation after the last action is known.
         about: What made the episode: JSON values.
@@ -86,6 +89,7 @@ class EpisodeColumns:
     truncated: Bool[np.ndarray, " rows"]
     seeds: Int64[np.ndarray, " rows"]
     latency: Float64[np.ndarray, " rows"]
+    success: Float64[np.ndarray, " rows"]
     rows_per_step: int
     closed: bool
     about: Mapping[str, Any]
@@ -114,6 +118,7 @@ class EpisodeColumns:
             "whether it was truncated": self.truncated.any(),
             "seeds": self.seeds.any(),
             "latencies": np.isfinite(self.latency).any(),
+            SUCCESS: np.isfinite(self.success).any(),
             "where it comes from": self.about,
         }
         return {name for name, value in columns.items() if value}
@@ -148,7 +153,7 @@ def make_columns(
         about: As `EpisodeColumns.about`.
         rows_per_step: As `EpisodeColumns.rows_per_step`.
         lost: As `EpisodeColumns.lost`; states that are no float32 are added to it.
-        **columns: `rewards`, `terminated`, `truncated`, `seeds`, `latency`.
+        **columns: `rewards`, `terminated`, `truncated`, `seeds`, `latency`, `success`.
 
     Raises:
         InvalidAction: The actions are of several widths, not numbers or strings, or not finite.
@@ -197,6 +202,7 @@ _COLUMNS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
         "truncated": (False, np.bool_),
         "seeds": (0, np.int64),
         "latency": (float("nan"), np.float64),
+        "success": (float("nan"), np.float64),
     }
 )
 """Columns with a number in each row: what fills them where a format has none, and their dtype."""
@@ -228,8 +234,10 @@ def _exactly(name: str, column: str, values: np.ndarray, dtype: Any) -> np.ndarr
     with np.errstate(invalid="ignore"):
         made = values.astype(dtype)
     changed = made != values
-    if dtype is not np.float64 and changed.any():
-        what = "true or false" if dtype is np.bool_ else "whole numbers of 64 bits"
+    if column == "success":
+        changed = (values != 0) & (values != 1) & ~np.isnan(made)
+    if (dtype is not np.float64 or column == "success") and changed.any():
+        what = "true or false" if column not in ("seeds",) else "whole numbers of 64 bits"
         row = int(np.argmax(changed))
         raise InvalidEpisode(
             f"the {column} of {name} must be {what}, but row {row} has {values[row]}"
@@ -309,6 +317,7 @@ def with_last_row(recording: EpisodeColumns, choice: str) -> EpisodeColumns:
         "truncated": bool(row.get("truncated", False)),
         "seeds": int(row.get("seed", recording.seeds[-1])),
         "latency": _number(row.get("latency")),
+        "success": _number(row.get("success")),
     }
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(recording, name), np.asarray(value)[None]])
@@ -326,6 +335,7 @@ def _before_the_last(recording: EpisodeColumns, before: Any) -> EpisodeColumns:
         "rewards": _number(before.get("reward")),
         "terminated": bool(before.get("terminated")),
         "truncated": bool(before.get("truncated")),
+        "success": _number(before.get("success")),
     }
     columns: dict[str, Any] = {
         name: np.append(getattr(recording, name)[:-1], own[name]) for name in own
@@ -338,8 +348,7 @@ def without_last_row(recording: EpisodeColumns) -> EpisodeColumns:
     if _own_row(recording.about) is not None:
         return recording
     columns: dict[str, Any] = {
-        name: getattr(recording, name)[:-1]
-        for name in ("actions", "rewards", "terminated", "truncated", "seeds", "latency", "texts")
+        name: getattr(recording, name)[:-1] for name in ("actions", "texts", *_COLUMNS)
     }
     return replace(recording, closed=True, **columns)
 
@@ -356,9 +365,9 @@ def unused_row(
 
     Returns:
         JSON values: `action`, `reward`, `terminated`, `truncated`, `text` (None if `worded`),
-        `seed`, `latency`; `gap`, the rows before it that make no whole step; and `before`: the
-        reward and the end of the last step without what the row added to them. None if the outcome
-        is known.
+        `seed`, `latency`, `success`; `gap`, the rows before it that make no whole step; and
+        `before`: the reward, the end and the success of the last step without what the row added to
+        them. None if the outcome is known.
     """
     if recording.closed:
         return None
@@ -373,11 +382,13 @@ def unused_row(
         "text": None if worded else recording.texts[-1],
         "seed": int(recording.seeds[-1]),
         "latency": _finite(recording.latency[-1]),
+        "success": _finite(recording.success[-1]),
         "gap": gap,
         "before": {
             "reward": _finite(recording.rewards[before].sum()),
             "terminated": bool(recording.terminated[before].any()),
             "truncated": bool(recording.truncated[before].any()),
+            "success": _finite(last_known(recording.success[before])),
         },
     }
 
@@ -397,6 +408,12 @@ def _like(unused: Any, actions: np.ndarray) -> np.ndarray:
         return np.asarray(actions[-1])
     action = np.asarray(unused, actions.dtype)
     return action if action.shape == actions.shape[1:] else np.asarray(actions[-1])
+
+
+def last_known(values: np.ndarray) -> float:
+    """The last of values that are not NaN; NaN without one."""
+    known = values[np.isfinite(values)]
+    return float(known[-1]) if known.size else float("nan")
 
 
 def _finite(value: float) -> float | None:

@@ -27,6 +27,7 @@ from chronosim.errors import (
 from chronosim.formats.columns import (
     CONTENTS,
     LAST,
+    SUCCESS,
     EpisodeColumns,
     FrameSource,
     by_row,
@@ -55,7 +56,7 @@ class DiffusionPolicyExporter:
     """A replay buffer: every row of every episode end to end, and where episodes end.
 
     Besides what diffusion_policy trains on it holds `reward`, `terminated`, `truncated`, `seed`,
-    `latency` and `text` (a number; the group's attribute `texts` has the words).
+    `latency`, `success` and `text` (a number; the group's attribute `texts` has the words).
 
     Attributes:
         camera: Name of the array of frames, uint8 (rows, height, width, 3).
@@ -77,7 +78,7 @@ class DiffusionPolicyExporter:
     @property
     def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        return CONTENTS - (set() if self.last_observation == "keep" else {LAST})
+        return (CONTENTS | {SUCCESS}) - (set() if self.last_observation == "keep" else {LAST})
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder, which is the group itself.
@@ -92,8 +93,12 @@ class DiffusionPolicyExporter:
         columns: dict[str, _Growing] = {}
         ends, said = [0], []
         for recording in alike(recordings):
-            if recording.actions.dtype.kind not in "biuf":
-                raise InvalidAction(f"a replay buffer holds numbers, not {recording.actions.dtype}")
+            if recording.actions.dtype.kind not in "biuf" or not recording.actions.size:
+                found = f"{recording.actions.dtype} of shape {recording.actions.shape[1:]}"
+                raise InvalidAction(
+                    f"a replay buffer holds numbers for actions, but those of {recording.name} are "
+                    f"{found}"
+                )
             kept = with_last_row(recording, self.last_observation)
             for name, values in self._columns(kept, texts).items():
                 columns.setdefault(name, _Growing(data, name)).add(recording.name, values)
@@ -119,6 +124,7 @@ class DiffusionPolicyExporter:
             "truncated": recording.truncated,
             "seed": recording.seeds,
             "latency": recording.latency,
+            "success": recording.success,
             "text": np.array(words, np.int64),
         }
         return {name: values for name, values in columns.items() if values.size}
@@ -191,7 +197,7 @@ _UMI = (
     "eef_rot_axis_angle",
     "gripper_width",
 )  # of robot0, robot1 ..., as UMI joins them
-_OURS = ("reward", "terminated", "truncated", "seed", "latency")
+_OURS = ("reward", "terminated", "truncated", "seed", "latency", "success")
 _MOST = 2 << 30  # bytes read at once
 
 
@@ -398,6 +404,7 @@ class _Reader:
             truncated=values.get("truncated"),
             seeds=values.get("seed"),
             latency=values.get("latency"),
+            success=values.get("success"),
         )
         kept = self.told.get("last_observation") == "keep" and len(found) > 1
         return without_last_row(found) if kept else found

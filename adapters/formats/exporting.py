@@ -259,6 +259,10 @@ def _together(readers: Sequence[EpisodeReader]) -> str | None:
     return str(np.result_type(*kinds)) if kinds else None
 
 
+_NOWHERE = {"metrics": "the metrics of predictions", "truncation_reason": "why it was truncated"}
+"""What steps may have and no format has a place for, in the words of a report."""
+
+
 def _tallied(
     readers: Sequence[EpisodeReader], rows: str, seconds: float | None, tally: _Tally
 ) -> Iterator[EpisodeColumns]:
@@ -273,6 +277,7 @@ def _tallied(
         tally.contents |= recording.contents()
         if rows == "steps" and reader.column("between_length").any():
             tally.contents.add("the trajectories between two observations")
+        tally.contents |= {words for name, words in _NOWHERE.items() if name in reader.told}
         yield recording
     tally.current = None
 
@@ -321,6 +326,7 @@ def record_rows(
         truncated=last & reader.column("truncated").repeat(length),
         seeds=reader.column("seed").repeat(length),
         latency=np.where(last, reader.column("latency").repeat(length), np.nan),
+        success=np.where(last, reader.success.repeat(length), np.nan),
     )
 
 

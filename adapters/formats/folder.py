@@ -6,11 +6,11 @@ in one number that orders them, or an array `<name>.npy`, (frames, height, width
 there are several, or a number is missing, nothing is guessed: it is an error.
 
 A table has a row for each action: `action` (a JSON list or words) or `action_0`, `action_1`, ...;
-and, where known, `text`, `reward`, `terminated`, `truncated`, `seed`, `latency` and `state` or
-`state_0`, `state_1`, ... There are as many frames as rows, or one more: the last observation. CSV
-may have commas, semicolons (then with decimal commas) or tabs. A `.json` is what chronosim's own
-MP4 export writes: an object with a list of `rows`; one without them, and nothing beside it of its
-name, is no table.
+and, where known, `text`, `reward`, `terminated`, `truncated`, `success`, `seed`, `latency` and
+`state` or `state_0`, `state_1`, ... There are as many frames as rows, or one more: the last
+observation. CSV may have commas, semicolons (then with decimal commas) or tabs. A `.json` is what
+chronosim's own MP4 export writes: an object with a list of `rows`; one without them, and nothing
+beside it of its name, is no table.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PICTURES = {
 """Endings of pictures; whether one can be read is found out when it is."""
 
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
-_NUMBERS = {"reward": "rewards", "seed": "seeds", "latency": "latency"}
+_NUMBERS = {"reward": "rewards", "seed": "seeds", "latency": "latency", "success": "success"}
 _OTHERS = ("text", "terminated", "truncated")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NAMED = re.compile(r"(\d+(?:\.\d+)?)")
@@ -417,15 +417,20 @@ def _whole_or_not(cell: str) -> int | float:
 def _numbers(rows: list[Row], name: str, path: Path) -> np.ndarray | None:
     if name not in rows[0]:
         return None
-    read, dtype = (_seed, np.int64) if name == "seed" else (_number, np.float64)
+    read = {"seed": _seed, "success": _flag}.get(name, _number)
+    dtype = np.int64 if name == "seed" else np.float64
     try:
         return np.array([read(row.get(name)) for row in rows], dtype)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, KeyError) as error:
         raise InvalidEpisode(f"the column {name!r} of {path} is no number: {error}") from error
 
 
 def _number(cell: Any) -> float:
     return float("nan") if cell in (None, "") else float(cell)
+
+
+def _flag(cell: Any) -> float:
+    return float("nan") if cell in (None, "") else float(_FLAGS[str(cell).lower()])
 
 
 def _seed(cell: Any) -> int:

@@ -23,6 +23,7 @@ from chronosim.errors import (
 from chronosim.formats.columns import (
     CONTENTS,
     EXACT,
+    SUCCESS,
     EpisodeColumns,
     FrameSource,
     by_row,
@@ -86,7 +87,7 @@ class MinariExporter:
     @property
     def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        return CONTENTS - ({EXACT} if self.jpeg else set())
+        return (CONTENTS | {SUCCESS}) - ({EXACT} if self.jpeg else set())
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder; one of them is in memory at a time.
@@ -260,6 +261,7 @@ def _buffer(recording: EpisodeColumns, number: int) -> EpisodeBuffer:
             "text": ["", *recording.texts],
             "seed": [0, *recording.seeds.tolist()],  # lists: Minari cannot decode plain arrays
             "latency": [float("nan"), *recording.latency.tolist()],
+            "success": [float("nan"), *recording.success.tolist()],
         },
     )
 
@@ -439,6 +441,7 @@ def _episodes_said(metadata: dict[str, Any], count: int, source: Path) -> list[d
     return said
 
 
+_INFOS = ("text", "seed", "latency", "success")
 _SAID = 4000  # characters of what is said, which each episode keeps
 _KNOWN = {
     *("observation_space", "action_space", "chronosim", "data_format", "jpeg_encoding"),
@@ -477,7 +480,10 @@ class _Reader:
         if seen not in (rows, rows + 1):
             raise InvalidEpisode(f"episode {number} has {rows} rewards, but {seen} frames")
         vectors = [_vector(name, observed[name]) for name in self.states]
-        columns = {name: _info(infos, name, rows) for name in ("text", "seed", "latency")}
+        columns = {name: _info(infos, name, rows) for name in _INFOS}
+        if columns["success"] is None:
+            columns["success"] = _info(infos, "is_success", rows)
+            columns["is_success"] = None
         texts = columns["text"]
         others = {name: values for name, values in _flat(infos) if name not in columns}
         last = {k: v[-1] for k, v in others.items() if len(v) in (rows, rows + 1)}
@@ -500,6 +506,7 @@ class _Reader:
             truncated=np.asarray(found["truncations"]),
             seeds=_array(columns["seed"]),
             latency=_array(columns["latency"]),
+            success=_array(columns["success"]),
         )
 
     def _found(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:

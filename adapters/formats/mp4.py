@@ -12,7 +12,7 @@ import numpy as np
 
 from chronosim.errors import InvalidEpisode
 from chronosim.formats.clips import encode
-from chronosim.formats.columns import CONTENTS, EXACT, EpisodeColumns
+from chronosim.formats.columns import CONTENTS, EXACT, SUCCESS, EpisodeColumns
 from chronosim.formats.exporting import provenance
 
 
@@ -35,7 +35,7 @@ class Mp4Exporter:
     @property
     def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        return CONTENTS - (set() if self.lossless else {EXACT})
+        return (CONTENTS | {SUCCESS}) - (set() if self.lossless else {EXACT})
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.
@@ -79,6 +79,7 @@ def _columns(recording: EpisodeColumns) -> dict[str, Any]:
             "truncated": bool(recording.truncated[row]),
             "seed": int(recording.seeds[row]),
             "latency": _number(recording.latency[row]),
+            "success": _number(recording.success[row]),
         }
         for row in range(len(recording))
     ]

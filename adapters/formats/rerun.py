@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from chronosim.errors import InvalidConfig, MissingDependency
-from chronosim.formats.columns import CONTENTS, EXACT, EpisodeColumns
+from chronosim.formats.columns import CONTENTS, EXACT, SUCCESS, EpisodeColumns
 from chronosim.formats.exporting import provenance
 
 try:
@@ -46,7 +46,7 @@ class RerunExporter:
     @property
     def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        return CONTENTS - (set() if self.jpeg is None else {EXACT})
+        return (CONTENTS | {SUCCESS}) - (set() if self.jpeg is None else {EXACT})
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.
@@ -106,7 +106,7 @@ class RerunExporter:
             _send(stream, recording, "action", acting, rr.Scalars, scalars=numbers)
         _send(stream, recording, "text", acting, rr.TextLog, text=list(recording.texts))
         _send(stream, recording, "seed", acting, rr.AnyValues, seed=recording.seeds)
-        for name in ("rewards", "terminated", "truncated", "latency"):
+        for name in ("rewards", "terminated", "truncated", "latency", "success"):
             values = np.asarray(getattr(recording, name), np.float64)
             known = np.flatnonzero(np.isfinite(values))
             if len(known):

@@ -11,7 +11,7 @@ import numpy as np
 
 from chronosim.episodes import Step
 from chronosim.errors import InvalidAction, InvalidConfig, InvalidEpisode, InvalidFrame
-from chronosim.formats.columns import EpisodeColumns, FrameSource
+from chronosim.formats.columns import EpisodeColumns, FrameSource, last_known
 from chronosim.frames import fit_frame
 from chronosim.protocols import Prompter
 from chronosim.types import Frame, Observation, Prediction
@@ -56,6 +56,7 @@ def resample(recording: EpisodeColumns, fps: float | None) -> EpisodeColumns:
         truncated=_summed(recording.truncated, edges) > 0,
         seeds=recording.seeds[kept],
         latency=_summed(recording.latency, edges),
+        success=np.array([last_known(recording.success[b:e]) for b, e in pairwise(edges)]),
         closed=closed,
     )
 
@@ -136,6 +137,7 @@ def steps_of(
         words, state = recording.texts[begin], recording.states[min(end, len(recording.states) - 1)]
         if prompter is not None:
             words, state = prompter(before, chosen)
+        reached = last_known(recording.success[begin:until])
         after = Observation(trajectory[-1], np.asarray(state, np.float32), index)
         yield Step(
             before=before,
@@ -148,6 +150,7 @@ def steps_of(
             terminated=bool(recording.terminated[begin:until].any()),
             truncated=bool(recording.truncated[begin:until].any()),
             latency=_total(recording.latency[begin:end]),
+            success=None if np.isnan(reached) else bool(reached),
         )
         before = after
 

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidConfig, InvalidEpisode
-from chronosim.formats.columns import CONTENTS, EpisodeColumns, FrameSource, by_row, make_columns
+from chronosim.formats.columns import (
+    CONTENTS,
+    SUCCESS,
+    EpisodeColumns,
+    FrameSource,
+    by_row,
+    make_columns,
+)
 from chronosim.formats.exporting import alike, provenance
 from chronosim.formats.hdf5 import (
     attributes,
@@ -42,7 +49,7 @@ class RobomimicExporter:
     """One file of demonstrations, `demos.hdf5`, for robomimic's `SequenceDataset`.
 
     Besides what robomimic reads, a demonstration holds `texts`, `seeds`, `terminated`, `truncated`,
-    `latency`, and as `about` what made it.
+    `latency`, `success`, and as `about` what made it.
 
     Attributes:
         camera: Frames are `obs/<camera>_image`.
@@ -63,7 +70,7 @@ class RobomimicExporter:
     @property
     def holds(self) -> frozenset[str]:
         """What it has a place for."""
-        return CONTENTS
+        return CONTENTS | {SUCCESS}
 
     def write(self, recordings: Iterable[EpisodeColumns], folder: Path) -> None:
         """Writes recordings into an empty folder.
@@ -96,7 +103,7 @@ class RobomimicExporter:
         demo["states"] = recording.states[:rows]
         text_array(demo, "texts", recording.texts)
         text_array(demo, "about", json.dumps(provenance(recording)))
-        for column in ("seeds", "terminated", "truncated", "latency"):
+        for column in ("seeds", "terminated", "truncated", "latency", "success"):
             demo[column] = getattr(recording, column)
         observed, after = demo.create_group("obs"), demo.create_group("next_obs")
         if recording.states.size:
@@ -111,7 +118,7 @@ class RobomimicExporter:
                 pictures[begin : begin + len(block)] = np.stack(block)
 
 
-_COLUMNS = ("rewards", "dones", "terminated", "truncated", "seeds", "latency")
+_COLUMNS = ("rewards", "dones", "terminated", "truncated", "seeds", "latency", "success")
 _OURS = ("texts", "about", *_COLUMNS)
 _SAID = 4000  # characters of what is said of an episode, which each keeps
 
@@ -238,6 +245,7 @@ class _Reader:
                 truncated=columns.get("truncated"),
                 seeds=columns.get("seeds"),
                 latency=columns.get("latency"),
+                success=columns.get("success"),
             )
 
     def _actions(self, demo: Any) -> np.ndarray:

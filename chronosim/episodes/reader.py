@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 from upath import UPath
 
 from chronosim.episodes.arrays import Content, Stored
@@ -121,6 +121,20 @@ class EpisodeReader:
             kind = self._stored.action() or {"dtype": "float64", "shape": []}
             return action_array(values, kind["dtype"], tuple(kind["shape"]))
         return np.array(values, _DTYPES[name])
+
+    @property
+    def success(self) -> Float64[np.ndarray, " steps"]:
+        """Whether the goal was reached after each step, 1 or 0; NaN where none is known."""
+        return np.array([row.success for row in self._rows[1:]], np.float64)
+
+    @property
+    def told(self) -> frozenset[str]:
+        """Which of `success`, `metrics` and `truncation_reason` some of its steps have."""
+        return frozenset(
+            name
+            for name in ("success", "metrics", "truncation_reason")
+            if any(getattr(row, name) not in (None, {}) for row in self._rows[1:])
+        )
 
     def observation(self, index: int) -> Observation:
         """The observation before step `index` (0 to T, T being the last one).

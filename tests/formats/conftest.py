@@ -65,6 +65,7 @@ def write_episode(
                     terminated=index == steps - 1 and seed % 2 == 0,
                     truncated=index == steps - 1 and seed % 2 == 1,
                     latency=0.01 * index,
+                    success=None if index == 0 else index == steps - 1,
                 )
             )
 
@@ -131,5 +132,7 @@ def assert_same_steps(
         mine, other = ours.trajectory(index), theirs.trajectory(index)
         assert mine.shape == other.shape
         assert np.abs(mine.astype(int) - other).max() <= tolerance
+    if "success" not in without:
+        np.testing.assert_array_equal(ours.success, theirs.success)
     first = ours.observation(0).frame.astype(int) - theirs.observation(0).frame
     assert np.abs(first).max() <= tolerance

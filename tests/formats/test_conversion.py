@@ -164,12 +164,13 @@ def test_what_is_left_behind_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("rows", "per_step"), [(6, 1), (7, 3), (8, 3)])
 def test_success_in_the_last_row_is_not_lost(tmp_path: Path, rows: int, per_step: int) -> None:
     """No step can hold the row, but its reward and its end decide what the episode was worth."""
-    given = recording(rows, closed=False)
+    given = recording(rows, closed=False, success=np.arange(rows) == rows - 1)
     reader = imported(tmp_path, given, rows_per_step=per_step)
+    assert reader.success.tolist() == [0] * (reader.steps - 1) + [1]
     assert reader.column("reward").sum() == given.rewards.sum()
     assert reader.column("terminated").tolist() == [False] * (reader.steps - 1) + [True]
     before = reader.about["unused_row"]["before"]
-    assert before == {"reward": per_step, "terminated": False, "truncated": False}
+    assert before == {"reward": per_step, "terminated": False, "truncated": False, "success": 0}
 
 
 def columns(**given: Any) -> EpisodeColumns:

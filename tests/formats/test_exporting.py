@@ -290,7 +290,7 @@ def test_no_data_set(tmp_path: Path) -> None:
         ("lerobot", {"action": lambda rng: "left"}, InvalidAction, "vectors of numbers"),
         ("lerobot", {"action": lambda rng: np.zeros((2, 2))}, InvalidAction, r"\(2, 2\)"),
         ("lerobot", {"about": {"seconds_per_step": None}}, InvalidConfig, "seconds_per_step"),
-        ("diffusion-policy", {"action": lambda rng: "left"}, InvalidAction, "holds numbers"),
+        ("diffusion-policy", {"action": lambda rng: "left"}, InvalidAction, "holds numbers for"),
         ("robomimic", {"action": lambda rng: 3}, InvalidAction, "vectors of numbers"),
         ("mp4", {"size": (31, 32)}, InvalidFrame, "even sides, not 31 x 32"),
         ("mp4", {"state": np.nan}, InvalidEpisode, "numbers in its states that are not finite"),

@@ -180,13 +180,13 @@ def test_infos_seeds_and_metadata_are_kept_or_said(source: Path) -> None:
     report = imported(source)
     assert report.lost == (
         "the info deep.force, but for its last value",
-        "the info is_success, but for its last value",
         "the info matrix, but for its last value",
     )
     [reader] = readers(report.path)
     assert reader.column("seed").tolist() == [3, 0, 5]
+    assert reader.success.tolist() == [0, 0, 1]
     origin = reader.about["origin"]
-    assert origin["last_infos"] == {"is_success": True, "deep.force": 3.0, "matrix": [[0, 0]] * 2}
+    assert origin["last_infos"] == {"deep.force": 3.0, "matrix": [[0, 0]] * 2}
     assert origin["episode"] == {"seed": 7}
     assert origin["metadata"] == {"dataset_id": "theirs/door-v2", "algorithm_name": "SAC"}
 

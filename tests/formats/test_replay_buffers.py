@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 import zarr
 
-from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode, MissingDependency
+from chronosim.errors import (
+    EpisodeNotFound,
+    InvalidAction,
+    InvalidConfig,
+    InvalidEpisode,
+    MissingDependency,
+)
+from chronosim.formats.columns import FrameSource, make_columns
 from chronosim.formats.diffusion_policy import DiffusionPolicyExporter, DiffusionPolicyImporter
 from chronosim.formats.exporting import export_dataset
 from chronosim.formats.importing import LAST_ROW, ImportReport, import_dataset
@@ -70,6 +77,14 @@ def test_chunks_that_are_missing_are_told(path: Path) -> None:
 def test_our_own_leave_no_chunk_out(dataset: Maker, path: Path) -> None:
     export_dataset(dataset(reward=0.0), path, DiffusionPolicyExporter(), progress=False)
     assert imported(path).lost == (LAST_ROW,)
+
+
+def test_a_buffer_has_no_place_for_other_actions(path: Path) -> None:
+    path.mkdir()
+    frames = FrameSource(lambda: iter(FRAMES[:4]))
+    given = make_columns("one", frames, np.zeros((3, 0)), closed=True)
+    with pytest.raises(InvalidAction, match=r"those of one are float64 of shape \(0,\)"):
+        DiffusionPolicyExporter().write([given], path)
 
 
 def test_zarr_v3_and_shards(path: Path) -> None:

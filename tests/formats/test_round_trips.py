@@ -17,12 +17,12 @@ from tests.formats.conftest import Maker, assert_same_steps, readers
 
 # Format out, format in, settings out, and what is not held of a step.
 FORMATS: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
-    ("lerobot", "lerobot", {"last_observation": "keep"}, ("latency",)),
+    ("lerobot", "lerobot", {"last_observation": "keep"}, ("latency", "success")),
     (
         "lerobot",
         "lerobot",
         {"last_observation": "keep", "video": True, "lossless": True},
-        ("latency",),
+        ("latency", "success"),
     ),
     ("diffusion-policy", "diffusion-policy", {"last_observation": "keep"}, ()),
     ("minari", "minari", {}, ()),
@@ -64,7 +64,7 @@ def test_nothing_is_lost(
     source = dataset(time=time)
     exported, imported = out_and_in(source, out, into, settings, rows, time)
     assert (exported.episodes, exported.rows, imported.steps) == (2, 10 * time, 10)
-    assert exported.lost == (("latencies",) if without else ())
+    assert exported.lost == (("latencies", "whether it succeeded") if without else ())
     assert imported.lost == ()
     for ours, theirs in zip(readers(source), readers(imported.path), strict=True):
         assert_same_steps(ours, theirs, without=without)

@@ -38,7 +38,10 @@ from chronosim.types import Frame
 
 Episode = dict[str, Any]
 
-_OURS = ("next.reward", "next.done", "next.terminated", "next.truncated", "seed", "task_index")
+_OURS = (
+    *("next.reward", "next.done", "next.terminated", "next.truncated", "next.success"),
+    *("seed", "task_index"),
+)
 _COUNTERS = ("timestamp", "frame_index", "episode_index", "index")
 
 
@@ -213,6 +216,7 @@ class _Reader:
             rewards=columns.get("next.reward"),
             terminated=columns.get("next.terminated", columns.get("next.done")),
             truncated=columns.get("next.truncated"),
+            success=columns.get("next.success"),
             seeds=columns.get("seed"),
         )
         kept = self._ours("last_observation") == "keep"
