@@ -433,7 +433,7 @@ class RowBar:
     """
 
     def __init__(self, episodes: int, *, shown: bool) -> None:
-        self._bar = tqdm(unit="row", disable=not shown)
+        self._bar = tqdm(unit=" rows", disable=not shown)
         self._episodes, self._begun, self._rows = episodes, 0, 0
 
     def begin(self, rows: int) -> None:

@@ -153,7 +153,8 @@ def import_dataset(
             except OF_ONE_EPISODE as error:
                 if not skip_bad:
                     raise type(error)(f"{error} ({SKIP_BAD})") from error
-                skipped.append(f"episode {number}: {error}")
+                named = str(error).startswith(f"episode {number} ")
+                skipped.append(f"{'' if named else f'episode {number}: '}{error}")
         if not work.episodes:
             raise InvalidEpisode(f"no episode of {source} can be imported; {'; '.join(skipped)}")
         work.clear()

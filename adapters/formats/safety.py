@@ -26,7 +26,7 @@ def other_format(
 
     It names the data set that was found there, or up to two folders further in.
     """
-    found = list(_recognised(source))
+    found = list(recognised(source))
     if found:
         path, name = next((each for each in found if _MARKS[each[1]] == lacks), found[0])
         inner = "it" if path == source else f"name {path}, which"
@@ -35,7 +35,7 @@ def other_format(
         names = sorted(path.name for path in islice(source.iterdir(), 1000))
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         advice = f"{advice}; it holds {', '.join(names[:5]) or 'nothing'}{more}"
-    elif source.parent != source and list(_recognised(source.parent, depths=1)):
+    elif source.parent != source and list(recognised(source.parent, depths=1)):
         advice = f"{advice}; it is a file: give the folder that it is in, {source.parent}"
     return EpisodeNotFound(f"{source} is no {kind} (it has no {lacks}): {advice}")
 
@@ -52,8 +52,13 @@ _MARKS = {
 """By what the data sets of each format are known."""
 
 
-def _recognised(source: Path, depths: int = 3) -> Iterator[tuple[Path, str]]:
-    """Data sets at a path and below it, the nearest first."""
+def recognised(source: Path, depths: int = 3) -> Iterator[tuple[Path, str]]:
+    """Gives what looks like data sets at a path or some folders below it, and their formats.
+
+    Args:
+        source: The path; the nearest to it come first.
+        depths: How many levels are looked at.
+    """
     for depth in range(depths):
         below = source.glob("/".join(["[!.]*"] * depth)) if depth else [source]
         for folder in islice(below, 200):

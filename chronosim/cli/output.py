@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,9 +19,12 @@ from chronosim.episodes import list_episodes
 from chronosim.episodes.place import Place, as_place, is_episode
 from chronosim.errors import EpisodeNotFound, InvalidConfig
 from chronosim.files import user_path
+from chronosim.formats.atomic import draft_of
+from chronosim.formats.safety import recognised
 from chronosim.settings.renamed import rename_settings
 from chronosim.settings.safe_yaml import read_yaml
 
+_LOOKED_AT = 200  # entries of a folder where no episodes are
 _BEGUN = re.compile(r"\.lock|\.config\..*yaml")  # of a run that ended before it had settings
 
 
@@ -244,11 +247,41 @@ def dataset_at(path: Place) -> Place:
     for folder in (path, path / "episodes"):
         if folder.is_dir() and list_episodes(folder, unfinished=True):
             return folder
-    raise EpisodeNotFound(
-        f"there are no episodes in {path}"
-        if path.is_dir()
-        else f"there is no data set at {path}: make one with chronosim rollout or record"
-    )
+    raise EpisodeNotFound(_nothing_at(path))
+
+
+def _nothing_at(path: Place) -> str:
+    """Says what is at a path that has no episodes, and what leads on."""
+    if not isinstance(path, Path):
+        return f"there are no episodes in {path}"
+    if draft_of(path.absolute()).is_dir():
+        return (
+            f"there is no data set at {path}, but an import or export to it is at work or was "
+            "broken off: once it has ended, the same command goes on with it"
+        )
+    if not path.is_dir():
+        return f"there is no data set at {path}: make one with chronosim rollout or record"
+    for depth in ("*", "*/*"):
+        for folder in islice(path.glob(depth), _LOOKED_AT):
+            if not folder.name.startswith(".") and _holds_episodes(folder):
+                return f"there are no episodes in {path} itself: name {folder}, which has some"
+    foreign = next(recognised(path), None)
+    if foreign is not None:
+        source, name = foreign
+        return (
+            f"there are no episodes in {path}: chronosim episodes import {source} format={name} "
+            "makes some of what looks like a data set of that format"
+        )
+    names = sorted(entry.name for entry in islice(path.iterdir(), _LOOKED_AT))
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"there are no episodes in {path}; it holds {', '.join(names[:5]) or 'nothing'}{more}"
+
+
+def _holds_episodes(folder: Path) -> bool:
+    try:
+        return bool(list_episodes(folder))
+    except EpisodeNotFound:  # no folder, or one that may not be read
+        return False
 
 
 def episodes_at(given: str) -> list[Place]:

@@ -70,3 +70,32 @@ def test_nothing_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "empty").mkdir()
     assert main(["episodes", "ls", "empty"]) == 2
     assert "there are no episodes in empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["notes.txt", "b/c"], "there are no episodes in here; it holds b, notes.txt"),
+        ([], "there are no episodes in here; it holds nothing"),
+        (["meta/info.json"], "chronosim episodes import here format=lerobot makes some"),
+        (["a/demos.hdf5"], f"chronosim episodes import {Path('here/a')} format=robomimic makes"),
+        ([".theirs.part/data/x"], "there are no episodes in here; it holds .theirs.part"),
+    ],
+)
+def test_what_is_there_instead_is_said(
+    files: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("here").mkdir()
+    for file in files:
+        (Path("here") / file).parent.mkdir(parents=True, exist_ok=True)
+        (Path("here") / file).touch()
+    assert main(["episodes", "ls", "here"]) == 2
+    assert said in capsys.readouterr().err
+    if files and files[0].startswith("."):
+        assert main(["episodes", "stats", "here/theirs"]) == 2
+        assert "is at work or was broken off" in capsys.readouterr().err
+
+
+def test_the_folder_further_in_is_named(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["episodes", "show", str(dataset.parent)]) == 2
+    assert f"name {dataset}, which has some" in capsys.readouterr().err
