@@ -302,6 +302,7 @@ class ChronoEdit:
         noise: Sequence[Noise] | None,
     ) -> list[_Row]:
         texts = self._texts([prompt.text for prompt in prompts], embeddings)
+        _refuse_nan("noise", noise or ())
         drawn = []
         for row, prompt in enumerate(prompts):
             shape = self._noise_shape(prompt.frame)
@@ -321,6 +322,7 @@ class ChronoEdit:
         if embeddings is None:
             return [self._embed(text) for text in texts]
         parts = self.components
+        _refuse_nan("embedding", embeddings)
         for embedding in embeddings:
             width = int(parts.transformer.config.text_dim)
             if embedding.shape[1:] != (width,) or not 1 <= len(embedding) <= TEXT_TOKENS:
@@ -413,6 +415,12 @@ class ChronoEdit:
                 f"the nearest that fits is {nearest[0]} x {nearest[1]}"
             )
         check_shares(self.components.transformer, (height // grid) * (width // grid))
+
+
+def _refuse_nan(what: str, given: Sequence[Tensor]) -> None:
+    for row, values in enumerate(given):
+        if not values.isfinite().all():
+            raise InvalidConfig(f"the {what} given for prompt {row} holds NaN or infinity")
 
 
 def _draw(shape: tuple[int, ...], seed: int) -> Noise:

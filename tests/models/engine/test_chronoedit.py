@@ -291,6 +291,10 @@ def test_embeddings_and_noise_must_fit(kit: Any, wide: Components) -> None:
         model.predict([prompt], embeddings=[torch.zeros(9, 8)])
     with pytest.raises(InvalidConfig, match="1 prompts need as many embeddings: 2"):
         model.predict([prompt], embeddings=[torch.zeros(9, 16)] * 2)
+    with pytest.raises(InvalidConfig, match="the embedding given for prompt 0 holds NaN"):
+        model.predict([prompt], embeddings=[torch.full((9, 16), torch.nan)])
+    with pytest.raises(InvalidConfig, match="the noise given for prompt 0 holds NaN"):
+        model.predict([prompt], noise=[torch.full((16, 8, 4, 4), torch.nan)])
     with pytest.raises(
         InvalidConfig, match=r"must be of shape \(16, 8, 4, 4\), not \(16, 2, 4, 4\)"
     ):
