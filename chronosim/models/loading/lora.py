@@ -102,7 +102,8 @@ def read_lora(path: Path, transformer: Any, *, strict: bool = True) -> LoraFile:
         if layer is None:
             strange.append(key)
             continue
-        _check_tensor(path, key, tensor)
+        if part != "alpha":  # which may be a whole number
+            _check_tensor(path, key, tensor)
         if part in layers.setdefault(layer, {}):
             raise InvalidModel(f"{path} changes {layer} twice: {key} is its second {part}")
         layers[layer][part], keys[layer, part] = tensor, key

@@ -64,7 +64,8 @@ def spell(style: str, matrices: Matrices) -> dict[str, Tensor]:
         }[style]
         tensors[f"{key}.{a}"], tensors[f"{key}.{b}"] = down, up
         if style in ("comfyui", "musubi"):
-            tensors[f"{key}.alpha"] = torch.tensor(ALPHA)
+            whole = style == "musubi"  # as some tools write it
+            tensors[f"{key}.alpha"] = torch.tensor(int(ALPHA) if whole else ALPHA)
     return tensors
 
 
