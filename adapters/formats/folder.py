@@ -112,8 +112,6 @@ class FolderImporter:
             ours: _numbers(rows, theirs, path) for theirs, ours in _NUMBERS.items()
         }
         columns |= {name: _flags(rows, name, path) for name in ("terminated", "truncated")}
-        known = {"action", "state", *_NUMBERS, *_OTHERS}
-        unknown = {key for row in rows for key in row if re.sub(r"_\d+$", "", key) not in known}
         return make_columns(
             str(sidecar.get("episode", path.stem)),
             frames.source,
@@ -123,7 +121,7 @@ class FolderImporter:
             states=_states(sidecar, rows, path, frames.count, converted),
             texts=[str(row.get("text") or "") for row in rows],
             about=sidecar.get("about"),
-            lost=[*(f"the column {key}" for key in sorted(unknown)), *frames.lost],
+            lost=[*_unknown(rows), *frames.lost],
             **columns,
         )
 
@@ -141,6 +139,13 @@ def _is_table(path: Path, beside: list[Path]) -> bool:
         return _has(_rows(path, sidecar, set()), "action")
     except ChronosimError:
         return path.suffix.lower() != ".json"  # why it cannot be read is told later
+
+
+def _unknown(rows: list[Row]) -> list[str]:
+    """Columns that nothing is made of, in the words of a report."""
+    known = {"action", "state", *_NUMBERS, *_OTHERS}
+    keys = sorted({key for row in rows for key in row} - known)
+    return [f"the column {key}" for key in keys if not re.fullmatch(r"(action|state)_\d+", key)]
 
 
 def _unread(why: str, paths: list[Path]) -> list[str]:

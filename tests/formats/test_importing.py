@@ -200,7 +200,9 @@ def test_tables_as_spreadsheets_write_them(tmp_path: Path, table: str, actions: 
 
 
 def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
-    source = folder(tmp_path / "set", "action,gripper,timestamp,state\n1,2,3,4\n1,2,3,5\n1,2,3,6\n")
+    source = folder(
+        tmp_path / "set", "action,reward_1,timestamp,state\n1,2,3,4\n1,2,3,5\n1,2,3,6\n"
+    )
     (source / "metadata.json").write_text('{"task": "push"}')
     (source / "._one.csv").write_text("macOS")
     (source / "metadata.csv").write_text("file_name,text\none.npy,push\n")
@@ -209,7 +211,7 @@ def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
     assert report.lost == (
         "metadata.csv, without a table",
         "metadata.json, without a table",
-        "the column gripper",
+        "the column reward_1",
         "the column timestamp",
         "two.npy, without a table",
     )

@@ -72,6 +72,7 @@ class LeRobotImporter:
 
         Raises:
             EpisodeNotFound: It is none, or a file that it names is missing.
+            InvalidConfig: A setting is no name.
             InvalidEpisode: It was never finished, is of another version, has no such feature, or
                 names a file outside of its folder.
         """
@@ -103,11 +104,8 @@ class LeRobotImporter:
         reader = _Reader(
             source, info, camera, actions, states, tasks, self.links, tables, converted
         )
-        unread = sorted(
-            f"the {'depth' if kinds[name] == 'depth' else 'feature'} {name}"
-            for name in set(features) - wanted - {camera}
-        )
-        unread += _uncounted(info, episodes, source)
+        others = {name: kinds[name] for name in set(features) - wanted - {camera}}
+        unread = _unread(others, info, episodes, source)
         recordings = [partial(reader.recording, episode) for episode in episodes]
         return Contents(recordings, unread, converted)
 
@@ -119,15 +117,21 @@ def _features(info: dict[str, Any], source: Path) -> dict[str, dict[str, Any]]:
     return features
 
 
-def _uncounted(info: dict[str, Any], episodes: list[Episode], source: Path) -> list[str]:
-    """What the info counts and no metadata names; none may be named twice."""
+def _unread(
+    others: dict[str, str], info: dict[str, Any], episodes: list[Episode], source: Path
+) -> list[str]:
+    """What is left behind: features, and what the info counts and no metadata names."""
     numbers = [str(episode.get("episode_index")) for episode in episodes]
     if len(set(numbers)) < len(numbers):
         twice = next(number for number in numbers if numbers.count(number) > 1)
         raise InvalidEpisode(f"the metadata of {source} name episode {twice} twice")
     total = info.get("total_episodes")
     more = total - len(episodes) if isinstance(total, int) else 0
-    return [f"{more} episodes that the info counts and the metadata do not name"] * (more > 0)
+    features = sorted(
+        f"the {'depth' if kind == 'depth' else 'feature'} {name}" for name, kind in others.items()
+    )
+    lost = [f"{more} episodes that the info counts and the metadata do not name"]
+    return features + lost * (more > 0)
 
 
 def _kind(feature: dict[str, Any]) -> str:
@@ -196,19 +200,17 @@ class _Reader:
             for column in table.column_names
             if column != self.camera
         }
-        times = self._times(columns, name, length)
+        times, uneven = self._times(columns, name, length)
         if self.info["features"][self.camera]["dtype"] == "video":
             frames = self._video(episode, times, name)
         else:
             frames = self._pictures(table, name)
-        fps = _rate(self.info, self.source)
-        uneven = (np.abs(times - times[0] - np.arange(length) / fps) > 0.5 / fps).any()
         found = make_columns(
             name,
             frames,
             self._joined(columns, self.actions, name),
             closed=False,
-            fps=fps,
+            fps=_rate(self.info, self.source),
             lost=["the uneven timestamps of rows"] if uneven else [],
             states=self._joined(columns, self.states, name) if self.states else None,
             texts=self._texts(columns, name),
@@ -264,8 +266,10 @@ class _Reader:
             )
         return table if (order == np.arange(length)).all() else table.take(order)
 
-    def _times(self, columns: dict[str, np.ndarray], name: str, length: int) -> np.ndarray:
-        """Seconds of each row in its episode."""
+    def _times(
+        self, columns: dict[str, np.ndarray], name: str, length: int
+    ) -> tuple[np.ndarray, bool]:
+        """Seconds of each row in its episode, and whether they are those of no steady rate."""
         fps = _rate(self.info, self.source)
         even = np.arange(length) / fps
         times = columns.get("timestamp", even).astype(np.float64)
@@ -276,7 +280,7 @@ class _Reader:
                 f"the clock of {name} of {self.source} goes backwards at row {row}: its timestamp "
                 f"is {times[row]:.3f} s after {times[row - 1]:.3f} s"
             )
-        return times
+        return times, bool((np.abs(times - times[0] - even) > 0.5 / fps).any())
 
     def _joined(
         self, columns: dict[str, np.ndarray], features: tuple[str, ...], name: str
