@@ -155,7 +155,7 @@ class _Reader:
             )
 
     def _frames(self, path: Path) -> Iterator[Frame]:
-        with h5py.File(path, "r") as file:
+        with open_guarded(path, again=True) as file:
             pictures = file["observations/images"][self.camera]
             compressed, maker = _is_compressed(pictures), FrameMaker(self.camera, self.converted)
             for begin in range(0, len(pictures), _BLOCK):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chronosim.errors import EpisodeNotFound, InvalidEpisode, MissingDependency
+from chronosim.errors import ChronosimError, EpisodeNotFound, InvalidEpisode, MissingDependency
 from chronosim.formats.columns import by_row
 from chronosim.formats.safety import check_not_pointer, first_line
 
@@ -37,12 +37,17 @@ _MOST = 2 << 30  # bytes read at once
 
 
 @contextmanager
-def open_guarded(path: Path) -> Iterator[Any]:
+def open_guarded(path: Path, *, again: bool = False) -> Iterator[Any]:
     """Opens a file for reading, and checks all that is in it.
+
+    Args:
+        path: The file.
+        again: Whether it was checked before.
 
     Raises:
         EpisodeNotFound: There is no such file.
-        InvalidEpisode: It is no HDF5, was never closed, or `check_hdf5` refuses it.
+        InvalidEpisode: It is no HDF5, was never closed, `check_hdf5` refuses it, or HDF5 fails
+            while it is open, as damaged bytes make it.
     """
     if not path.is_file():
         raise EpisodeNotFound(f"there is no {path}")
@@ -53,12 +58,13 @@ def open_guarded(path: Path) -> Iterator[Any]:
         raise InvalidEpisode(f"{path} cannot be opened as HDF5: {error}") from error
     with file:
         try:
-            check_hdf5(file, path)
-        except InvalidEpisode:
+            if not again:
+                check_hdf5(file, path)
+            yield file
+        except ChronosimError:
             raise
-        except Exception as error:  # damaged bytes may fail anywhere in HDF5
+        except (OSError, RuntimeError, KeyError, RecursionError, TypeError) as error:
             raise InvalidEpisode(f"{path} is damaged: {first_line(error)}") from error
-        yield file
 
 
 def check_hdf5(group: Any, path: Path, seen: set[int] | None = None) -> None:

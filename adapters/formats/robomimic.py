@@ -218,7 +218,7 @@ class _Reader:
     converted: set[str] = field(default_factory=set)
 
     def recording(self, name: str) -> EpisodeColumns:
-        with h5py.File(self.path, "r") as file:
+        with open_guarded(self.path, again=True) as file:
             demo = file["data"][name]
             observed = _observed(demo)
             after = demo.get("next_obs")
@@ -293,7 +293,7 @@ class _Reader:
 
     def _frames(self, name: str, *, closed: bool) -> Iterator[Frame]:
         maker = FrameMaker(self.camera, self.converted)
-        with h5py.File(self.path, "r") as file:
+        with open_guarded(self.path, again=True) as file:
             demo = file["data"][name]
             pictures = demo["obs"][self.camera]
             rows = len(pictures)

@@ -233,7 +233,7 @@ def camera_of(
     short = [
         camera
         for camera in sorted(cameras)
-        if chosen in (camera.rpartition(".")[2], camera.removesuffix("_image"))
+        if chosen in (re.split(r"[./]", camera)[-1], camera.removesuffix("_image"))
     ]
     if chosen in cameras or len(short) == 1:
         return chosen if chosen in cameras else short[0]

@@ -16,6 +16,7 @@ from PIL import Image
 from chronosim.errors import EpisodeNotFound, InvalidEpisode, InvalidFrame
 from chronosim.formats.aloha import AlohaImporter
 from chronosim.formats.columns import FrameSource, make_columns
+from chronosim.formats.hdf5 import open_guarded
 from chronosim.formats.importing import LAST_ROW, ImportReport, import_dataset
 from chronosim.formats.robomimic import RobomimicExporter, RobomimicImporter
 from tests.formats.conftest import picture, readers
@@ -151,6 +152,13 @@ def test_memory_is_not_asked_for_without_bound(demos: Path) -> None:
         del file["data/demo_0/actions"]
         file["data/demo_0"].create_dataset("actions", (10**11, 7), "f4", chunks=(1000, 7))
     refused(demos, RobomimicImporter(), "actions in demos.hdf5 asks for 2800 GB at once")
+
+
+def test_what_hdf5_says_of_damage_is_a_sentence(demos: Path) -> None:
+    """Bytes that are damaged may fail anywhere in HDF5, here where attributes are gone through."""
+    sentence = r"demos.hdf5 is damaged: Error iterating over attributes$"
+    with pytest.raises(InvalidEpisode, match=sentence), open_guarded(demos):
+        raise RuntimeError("Error iterating over attributes\n(integer offset out of bounds)")
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,7 @@ def test_steps_of_every_split_and_file(tmp_path: Path) -> None:
         assert reader.about["origin"] == {"split": split} | said
     assert len(RldsImporter(split="val").read(source).recordings) == 1
     shutil.rmtree(report.path)
+    assert len(RldsImporter(camera="image").read(source).recordings) == 3
     refused(source, "no split 'test' for format.split=; it has: train, val", split="test")
     refused(tmp_path, "1.0.0, which looks like format=rlds", EpisodeNotFound)
 
