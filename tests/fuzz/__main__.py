@@ -17,11 +17,15 @@ from time import perf_counter
 import chronosim.evaluation.run
 import chronosim.models.loading.load
 import chronosim.training.recipe  # noqa: F401  once, not in each child
-from tests.fuzz import command_lines
-from tests.fuzz.watch import Case, try_case
+from tests.fuzz import command_lines, data_sets, model_folders
+from tests.fuzz.watch import Case, listen, try_case
 
-KINDS = {"command-lines": (command_lines, 2000)}
-_LATE = 30.0  # seconds after which a process that no longer answers is killed
+KINDS = {
+    "command-lines": (command_lines, 2000),
+    "data-sets": (data_sets, 500),
+    "model-folders": (model_folders, 300),
+}
+_LATE = 100.0  # seconds after which a process that no longer answers is killed
 
 
 def main() -> int:
@@ -40,7 +44,12 @@ def main() -> int:
             apart(partial(module.begin, begun))
             cases = list(module.cases(given.seed, given.count or count))
             if given.only:
-                [case] = [case for case in cases if case.name == given.only]
+                [case] = [
+                    case
+                    for case in cases
+                    if case.name == f"{kind[:-1].replace('-', ' ')} {given.only}"
+                    or case.name == given.only
+                ]
                 print(case.words, *try_case(case, begun), sep="\n")
                 continue
             began, wrong = perf_counter(), 0
@@ -82,6 +91,8 @@ def run_apart(cases: Sequence[Case], begun: Path) -> Iterator[tuple[Case, list[s
 
 
 def _run_on(cases: Sequence[Case], begun: Path, answers: int) -> None:
+    if not cases[0].name.startswith("command"):
+        listen()
     for case in cases:
         os.write(answers, repr(try_case(case, begun)).encode() + b"\n")
 

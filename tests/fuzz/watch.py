@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+HEARD: list[str] = []
+"""What was asked of the system that a file must not ask for, where `listen` was called."""
+
 MARK = "CANARY"
 """The file that code leaves which should not have run."""
 
@@ -30,12 +33,14 @@ class Case:
         words: What follows `chronosim`.
         spoil: Prepares the working directory.
         may_last: Whether it may be stopped by the time limit: a server, or very much asked for.
+        changes: Whether it may leave something where it fails: it works on the data set itself.
     """
 
     name: str
     words: tuple[str, ...]
     spoil: Callable[[Path], object] = lambda folder: None
     may_last: bool = False
+    changes: bool = False
 
 
 def try_case(case: Case, begun: Path, seconds: float = 10.0) -> list[str]:
@@ -59,6 +64,7 @@ def try_case(case: Case, begun: Path, seconds: float = 10.0) -> list[str]:
         with inside(work, temporary), limited(2.0 if case.may_last else seconds) as limit:
             status, wrong = run(case.words, out, err)
         after = listing(work)
+        left = [one for one in listing(temporary) if not one.startswith("chronosim-")]
     said = err.getvalue()
     if "Traceback (most" in out.getvalue() + said:
         wrong.append(f"a trace was printed: {said[-2000:]}")
@@ -71,15 +77,34 @@ def try_case(case: Case, begun: Path, seconds: float = 10.0) -> list[str]:
     if status == 130 and not (case.may_last and limit):
         wrong.append("it was not done in time")
     new = sorted(after - before)
-    if status == 2 and new:
+    if status == 2 and new and not case.changes:
         wrong.append(f"it left behind: {', '.join(new[:5])}")
     if hidden := [one for one in new if is_half(one)]:
         wrong.append(f"half-written: {', '.join(hidden[:5])}")
     if any(one.endswith(MARK) for one in new):
         wrong.append("code was run")
+    if left:
+        wrong.append(f"temporary files were left: {', '.join(sorted(left)[:5])}")
+    if HEARD:
+        wrong.append(f"it asked the system for {', '.join(HEARD[:5])}")
+        HEARD.clear()
     if threading.active_count() > threads + 8:
         wrong.append(f"threads were left: {threading.active_count() - threads}")
     return wrong
+
+
+def listen() -> None:
+    """Hears from now on of programs that are run, and of addresses that are asked, in this process.
+
+    Not of addresses that a command line names: these are the user's own.
+    """
+    kinds = ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect")
+
+    def hear(event: str, details: tuple[object, ...]) -> None:
+        if event in kinds:
+            HEARD.append(f"{event} {details[:2]}")
+
+    sys.addaudithook(hear)
 
 
 def run(words: Sequence[str], out: io.StringIO, err: io.StringIO) -> tuple[int | None, list[str]]:
