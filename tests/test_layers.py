@@ -77,6 +77,11 @@ def test_a_layer_imports_only_what_lies_below_it(layer: str, path: Path) -> None
         assert (layer, other) not in STRANGERS, f"{layer} and {other} never import each other"
 
 
+def test_nobody_lets_hydra_make_objects() -> None:
+    for _, path in modules():
+        assert "hydra.utils" not in path.read_text("utf-8"), path
+
+
 LIGHT = """
 import sys
 import gymnasium as gym

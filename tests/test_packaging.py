@@ -29,7 +29,7 @@ NINE = {
 # Files and folders at the root that a source distribution holds.
 SHIPPED = (
     *("pyproject.toml", "MANIFEST.in", "constraints.txt", "Makefile", "LICENSE"),
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
     *("chronosim", "adapters", "envs", "scenarios", "docs", "examples", "tests"),
 )
 # Packages inside chronosim that are links to folders at the root, and to which.
@@ -182,6 +182,15 @@ def test_the_constraints_pin_all_that_is_asked_for(project: dict[str, Any]) -> N
 def test_no_file_names_a_registry() -> None:
     for path in ("pyproject.toml", "constraints.txt", "Makefile", ".ci/run"):
         assert not re.search(r"index-url|https?://", (ROOT / path).read_text()), path
+
+
+def test_the_tests_that_hold_the_threat_model_are_there() -> None:
+    said = (ROOT / "SECURITY.md").read_text()
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", said):
+        assert f"def {name}(" in tests, name
+    for path in re.findall(r"`(tests/[\w/]+\.py)`", said):
+        assert (ROOT / path).is_file(), path
 
 
 def name(requirement: str) -> str:

@@ -596,6 +596,10 @@ class _Files:
             raise InvalidEpisode(f"{self.source}/{name} cannot be read: {error}") from error
 
 
+_TOLD = (".zgroup", ".zarray", ".zattrs", ".zmetadata", "zarr.json")  # read whole, by zarr
+_LARGEST_TOLD = 2**24  # bytes
+
+
 def open_guarded(source: Path) -> tuple[zarr.Group, _Files]:
     """Opens a Zarr group, a folder or a zip, for reading.
 
@@ -647,6 +651,10 @@ def _files_of(source: Path) -> _Files:
         for path in source.rglob("*"):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise InvalidEpisode(f"{path} is a link out of {source}: refused")
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise InvalidEpisode(f"{path} is no plain file: refused")
+            if path.name in _TOLD and path.is_file() and path.stat().st_size > _LARGEST_TOLD:
+                raise InvalidEpisode(f"{path} holds more than {_LARGEST_TOLD:,} bytes: refused")
             names.append(path.relative_to(source).as_posix())
         return _Files(source, frozenset(names), None)
     check_not_pointer(source)

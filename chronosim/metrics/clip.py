@@ -106,7 +106,9 @@ def load_clip(name: str | Path, *, device: str | None = None, revision: str | No
                 folder, local_files_only=True, output_loading_info=True, use_safetensors=True
             )
             processor = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InvalidModel(f"{folder} cannot be loaded as a CLIP: {reason}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import select
 import signal
 import sys
@@ -25,6 +26,7 @@ KINDS = {
     "data-sets": (data_sets, 500),
     "model-folders": (model_folders, 300),
 }
+_MEMORY = 4 * 2**30  # bytes that a case may ask for
 _LATE = 100.0  # seconds after which a process that no longer answers is killed
 
 
@@ -44,12 +46,7 @@ def main() -> int:
             apart(partial(module.begin, begun))
             cases = list(module.cases(given.seed, given.count or count))
             if given.only:
-                [case] = [
-                    case
-                    for case in cases
-                    if case.name == f"{kind[:-1].replace('-', ' ')} {given.only}"
-                    or case.name == given.only
-                ]
+                [case] = [case for case in cases if case.name == given.only]
                 print(case.words, *try_case(case, begun), sep="\n")
                 continue
             began, wrong = perf_counter(), 0
@@ -91,6 +88,8 @@ def run_apart(cases: Sequence[Case], begun: Path) -> Iterator[tuple[Case, list[s
 
 
 def _run_on(cases: Sequence[Case], begun: Path, answers: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, hard))
     if not cases[0].name.startswith("command"):
         listen()
     for case in cases:

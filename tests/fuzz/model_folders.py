@@ -14,7 +14,7 @@ import torch
 
 from tests.fuzz.damage import VALUES, damage, put
 from tests.fuzz.watch import MARK, Case
-from tests.models.conftest import make_components, make_transformer, make_word_tokenizer
+from tests.models.conftest import make_components, make_subword_tokenizer, make_transformer
 
 _hf: Any = diffusers
 PARTS = ("transformer", "text_encoder", "image_encoder", "vae")
@@ -70,7 +70,7 @@ def begin(folder: Path) -> Path:
         num_res_blocks=1,
         temperal_downsample=[False, True, True],
     )
-    made = make_components(make_word_tokenizer(), vae, make_transformer())
+    made = make_components(make_subword_tokenizer(), vae, make_transformer())
     folder.mkdir()
     _hf.ChronoEditPipeline(**made).save_pretrained(folder / "model")
     weights = folder / "model" / "transformer" / "diffusion_pytorch_model.safetensors"
@@ -82,7 +82,7 @@ def begin(folder: Path) -> Path:
 
 def cases(seed: int, count: int) -> Iterator[Case]:
     """Draws where a model is damaged."""
-    words = ("predict", "model.name=model", "model.denoising_steps=1", "size=[32,32]", "output=out")
+    words = ("predict", "model.name=model", "model.denoising_steps=1", "size=[96,96]", "output=out")
     for index in range(count):
         rng = random.Random(f"{seed}.{index}")
         yield Case(f"model folder {seed}.{index}", words, partial(_spoil, rng))

@@ -31,6 +31,10 @@ RECOMMENDED = "Qwen/Qwen3-VL-30B-A3B-Instruct"
 _KINDS = ("qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl")
 
 
+# Code that a folder brings along is never run, nor asked about.
+_LOCAL: Any = {"local_files_only": True, "trust_remote_code": False}
+
+
 class LocalWriter:
     """Runs a vision-language model of the Qwen-VL family, always taking the likeliest word.
 
@@ -213,11 +217,11 @@ def load_writer(
     try:
         with no_bars():
             model, report = AutoModelForImageTextToText.from_pretrained(
-                folder, local_files_only=True, output_loading_info=True, **settings
+                folder, output_loading_info=True, **_LOCAL, **settings
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
+            processor = AutoImageProcessor.from_pretrained(folder, **_LOCAL)
+    except Exception as error:  # the library checks little of what a config says
         reason = str(error).strip().split("\n")[0]
         raise InvalidModel(f"{folder} cannot be loaded as a writer: {reason}") from error
     if model.config.model_type not in _KINDS:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from chronosim.errors import InvalidModel
 from chronosim.models.engine.sampling import Sampling
-from chronosim.models.loading.sources import read_json
+from chronosim.models.loading.sources import check_folder, read_json
 
 PARTS = ("text_encoder", "image_encoder", "transformer", "vae")
 """The networks, in the order in which a prediction first needs them."""
@@ -128,12 +128,14 @@ def read_architecture(folder: Path, transformer: Path | None = None) -> Architec
         ModelNotFound: A config is missing.
         InvalidModel: A config or a header cannot be read.
     """
+    check_folder(folder, whole=transformer is None)
     configs = {part: read_json(folder / part / "config.json") for part in PARTS}
     network, vae, vision = configs["transformer"], configs["vae"], configs["image_encoder"]
     vision = vision.get("vision_config", vision)
     sizes = {part: _sizes(folder / part) for part in PARTS}
     counts = {part: _total(found) for part, found in sizes.items()}
     try:
+        _check_asked(folder, configs, counts, whole=transformer is None)
         width = network["num_attention_heads"] * network["attention_head_dim"]
         layers, feed_forward = network["num_layers"], network["ffn_dim"]
         sees_frame = network.get("added_kv_proj_dim") is not None
@@ -156,8 +158,43 @@ def read_architecture(folder: Path, transformer: Path | None = None) -> Architec
             block=MappingProxyType(block),
             text=MappingProxyType(sizes["text_encoder"]),
         )
-    except (KeyError, TypeError, ZeroDivisionError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        if isinstance(error, InvalidModel):
+            raise
         raise InvalidModel(f"the configs in {folder} are not ChronoEdit's: {error!r}") from error
+
+
+_PACKED = 8  # numbers that a quantised file may hold in one of its own
+_POSITIONS, _TIMESTEPS = 2**20, 10**6  # at most: tables of these are made before weights are read
+
+
+def _check_asked(
+    folder: Path, configs: Mapping[str, Any], counts: Mapping[str, int], *, whole: bool
+) -> None:
+    """Refuses configs that ask for far more than their weights hold, before anything is built."""
+    network, vae, text = configs["transformer"], configs["vae"], configs["text_encoder"]
+    vision = configs["image_encoder"]
+    vision = vision.get("vision_config", vision)
+    width = network["num_attention_heads"] * network["attention_head_dim"]
+    seen = (vision["image_size"] // vision["patch_size"]) ** 2 * vision["hidden_size"]
+    attention = 4 * text["d_model"] * text["d_kv"] * text["num_heads"]
+    least = {
+        "text_encoder": text["vocab_size"] * text["d_model"] + text["num_layers"] * attention,
+        "image_encoder": seen + 4 * vision["num_hidden_layers"] * vision["hidden_size"] ** 2,
+        "transformer": network["num_layers"] * (8 * width**2 + 2 * width * network["ffn_dim"]),
+        "vae": 27 * (vae["base_dim"] * max(vae["dim_mult"])) ** 2 * max(1, vae["num_res_blocks"]),
+    }
+    for part, asked in least.items():
+        if asked > _PACKED * counts[part] and (whole or part != "transformer"):
+            raise InvalidModel(
+                f"{folder / part / 'config.json'} asks for {asked:,} weights or more, but its "
+                f"files hold {counts[part]:,}"
+            )
+    if network.get("rope_max_seq_len", 0) > _POSITIONS:
+        raise InvalidModel(f"{folder} has rope_max_seq_len above {_POSITIONS:,}")
+    steps = read_json(folder / "scheduler" / "scheduler_config.json").get("num_train_timesteps", 0)
+    if steps > _TIMESTEPS:
+        raise InvalidModel(f"{folder} has num_train_timesteps above {_TIMESTEPS:,}")
 
 
 def _sizes(folder: Path) -> Counter[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from huggingface_hub import constants, hf_hub_download, snapshot_download
 
 from chronosim.errors import InvalidModel, ModelNotFound
-from chronosim.files import user_path
+from chronosim.files import read_file, user_path
 from chronosim.models.loading.settings import ModelSettings
 
 # No pickles, and no second set of weights.
@@ -250,6 +251,15 @@ _FILES = {
 }
 
 
+# Files that hold what is taken off, and what is divided by, and under which names.
+_SCALES = (
+    ("vae/config.json", "latents_mean", "latents_std"),
+    ("image_processor/preprocessor_config.json", "image_mean", "image_std"),
+    ("image_processor/processor_config.json", "image_mean", "image_std"),
+)
+_LARGEST = 2**28  # bytes of a tokenizer's list of words
+
+
 def check_folder(folder: Path, *, whole: bool = True) -> None:
     """Refuses a folder of which a part is missing, pickled, or of another kind.
 
@@ -264,6 +274,9 @@ def check_folder(folder: Path, *, whole: bool = True) -> None:
     if not folder.is_dir():
         raise ModelNotFound(f"there is no model folder {folder}")
     read_json(folder / "model_index.json")
+    for part in (*_KINDS, *_FILES):
+        _check_files(folder / part)
+    _check_numbers(folder)
     for part, (key, kinds) in _KINDS.items():
         _check_kind(folder / part / "config.json", key, kinds)
         if whole or part != "transformer":
@@ -280,11 +293,13 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelNotFound: It is missing.
         InvalidModel: It is no JSON, or no object.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ModelNotFound(f"the model file {path} is missing")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        values = json.loads(read_file(path))
+    except OSError as error:
+        raise InvalidModel(f"the model file {path} cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise InvalidModel(f"the model file {path} is no JSON: {error}") from error
     if not isinstance(values, dict):
         raise InvalidModel(f"the model file {path} must hold an object of settings")
@@ -299,10 +314,42 @@ def _check_kind(config: Path, key: str, kinds: tuple[str, ...]) -> None:
         )
 
 
+def _is_name(name: object) -> bool:
+    """Whether it names a file of the folder itself."""
+    return isinstance(name, str) and name.isprintable() and Path(name).name == name
+
+
+def _check_files(folder: Path) -> None:
+    """Refuses pipes, devices and lists of words of gigabytes: libraries read them to their end."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InvalidModel(f"{path} is no plain file")
+        if path.suffix in (".json", ".txt", ".model") and path.stat().st_size > _LARGEST:
+            raise InvalidModel(f"{path} holds more than {_LARGEST:,} bytes")
+
+
+def _check_numbers(folder: Path) -> None:
+    """Refuses scales that would make every frame black, and what is no number."""
+    for name, shifts, scales in _SCALES:
+        file = folder / name
+        found = read_json(file) if file.exists() else {}
+        for key in (shifts, scales):
+            numbers = found.get(key)
+            flat = numbers if isinstance(numbers, list) else [numbers]
+            for number in flat if numbers is not None else ():
+                if not isinstance(number, int | float) or not math.isfinite(number):
+                    raise InvalidModel(f"{file} has {key} with {number!r}: it must be numbers")
+                if key == scales and number == 0:
+                    raise InvalidModel(f"{file} has {key} with 0: nothing can be divided by it")
+
+
 def _check_weights(folder: Path) -> None:
     """Refuses missing shards and pickles before anything is loaded."""
     for index in folder.glob("*.safetensors.index.json"):
-        for name in sorted(set(read_json(index).get("weight_map", {}).values())):
+        shards = read_json(index).get("weight_map")
+        if not isinstance(shards, dict) or not all(map(_is_name, shards.values())):
+            raise InvalidModel(f"{index} must map weights to files beside it, as weight_map")
+        for name in sorted(set(shards.values())):
             if not (folder / name).is_file():
                 raise ModelNotFound(f"the weight file {folder / name} is missing")
     if any(folder.glob("*.safetensors")):

@@ -16,7 +16,6 @@ from diffusers import schedulers
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.transformers.transformer_chronoedit import ChronoEditTransformer3DModel
-from safetensors import SafetensorError
 from transformers import (
     AutoTokenizer,
     CLIPImageProcessorPil,
@@ -25,7 +24,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from chronosim.errors import InvalidModel, MissingDependency
+from chronosim.errors import ChronosimError, InvalidModel, MissingDependency
 from chronosim.models.engine.acceleration import (
     accelerate,
     describe_acceleration,
@@ -125,6 +124,8 @@ def _state(path: Path) -> tuple[str, int, int]:
 
 
 _CPU = torch.device("cpu")
+# Code that a folder brings along is never run, nor asked about.
+_LOCAL: Any = {"local_files_only": True, "trust_remote_code": False}
 
 
 def read_components(
@@ -183,7 +184,7 @@ def read_components(
     networks = place(((part, read[part]()) for part in LOADING_ORDER), settings, device, dtype)
     accelerate(networks["transformer"], settings, device)
     return Components(
-        tokenizer=_load(AutoTokenizer.from_pretrained, folder / "tokenizer", local_files_only=True),
+        tokenizer=_load(AutoTokenizer.from_pretrained, folder / "tokenizer", **_LOCAL),
         image_processor=_load(
             CLIPImageProcessorPil.from_pretrained, folder / "image_processor", local_files_only=True
         ),
@@ -298,7 +299,7 @@ def _load_transformer(
 def _load_scheduler(folder: Path) -> Any:
     name = read_json(folder / "scheduler_config.json").get("_class_name")
     kind = getattr(schedulers, str(name), None)
-    if kind is None:
+    if not (isinstance(kind, type) and issubclass(kind, schedulers.SchedulerMixin)):
         raise InvalidModel(f"{folder} names the scheduler {name!r}, which diffusers does not have")
     return _load(kind.from_pretrained, folder, local_files_only=True)
 
@@ -307,12 +308,12 @@ def _load(read: Callable[..., Any], source: Any, /, *more: Any, **settings: Any)
     try:
         with no_bars(), no_warnings():  # what is wrong is raised
             return read(source, *more, **settings)
-    except InvalidModel:
-        raise
     except ImportError as error:
         reason = " ".join(str(error).split())
         raise MissingDependency(f"{source} cannot be loaded without a package: {reason}") from error
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+    except ChronosimError:
+        raise
+    except Exception as error:  # the libraries check little of what a config says
         source = getattr(source, "path", source)
         reason = str(error).strip().split("\n")[0]
         raise InvalidModel(f"{source} cannot be loaded: {reason}") from error

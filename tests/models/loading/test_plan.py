@@ -80,7 +80,7 @@ def test_a_folder_is_counted_from_its_headers(folder: Path, wide: Components) ->
 
 
 def test_configs_of_another_model_are_refused(folder: Path) -> None:
-    (folder / "vae" / "config.json").write_text("{}")
+    (folder / "vae" / "config.json").write_text('{"_class_name": "AutoencoderKLWan"}')
     with pytest.raises(InvalidModel, match="are not ChronoEdit's: KeyError"):
         read_architecture(folder)
     (folder / "vae" / "config.json").unlink()

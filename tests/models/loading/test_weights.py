@@ -1,6 +1,7 @@
 """Model folders: the published one's traps, and every way a folder can be wrong."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -285,3 +286,73 @@ def test_an_unknown_device_is_refused(folder: Path, device: str) -> None:
 def test_an_unknown_dtype_is_refused(folder: Path) -> None:
     with pytest.raises(InvalidConfig, match="float32 or bfloat16, not 'float16'"):
         load_components(folder, ModelSettings(dtype="float16"))
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "said"),
+    [
+        ("transformer/config.json", {"num_layers": 10**8}, "asks for"),
+        ("text_encoder/config.json", {"vocab_size": 2_000_000}, "asks for"),
+        ("text_encoder/config.json", {"num_layers": 10**9}, "asks for"),
+        ("image_encoder/config.json", {"num_hidden_layers": 10**8}, "asks for"),
+        ("vae/config.json", {"dim_mult": [10**6] * 4}, "asks for"),
+        ("transformer/config.json", {"rope_max_seq_len": 10**9}, "rope_max_seq_len above"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**9}, "timesteps above"),
+    ],
+)
+def test_a_config_that_asks_for_more_than_the_weights_hold(
+    folder: Path, file: str, changes: dict[str, Any], said: str
+) -> None:
+    edit(folder / file, **changes)
+    with pytest.raises(InvalidModel, match=said):
+        load(folder, device="cpu", check_memory=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "said"),
+    [
+        ("vae/config.json", {"latents_std": [0.0] * 16}, "nothing can be divided by it"),
+        ("vae/config.json", {"latents_mean": [float("nan")] * 16}, "latents_mean with nan"),
+        ("image_processor/preprocessor_config.json", {"image_std": [0, 1, 1]}, "be divided by"),
+        ("transformer/config.json", {"num_attention_heads": 0}, "model"),
+        ("image_encoder/config.json", {"patch_size": 0}, "are not ChronoEdit's"),
+        ("text_encoder/config.json", {"d_model": None}, "are not ChronoEdit's"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(
+    folder: Path, file: str, changes: dict[str, Any], said: str
+) -> None:
+    edit(folder / file, **changes)
+    with pytest.raises(InvalidModel, match=said):
+        load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("shards", [[], None, 7, {"a": 7}, {"a": "../vae/config.json"}])
+def test_an_index_names_files_beside_it(folder: Path, shards: Any) -> None:
+    (folder / "vae" / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(InvalidModel, match="must map weights to files beside it"):
+        load(folder, device="cpu")
+
+
+def test_what_has_no_end_is_not_read(folder: Path) -> None:
+    weights = folder / "vae" / WEIGHTS
+    weights.unlink()
+    os.mkfifo(weights)
+    with pytest.raises(InvalidModel, match="is no plain file"):
+        load(folder, device="cpu")
+    weights.unlink()
+    (folder / "vae" / "config.json").write_text("[" * 100_000)
+    with pytest.raises(InvalidModel, match="is no JSON"):
+        load(folder, device="cpu")
+
+
+def test_code_in_a_folder_is_never_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    edit(
+        folder / "tokenizer" / "tokenizer_config.json",
+        tokenizer_class="Evil",
+        auto_map={"AutoTokenizer": ["evil.Evil", "evil.Evil"]},
+    )
+    (folder / "tokenizer" / "evil.py").write_text("raise SystemExit('run')\nclass Evil: ...\n")
+    with pytest.raises(InvalidModel, match="custom code"):
+        load(folder, device="cpu")
