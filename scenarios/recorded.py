@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.utils import get_method
 
 from chronosim.episodes import list_episodes
 from chronosim.errors import InvalidConfig
 from chronosim.scenarios.starts import Moments, Starts, load_starts
+from chronosim.settings.parts import locate
 from chronosim.types import Frame, Observation, Prediction
 
 Judge = Callable[[Observation, Any, Prediction, Observation], tuple[float, bool]]
@@ -73,7 +73,7 @@ def _import(judge: str | Judge | None) -> Judge:
     if not isinstance(judge, str):
         return judge
     try:
-        found: Judge = get_method(judge)
+        found: Judge = locate(judge)
     except (ImportError, ValueError) as error:
         raise InvalidConfig(f"there is no judge {judge!r}: {error}") from error
     return found

@@ -298,8 +298,9 @@ def _load_transformer(
 
 def _load_scheduler(folder: Path) -> Any:
     name = read_json(folder / "scheduler_config.json").get("_class_name")
-    kind = getattr(schedulers, str(name), None)
-    if not (isinstance(kind, type) and issubclass(kind, schedulers.SchedulerMixin)):
+    kind: Any = getattr(schedulers, str(name), None)
+    known = isinstance(kind, type) and issubclass(kind, schedulers.SchedulerMixin)
+    if not known:
         raise InvalidModel(f"{folder} names the scheduler {name!r}, which diffusers does not have")
     return _load(kind.from_pretrained, folder, local_files_only=True)
 
