@@ -330,16 +330,20 @@ def test_a_video_at_an_angle_is_refused(tmp_path: Path) -> None:
         imported(folder_with(path, 2), "folder")
 
 
-def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("begin", "end"), [(3, 10), (0, 6)])
+def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path: Path, begin: int, end: int) -> None:
     path = tmp_path / "set" / "one.mp4"
     write_video(path, at(25, range(10)))
     content = path.read_bytes()
-    [begin] = struct.unpack(">i", content[content.index(b"elst") + 16 :][:4])
-    scale = int.from_bytes(content[content.index(b"mdhd") + 16 :][:4])  # ticks a second
-    patched(path, b"elst", 12, struct.pack(">i", begin + 3 * scale // 25))
-    assert inspect_clip(path).frames == len(list(read_clip(path))) == 7
-    report = imported(folder_with(path, 7), "folder")
-    assert numbers(report) == [[3, 4, 5, 6, 7, 8, 9]]
+    film, media = (  # ticks a second
+        int.from_bytes(content[content.index(box) + 16 :][:4]) for box in (b"mvhd", b"mdhd")
+    )
+    [first] = struct.unpack(">i", content[content.index(b"elst") + 16 :][:4])
+    cut = struct.pack(">Ii", (end - begin) * film // 25, first + begin * media // 25)
+    patched(path, b"elst", 8, cut)
+    assert inspect_clip(path).frames == len(list(read_clip(path))) == end - begin
+    report = imported(folder_with(path, end - begin), "folder")
+    assert numbers(report) == [list(range(begin, end))]
 
 
 def test_depth_is_no_camera_and_told(tmp_path: Path) -> None:
