@@ -163,7 +163,8 @@ def _strangers(output: Path) -> list[str]:
     """What lies in a folder and was not written by an import or export."""
     if not output.is_dir():
         return ["a file"]
-    written = {MARK, *_read(output / MARK).get("written", [])}
+    named = _read(output / MARK).get("written")
+    written = {MARK, *(map(str, named) if isinstance(named, list) else ())}
     if "chronosim" in _read(output / ".zattrs"):
         written |= {"data", "meta", ".zgroup", ".zattrs"}
     return sorted(entry.name for entry in output.iterdir() if entry.name not in written)

@@ -214,6 +214,7 @@ def discard(path: Path) -> None:
 
 
 _DRAFT = re.compile(r"\.(?P<name>.+?)(?:\.[0-9a-f]{32})?\.draft")
+_LEFT = re.compile(r"\..+?(?:\.[0-9a-f]{32})?\.draft|\..+\.[0-9a-f]{32}\.dropped")
 
 
 def list_episodes(dataset: str | Path | UPath, *, unfinished: bool = False) -> list[Place]:
@@ -251,9 +252,27 @@ def _folders(root: Place, *, drafts: bool) -> list[Place]:
     return [
         path
         for path in root.iterdir()
-        if (_tells(path) and (drafts and _DRAFT.fullmatch(path.name)))
+        if (drafts and _DRAFT.fullmatch(path.name) and _tells(path) and not named(path).exists())
         or (not path.name.startswith(".") and (_tells(path) or _is_beheaded(path)))
     ]
+
+
+def remains(dataset: Place) -> list[Path]:
+    """Gives what killed attempts left in a data set and no reader looks at: it costs only space.
+
+    Attempts that have just begun are among them, so none may be removed while it is written to.
+
+    Args:
+        dataset: The data set; behind a URL nothing is looked for.
+    """
+    if not isinstance(dataset, Path):
+        return []
+    hidden = (path for path in dataset.iterdir() if _LEFT.fullmatch(path.name))
+    return sorted(
+        path
+        for path in hidden
+        if path.name.endswith(".dropped") or named(path).exists() or not _tells(path)
+    )
 
 
 def _is_beheaded(place: Place) -> bool:

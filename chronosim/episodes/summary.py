@@ -113,8 +113,9 @@ class Files:
 
 
 def files(path: Place) -> Files:
-    """Looks at an episode's files."""
-    known = [file.stat() for file in locate(path).rglob("*") if file.is_file()]
+    """Looks at an episode's files, or at those that an attempt left."""
+    folder = path if path.name.startswith(".") and path.exists() else locate(path)
+    known = [file.stat() for file in folder.rglob("*") if file.is_file()]
     newest = max((entry.st_mtime for entry in known), default=0.0)
     return Files(len(known), sum(entry.st_size for entry in known), time.time() - newest)
 

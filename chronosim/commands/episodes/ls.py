@@ -18,7 +18,7 @@ from dataclasses import replace
 from chronosim.cli.output import dataset_at, place
 from chronosim.cli.terminal import faint, size, table
 from chronosim.episodes import EpisodeReader, list_episodes
-from chronosim.episodes.place import Place
+from chronosim.episodes.place import Place, remains
 from chronosim.episodes.summary import EpisodeSummary, files, summarize
 from chronosim.errors import InvalidEpisode
 from chronosim.settings.commands import EpisodesLs
@@ -52,6 +52,11 @@ def run(settings: EpisodesLs) -> None:
     print(faint(f"\n{len(rows):,} episodes, {steps:,} steps, {size(total)} in {dataset}"))
     for sentence in damaged:
         print(f"damaged: {sentence}")
+    if left := remains(dataset):
+        extent = size(sum(files(path).size for path in left))
+        print(
+            f"left over from killed attempts: {len(left)}, {extent}; episodes repair removes them"
+        )
 
 
 def _row(path: Place) -> _Row:

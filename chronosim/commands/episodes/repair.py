@@ -2,8 +2,8 @@
 
 A step behind a gap cannot go on from what is missing: whole stretches behind one become episodes of
 their own. An unfinished episode becomes a finished one, unless it was written to within the last
-minute: then --force says that its writer is dead. Whole episodes stay as they are. The exit status
-is 1 where an episode was left unmended.
+minute: then --force says that its writer is dead. Whole episodes stay as they are. What killed
+attempts left is removed. The exit status is 1 where an episode was left unmended.
 
 Examples:
     chronosim episodes repair runs/thousand
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from tqdm import tqdm
 
-from chronosim.cli.output import episodes_at
-from chronosim.episodes.place import Place, named
+from chronosim.cli.output import dataset_at, episodes_at, place
+from chronosim.episodes.place import Place, discard, is_episode, named, remains
 from chronosim.episodes.repair import repair
 from chronosim.episodes.summary import files
 from chronosim.episodes.verify import verify
@@ -33,6 +33,8 @@ def run(settings: EpisodesRepair) -> int:
     Raises:
         ChronosimError: No episode there, or a disk that refuses.
     """
+    if not is_episode(place(settings.path)):
+        _clear(dataset_at(place(settings.path)), force=settings.force)
     paths, mended, left = episodes_at(settings.path), 0, 0
     for path in tqdm(paths, unit="episode", leave=False):
         kinds = {damage.kind for damage in verify(path) if not damage.harmless}
@@ -52,6 +54,16 @@ def run(settings: EpisodesRepair) -> int:
     whole = len(paths) - mended - left
     print(f"of {len(paths)} episodes {whole} were whole, {mended} mended, {left} left unmended")
     return int(left > 0)
+
+
+def _clear(dataset: Place, *, force: bool) -> None:
+    """Removes what killed attempts left, but for what may be at work."""
+    for path in remains(dataset):
+        if files(path).live and not force:
+            print(f"{path.name}: was written to just now, and is left alone without --force")
+        else:
+            discard(path)
+            print(f"{path.name}: left over from a killed attempt, removed")
 
 
 def _mend(path: Place) -> str:

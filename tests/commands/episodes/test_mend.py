@@ -1,5 +1,7 @@
 """The commands verify, repair and compact, on episodes that are whole, damaged and unfinished."""
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +58,31 @@ def test_what_is_being_written_is_left_alone(
     assert main(["episodes", "repair", str(path), "--force"]) == 0
     assert "0000001: 3 steps kept" in capsys.readouterr().out
     assert EpisodeReader(path).finished
+
+
+def test_what_killed_attempts_left_is_named_and_removed(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token, other = "0" * 32, "1" * 32
+    shutil.copytree(dataset / "0000000", dataset / f".0000000.{token}.draft")
+    (dataset / f".0000007.{token}.dropped").mkdir()
+    (dataset / f".0000007.{other}.draft" / "live").mkdir(parents=True)
+    (dataset / ".mine").mkdir()
+    assert main(["episodes", "ls", str(dataset)]) == 0
+    out = capsys.readouterr().out
+    assert "4 episodes" in out
+    assert "left over from killed attempts: 3, " in out
+    young = dataset / f".0000000.{token}.draft"
+    for file in young.rglob("*"):
+        os.utime(file)
+    assert main(["episodes", "repair", str(dataset)]) == 0
+    out = capsys.readouterr().out
+    assert f"{young.name}: was written to just now, and is left alone" in out
+    assert out.count("left over from a killed attempt, removed") == 2
+    assert main(["episodes", "repair", str(dataset), "--force"]) == 0
+    left = [path.name for path in dataset.iterdir() if path.name.startswith(".")]
+    assert left == [".mine"]
+    assert main(["episodes", "verify", str(dataset)]) == 0
 
 
 def test_what_cannot_be_mended_does_not_hide_the_others(
