@@ -12,6 +12,7 @@ import numpy as np
 from chronosim.bench.timing import Contender, Timed
 from chronosim.metrics.pixels import psnr, squared_error
 from chronosim.models.engine.sampling import Sampling
+from chronosim.models.loading.cards import count_flops
 from chronosim.types import Trajectory
 
 _OURS = ("compiled", "fused", "attention", "batched_guidance")  # the stock pipeline has none
@@ -132,6 +133,56 @@ def explain(report: Mapping[str, Any]) -> str:
         "is the denoising in it; GFLOP and the share of the matmul rate there are the "
         f"transformer's alone. Memory is that of a call for one environment: {held}."
     )
+
+
+def markdown_ways(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Lays out what `compare_ways` found, with `flops` in each row, as a Markdown table."""
+    plain = {row["preset"]: row["seconds"] for row in rows if row["with"] == "as it is"}
+    lines = [
+        "| preset | with | s a prediction | times as fast | blocks computed | transformer's "
+        "arithmetic | off plain: PSNR, dB / grey levels | GPU memory, GiB |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        off = "equal" if row["psnr"] is None else f"{row['psnr']:.1f} / {row['levels']}"
+        memory = "-" if row["memory"] is None else f"{row['memory'] / 2**30:.1f}"
+        cells = (
+            row["preset"],
+            row["with"],
+            f"{row['seconds']:.2f}",
+            f"{plain[row['preset']] / row['seconds']:.2f}",
+            f"{row['blocks']:.0%}",
+            "-" if row["flops"] is None else count_flops(row["flops"]),
+            off if row["with"] != "as it is" else "-",
+            memory,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def explain_ways(report: Mapping[str, Any]) -> str:
+    """Says what `compare_ways` timed, on what, and what its columns mean."""
+    machine, model, versions = report["machine"], report["model"], report["versions"]
+    asked, size = ("{} x {}".format(*report[name]) for name in ("frames", "size"))
+    toy, weights = bool(model.get("toy")), model.get("weights") == "random"
+    kind = "a toy of ChronoEdit-14B's shape" if toy else model["name"]
+    on = machine.get("gpu") or machine["processor"]
+    lines = [
+        f"Timed: {kind}{' with random weights' if weights else ''} at {asked}, {model['dtype']}, "
+        f"one row at once, after a warm-up in few steps. On: {on}, torch {versions['torch']}, "
+        f"diffusers {versions['diffusers']}, chronosim {versions['chronosim']}; one large product "
+        f"of matrices runs at {report['matmul_rate'] / 1e9:,.0f} GFLOP/s.",
+        f"Arithmetic is reckoned for {'the 14B at ' if weights else ''}{size} and for the share of "
+        "blocks that were computed.",
+    ]
+    if toy:
+        lines.append(
+            "There is no GPU here: seconds and errors are the toy's, and tell nothing of the 14B; "
+            "chronosim predict explain=true gpu=h100 computes its seconds."
+        )
+    elif weights:
+        lines.append("Errors are those of random weights, and tell little of trained ones.")
+    return "\n".join(lines)
 
 
 def _cells(row: Mapping[str, Any], compared: str) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,7 @@ class BenchModel(Settings):
     prompter: Part
     policy: Part
     shape: Literal["true14b"] | None
+    ways: bool | None
     stock: bool
     denoising_steps: Count | None
     guidance: Amount | None

@@ -1,14 +1,16 @@
-"""More speed out of a model, each way by itself; none changes what it computes, but rounding."""
+"""More speed out of a model, each way by itself; what changes more than rounding says so."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers.hooks import FirstBlockCacheConfig
+from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 from diffusers.models.attention_dispatch import (
     AttentionBackendName,
     _AttentionBackendRegistry,
@@ -23,11 +25,11 @@ from diffusers.utils import logging as diffusers_logging
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
-from chronosim.errors import InvalidConfig
+from chronosim.errors import InvalidConfig, MissingDependency
 from chronosim.models.engine.parallel import share
 from chronosim.models.loading.settings import ModelSettings
 
-_FIELDS = ("compiled", "fused", "attention", "parallel")
+_FIELDS = ("compiled", "fused", "attention", "parallel", "step_cache")
 _TOKENS = 64  # of the attention that a kernel is tried on
 
 
@@ -36,7 +38,7 @@ def accelerate(transformer: Any, settings: ModelSettings, device: torch.device) 
 
     Args:
         transformer: `ChronoEditTransformer3DModel`.
-        settings: `compiled`, `fused`, `attention` and `parallel`.
+        settings: `compiled`, `fused`, `attention`, `parallel` and `step_cache`.
         device: Where it computes.
 
     Raises:
@@ -51,12 +53,17 @@ def accelerate(transformer: Any, settings: ModelSettings, device: torch.device) 
     if settings.parallel:
         share(transformer, device)
     if settings.compiled:
-        _compile(transformer, settings.compiled)
+        compile_blocks(transformer, settings.compiled, hooked=settings.step_cache is not None)
+    if settings.step_cache is not None:
+        cache_steps(transformer, settings.step_cache)
 
 
 def describe_acceleration(settings: ModelSettings) -> Mapping[str, Any]:
     """Gives what of it is on, for a model's identity: each rounds in its own way."""
-    return {name: getattr(settings, name) for name in _FIELDS if getattr(settings, name)}
+    given = {name: getattr(settings, name) for name in _FIELDS}
+    return {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }
 
 
 def _fuse(attention: Any) -> None:
@@ -69,13 +76,75 @@ def _fuse(attention: Any) -> None:
         single.bias = nn.Parameter(bias.detach(), requires_grad=False)
 
 
-def _compile(transformer: Any, compiled: bool | str) -> None:
-    """Compiles one block for all: its kernels fit any number of tokens from the second one on."""
+def cache_steps(transformer: Any, threshold: float) -> None:
+    """Lets denoising steps reuse what all blocks but the first added in an earlier step.
+
+    Diffusers' FirstBlockCache: they are reused where what the first block adds has changed by less
+    than the threshold, relative to its mean magnitude, since they were computed last. Diffusers
+    does not know ChronoEdit's block and never says which forward of guidance it is in; `forward`
+    of `CrossAttention` does, and forgets what was kept when a prediction or another number of
+    latents begins.
+
+    Args:
+        transformer: Changed in place; `disable_cache` undoes it.
+        threshold: From 0, where nothing is reused, to 1.
+    """
+    metadata: Any = TransformerBlockMetadata  # untyped
+    TransformerBlockRegistry.register(
+        type(transformer.blocks[0]), metadata(return_hidden_states_index=0)
+    )
+    transformer.enable_cache(FirstBlockCacheConfig(threshold=threshold))
+
+
+def multiply_in_float8(transformer: Any, device: torch.device) -> None:
+    """Has the blocks' products of matrices computed in 8 bits, by torchao.
+
+    Weights are scaled row by row, activations token by token while it runs.
+
+    Args:
+        transformer: Changed in place; its blocks' weights are on the device afterwards.
+        device: A GPU that multiplies in 8 bits: Ada, Hopper, Blackwell.
+
+    Raises:
+        MissingDependency: torchao is not installed.
+        InvalidConfig: The device cannot.
+    """
+    try:
+        from torchao import quantization  # here, so that it is needed for this alone
+    except ImportError as error:
+        raise MissingDependency(
+            "storage=float8-matmul needs torchao: pip install 'chronosim[float8]'"
+        ) from error
+    rows = transformer.dtype == torch.bfloat16  # torchao scales whole tensors otherwise
+    config = quantization.Float8DynamicActivationFloat8WeightConfig(
+        granularity=quantization.PerRow() if rows else quantization.PerTensor()
+    )
+    try:
+        quantization.quantize_(transformer.blocks, config, device=device)
+    except AssertionError as error:
+        raise InvalidConfig(f"storage=float8-matmul cannot compute on {device}: {error}") from error
+
+
+def compile_blocks(transformer: Any, compiled: bool | str, *, hooked: bool = False) -> None:
+    """Compiles one block for all: its kernels fit any number of tokens from the second one on.
+
+    Args:
+        transformer: Changed in place.
+        compiled: True, or a backend of torch.compile.
+        hooked: Whether hooks will be put around the blocks, which must stay Python.
+
+    Raises:
+        InvalidConfig: PyTorch has no such backend.
+    """
     backend = "inductor" if compiled is True else str(compiled)
     known = torch.compiler.list_backends(exclude_tags=())
     if backend not in known:
         raise InvalidConfig(f"compiled must be true or one of {', '.join(known)}, not {backend!r}")
-    transformer.compile_repeated_blocks(backend=backend)
+    if not hooked:
+        transformer.compile_repeated_blocks(backend=backend)
+        return
+    for block in transformer.blocks:
+        block.forward = torch.compile(block.forward, backend=backend)
 
 
 def _use_attention(transformer: Any, name: str, device: torch.device) -> None:
@@ -168,6 +237,7 @@ class CrossAttention:
             if not isinstance(block.attn2.processor, _Layer):
                 block.attn2.set_processor(_Layer())
         self._layers: list[_Layer] = [block.attn2.processor for block in self._transformer.blocks]
+        self._shape: torch.Size | None = None  # of the latents that the step cache holds
 
     def forward(
         self,
@@ -192,15 +262,28 @@ class CrossAttention:
             for index, layer in enumerate(self._layers):
                 keys = context.kept[index] if context.kept else None
                 layer.begin(context.bias, keys)
-            velocity: Tensor = self._transformer(latents, timestep, words, seen, return_dict=False)[
-                0
-            ]
+            with self._remembering(latents, context):
+                velocity: Tensor = self._transformer(
+                    latents, timestep, words, seen, return_dict=False
+                )[0]
             if not context.kept:
                 context.kept += [layer.keys for layer in self._layers if layer.keys is not None]
         finally:
             for layer in self._layers:
                 layer.end()
         return velocity
+
+    def _remembering(self, latents: Tensor, context: TextContext) -> AbstractContextManager[object]:
+        """Tells the step cache, where there is one, which of a step's forwards this is."""
+        if not self._transformer.is_cache_enabled:
+            return nullcontext()
+        if latents.shape != self._shape:
+            self._transformer._reset_stateful_cache()
+            self._shape = latents.shape
+        remembering: AbstractContextManager[object] = self._transformer.cache_context(
+            str(id(context))
+        )
+        return remembering
 
 
 class _Layer:

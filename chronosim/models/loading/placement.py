@@ -22,6 +22,7 @@ from diffusers.hooks import apply_group_offloading
 from torch import Tensor, nn
 
 from chronosim.errors import InvalidConfig
+from chronosim.models.engine.acceleration import multiply_in_float8
 from chronosim.models.loading.architecture import PARTS, TEXT_TOKENS, Architecture
 from chronosim.models.loading.settings import ModelSettings
 
@@ -73,7 +74,7 @@ def place(
     """
     placed: dict[str, Any] = {}
     for part, network in networks:
-        _store(part, network, settings, dtype)
+        _store(part, network, settings, device, dtype)
         if settings.offload == "group" and part in _STREAMED:
             _stream(network, device, pinned=wait_where(part, settings) == "pinned")
         elif wait_where(part, settings) == "device" and part not in (settings.quantization or {}):
@@ -84,9 +85,15 @@ def place(
     return placed
 
 
-def _store(part: str, network: Any, settings: ModelSettings, dtype: torch.dtype) -> None:
+def _store(
+    part: str, network: Any, settings: ModelSettings, device: torch.device, dtype: torch.dtype
+) -> None:
     if part == "transformer" and settings.storage == "float8":
         network.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+    if part == "transformer" and settings.storage == "float8-matmul":
+        multiply_in_float8(network, device)
+        if wait_where(part, settings) != "device":
+            network.to(_CPU)
     if part == "vae" and settings.tiling:
         network.enable_tiling()
     if part == "vae" and settings.slicing is not False:
@@ -424,7 +431,7 @@ def _weights(
     weights = whole_weights(model, size, vae=_vae_number(settings))
     if transformer is not None and transformer.suffix == ".gguf":
         weights["transformer"] = transformer.stat().st_size
-    if settings.storage == "float8":
+    if settings.storage is not None:
         rest = counts["transformer"] - model.block_parameters
         weights["transformer"] = model.block_parameters + rest * size
     for part, config in (settings.quantization or {}).items():

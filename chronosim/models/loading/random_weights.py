@@ -1,4 +1,7 @@
-"""The published 14B model's shape with random weights: as fast as the true one, and as large."""
+"""The published 14B model's shape with random weights: as fast as the true one, and as large.
+
+On a CPU a toy of it, with as many kinds of parts and few numbers.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,21 @@ _VISION: dict[str, Any] = {
     "patch_size": 14,
     "hidden_act": "gelu",
 }
+# The same on a CPU: nobody has the hours.
+_TOY: dict[str, dict[str, Any]] = {
+    "transformer": {
+        "num_attention_heads": 4,
+        "attention_head_dim": 32,
+        "text_dim": 64,
+        "ffn_dim": 352,
+        "num_layers": 4,
+        "image_dim": 64,
+        "added_kv_proj_dim": 128,
+    },
+    "text": {"vocab_size": 4096, "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2},
+    "vision": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3},
+    "vae": {"base_dim": 8},
+}
 _EXACT = ("time_embedder", "scale_shift_table", "norm1", "norm2", "norm3")  # float32, as loaded
 _PLAIN = ModelSettings()
 _hf: Any = diffusers  # untyped
@@ -61,30 +79,24 @@ def make_14b_shape(
     """Makes a model of ChronoEdit-14B's shape, in bfloat16, with nano's tokenizer.
 
     Args:
-        device: A GPU.
+        device: A GPU; on a CPU the model is a toy, in float32.
         size: Height and width of the frames to come.
         rows: That are computed at once, all with their reasoning tokens; they are decoded one by
             one.
         settings: What makes it faster (`compiled`, `fused`, `attention`); the rest is not used.
 
     Raises:
-        InvalidConfig: It is no GPU, or has too little memory; or the settings cannot work there.
+        InvalidConfig: The GPU has too little memory; or the settings cannot work there.
     """
     plan = plan_model(
-        "chronoedit-14b",
-        device=str(device),
-        dtype="bfloat16",
-        reasoning_steps="all",
-        micro_batch=rows,
-        revision="shape",
+        "chronoedit-14b", gpu="h100", reasoning_steps="all", micro_batch=rows, revision="shape"
     )
     need = plan.memory(size)
     assert need is not None
-    if device.type == "cpu" or need.device > free_memory(device):
-        free = "here is none" if device.type == "cpu" else f"{free_memory(device) / GIB:.1f} free"
+    if device.type != "cpu" and need.device > free_memory(device):
         raise InvalidConfig(
             f"shape=true14b needs a GPU with about {need.device / GIB:.0f} GiB of memory free, and "
-            f"{free}: take shape=null, which measures the model itself"
+            f"{free_memory(device) / GIB:.1f} are: take shape=null, which measures the model itself"
         )
     small = load_components(plan_model("nano").location)
     networks = make_networks(device)
@@ -98,7 +110,12 @@ def make_14b_shape(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
         ),
         place=device,
-        variant={"loras": [], "weights": "random", **describe_acceleration(settings)},
+        variant={
+            "loras": [],
+            "weights": "random",
+            "toy": device.type == "cpu",
+            **describe_acceleration(settings),
+        },
         **networks,
     )
 
@@ -106,19 +123,23 @@ def make_14b_shape(
 def make_networks(device: torch.device) -> dict[str, Any]:
     """Makes the four networks on a device, weights as their libraries draw them.
 
-    The autoencoder decodes rows one by one: eight at once would take about 60 GiB at
-    480 x 832, by the figures of memory.py.
+    On a CPU they are those of a toy. The autoencoder decodes rows one by one: eight at once would
+    take about 60 GiB at 480 x 832, by the figures of placement.py.
     """
     whole: Any = transformers
-    with device, _NumberFormat(torch.bfloat16):
-        text = whole.UMT5EncoderModel(whole.UMT5Config(**_TEXT))
-        transformer = _hf.ChronoEditTransformer3DModel(**_TRANSFORMER)
+    toy = _TOY if device.type == "cpu" else {}
+    dtype = torch.float32 if toy else torch.bfloat16
+    with device, _NumberFormat(dtype):
+        text = whole.UMT5EncoderModel(whole.UMT5Config(**_TEXT | toy.get("text", {})))
+        config = _TRANSFORMER | toy.get("transformer", {})
+        transformer = _hf.ChronoEditTransformer3DModel(**config)
     for name, weight in transformer.named_parameters():
         if any(part in name for part in _EXACT):
             weight.data = weight.data.float()
     with device:
-        vision = whole.CLIPVisionModel(whole.CLIPVisionConfig(**_VISION))
-        vae = _hf.AutoencoderKLWan()
+        seen = whole.CLIPVisionConfig(**_VISION | toy.get("vision", {}))
+        vision = whole.CLIPVisionModel(seen)
+        vae = _hf.AutoencoderKLWan(**toy.get("vae", {}))
     vae.enable_slicing()
     networks = {
         "text_encoder": text,

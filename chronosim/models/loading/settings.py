@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from chronosim.errors import InvalidConfig
 from chronosim.models.loading.presets import PRESETS, Lora
-from chronosim.settings.typed import Count, OneOf, check_fields
+from chronosim.settings.typed import Count, OneOf, Range, check_fields
 
 _QUANTIZED = ("transformer", "text_encoder")
+_MATMUL = "float8-matmul"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,8 @@ class ModelSettings:
             network whose turn it is; "group", in main memory but for the block whose turn it is.
         pinned: Whether what offload=group keeps in main memory is pinned there, which lets the GPU
             fetch it while it computes, but rounds each tensor up to a power of two of bytes.
-        storage: "float8" keeps the transformer's blocks in 8 bits and computes in `dtype`.
+        storage: "float8" keeps the transformer's blocks in 8 bits and computes in `dtype`;
+            "float8-matmul" multiplies in 8 bits as well (torchao; GPUs from Ada and Hopper on).
         quantization: Configs of diffusers' quantisers (transformers' for the text encoder), by
             "transformer" and "text_encoder".
         tiling: Whether the autoencoder works in overlapping tiles: far less memory, other rounding
@@ -52,6 +54,9 @@ class ModelSettings:
         fused: Whether queries, keys and values of self-attention come from one product.
         attention: How diffusers computes self-attention, such as "flash_hub" or "sage"; None:
             PyTorch's own. Kernels of 8 bits round more.
+        step_cache: Reuses what the later blocks added in an earlier denoising step, where the first
+            block's part has changed by less than this since: 0 to 1; more is faster and further
+            off. None: nothing is reused.
         batched_guidance: Whether the two forwards of guidance are one of twice as many rows.
         parallel: "ulysses" splits each forward among the processes that torchrun started.
 
@@ -71,7 +76,7 @@ class ModelSettings:
     strict: bool = True
     offload: Annotated[str, OneOf(("model", "group"))] | None = None
     pinned: bool = True
-    storage: Annotated[str, OneOf(("float8",))] | None = None
+    storage: Annotated[str, OneOf(("float8", "float8-matmul"))] | None = None
     quantization: Mapping[str, Any] | None = None
     tiling: bool = False
     slicing: bool | None = None
@@ -79,6 +84,7 @@ class ModelSettings:
     compiled: bool | str = False
     fused: bool = False
     attention: str | None = None
+    step_cache: Annotated[float, Range(0, 1)] | None = None
     batched_guidance: bool = False
     parallel: Annotated[str, OneOf(("ulysses",))] | None = None
 
@@ -117,6 +123,16 @@ class ModelSettings:
         if self.compiled and self.offload == "group":
             raise InvalidConfig(
                 "compiled blocks cannot be streamed: drop compiled, or offload=group"
+            )
+        if self.offload == "group" and (self.step_cache is not None or self.storage == _MATMUL):
+            raise InvalidConfig(
+                "blocks that are streamed come in a fixed order and as they are stored: drop "
+                f"step_cache and storage={_MATMUL}, or offload=group"
+            )
+        if self.parallel and self.step_cache is not None:
+            raise InvalidConfig(
+                "parallel processes would each decide for themselves what to reuse: drop "
+                "step_cache, or parallel"
             )
         if self.parallel and (self.offload or self.compiled):
             raise InvalidConfig(

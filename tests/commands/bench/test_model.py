@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from chronosim.cli.main import main
+from chronosim.models.engine.sampling import Sampling
+from chronosim.models.loading.architecture import CHRONOEDIT_14B, estimate_cost
 
 SMALL = ["denoising_steps=1", "predictions=1", "num_envs=[1]", "output=out"]
 
@@ -56,13 +58,40 @@ def test_without_the_stock_pipeline_nothing_speaks_of_it(
     assert not {"times_stock", "from_stock", "psnr", "psnr_between"} & set(first)
 
 
+def test_presets_are_timed_with_each_way_to_more_speed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU a toy of the 14B's shape; its own FLOPs."""
+    monkeypatch.chdir(tmp_path)
+    given = ["shape=true14b", "model.device=cpu", "denoising_steps=3", "frame_size=[32,32]"]
+    assert main(["bench", "model", *given, "output=out"]) == 0
+    said = capsys.readouterr().out
+    report = json.loads(Path("out/figures.json").read_text())
+    rows = {(row["preset"], row["with"]): row for row in report["rows"]}
+    base = rows["chronoedit-14b", "as it is"]
+    assert (base["psnr"], base["levels"], base["blocks"], base["memory"]) == (None, 0, 1, None)
+    assert base["flops"] == estimate_cost(CHRONOEDIT_14B, Sampling(3), (32, 32)).prediction
+    cached = rows["chronoedit-14b", "step_cache=0.2"]
+    assert 0 < cached["blocks"] < 1
+    assert cached["flops"] == base["flops"] * cached["blocks"]
+    assert cached["levels"] > 0
+    together = rows["chronoedit-14b", "batched_guidance=true"]
+    assert together["blocks"] == 1
+    assert together["levels"] <= 1
+    assert ("chronoedit-14b-think", "step_cache=0.1") in rows
+    assert ("chronoedit-14b-turbo", "batched_guidance=true") not in rows
+    for row in rows.values():
+        assert f"| {row['preset']} | {row['with']} |" in said
+    assert "There is no GPU here: seconds and errors are the toy's" in said
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ("num_envs=[0]", "num_envs must be a list of whole numbers from 1 up"),
         ("num_envs=[1,9]", "predictions must be at least the largest num_envs (9), not 1"),
         ("shape=big", "shape must be true14b or null, not 'big'"),
-        ("shape=true14b model.device=cpu", "shape=true14b needs a GPU with about"),
+        ("ways=true model.fused=true", "tried one by one: drop model.fused, or give ways=false"),
         (
             "shape=true14b model=chronoedit-14b model.tiling=true model.offload=model",
             "shape=true14b has no use for model.offload, model.tiling: drop it",

@@ -16,18 +16,20 @@ from chronosim.errors import InvalidConfig
 from chronosim.models.engine.denoising import read_scheduler
 from chronosim.models.loading.architecture import CHRONOEDIT_14B, PUBLISHED_BYTES
 from chronosim.models.loading.checkpoint import empty_transformer, original_name, parameter_names
+from chronosim.models.loading.placement import GIB
 from chronosim.models.loading.presets import PRESETS
 from chronosim.models.loading.random_weights import make_14b_shape, make_networks
 
 
 def needed(rows: int) -> int:
     with pytest.raises(InvalidConfig, match="shape=true14b needs a GPU") as raised:
-        make_14b_shape(torch.device("cpu"), (480, 832), rows)
+        make_14b_shape(torch.device("cuda"), (480, 832), rows)
     [gib] = re.findall(r"about (\d+) GiB", str(raised.value))
     return int(gib)
 
 
-def test_memory_is_reckoned_in_bfloat16_and_for_all_rows() -> None:
+def test_memory_is_reckoned_in_bfloat16_and_for_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chronosim.models.loading.random_weights.free_memory", lambda _: 10 * GIB)
     assert needed(1) < 60  # in float32 the weights alone take over 80
     assert needed(32) > needed(1) + 10
 
