@@ -274,14 +274,11 @@ class LoadPlan:
                 f"needs about {need.device / GIB:.1f} GiB on {self.device}, "
                 f"of which {free / GIB:.1f} are free"
             )
-        # Weights that only pass through, unchanged, stay mapped on their files: the system gives
-        # their memory to whoever asks. Fusing LoRAs makes them memory of the process's own.
-        staged = need.host if self.settings.offload or self.loras else 0
         free = free_memory(torch.device("cpu"))
-        if staged > free:
+        if need.host > free:
             return (
-                f"needs about {staged / GIB:.1f} GiB of main memory while it is loaded and while "
-                f"weights wait there, of which {free / GIB:.1f} are free"
+                f"needs about {need.host / GIB:.1f} GiB of main memory, while it is loaded and "
+                f"while weights wait, of which {free / GIB:.1f} are free"
             )
         return None
 

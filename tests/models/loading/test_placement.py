@@ -226,7 +226,7 @@ def test_a_quantiser_is_asked_and_named_where_it_is_missing(folder: Path, part: 
     [
         ({"offload": "disk"}, "offload must be model or group, or null, not 'disk'"),
         ({"offload": "model"}, "keeps weights off a GPU, but this model computes on the cpu"),
-        ({"storage": "int4"}, "storage must be float8 or null, not 'int4'"),
+        ({"storage": "int4"}, "storage must be float8 or float8-matmul, or null, not 'int4'"),
         ({"quantization": {"vae": 1}}, "quantization is for transformer and text_encoder, not"),
         ({"loras": [7]}, "a LoRA is a file, or a mapping of its location and weight, not 7"),
         ({"loras": [{"location": "a", "weight": "b"}]}, "weight must be a finite number, not 'b'"),
