@@ -90,6 +90,10 @@ def _outlook(target: str, values: Mapping[str, Any], size: Size | None) -> Outlo
         return _editor(values, size)
     if target == "chronosim.models.load_guarded":
         return _inner(values, size)
+    if target == "chronosim.models.load_replicas":
+        asked = _inner({**values, "model": values["of"]}, size)
+        head = [f"replicas    {values.get('replicas', 2)}, each of which takes:", *asked.head]
+        return replace(asked, head=head)
     if target == "chronosim.models.load_enhanced":
         return _enhanced(values, size)
     raise InvalidConfig(
