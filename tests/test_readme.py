@@ -120,3 +120,11 @@ def test_the_map_names_what_is_there() -> None:
         folder = ROOT / name if not line.startswith(" ") else folder
         path = folder if not line.startswith(" ") else folder / name
         assert path.exists(), path
+
+
+@pytest.mark.slow
+def test_the_page_of_models_runs() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks("python", PAGES[ROOT / "docs" / "models.md"]):
+        exec(compile(block, "models.md", "exec"), names)
+    assert names["trajectory"].shape == names["prediction"].trajectory.shape

@@ -18,12 +18,20 @@ Examples:
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from chronosim.cli.output import new_folder
 from chronosim.errors import InvalidConfig, InvalidFrame
+from chronosim.formats.clips import KINDS, inspect_clip, read_clip
 from chronosim.frames import read_frame, write_frame
 from chronosim.models.engine.sizes import GRID, CameraSized, Sizing, model_size
 from chronosim.models.loading.presets import PRESETS
@@ -73,9 +81,10 @@ def run(settings: Predict) -> None:
     folder = new_folder(settings.composed, "predict")
     write_frame(folder / "outcome.png", prediction.frame)
     write_frame(folder / "filmstrip.png", filmstrip(_panels(first.frame, prediction, words)))
-    frames = np.concatenate([first.frame[None], prediction.trajectory])
-    rate = frame_rate(prompter.seconds_per_step, len(prediction.trajectory))
-    write_video(frames, folder / "trajectory.mp4", rate)
+    film = chain(_before(settings, first.frame, sizing), prediction.trajectory)
+    rate = _film_rate(settings)
+    rate = rate or frame_rate(prompter.seconds_per_step, len(prediction.trajectory))
+    write_video(film, folder / "trajectory.mp4", rate)
     print(
         f"words       {words}\n"
         f"outcome     {folder / 'outcome.png'}\n"
@@ -102,14 +111,60 @@ def _first(settings: Predict, prompter: Prompter) -> Observation:
 
     A scenario that waits for a frame gets the user's, and its values hold.
     """
-    own, values = settings.frame, dict[str, float]()
-    frame = None if own is None else read_frame(own)
-    waits = own is not None and settings.text is None and waits_for_frame(settings.scenario.values)
+    frame, values = _own_frame(settings), dict[str, float]()
+    waits = (
+        frame is not None and settings.text is None and waits_for_frame(settings.scenario.values)
+    )
     if frame is None or waits:
-        scenario = settings.scenario.make(**{"frame": own} if waits else {})
+        with _as_picture(settings, frame) as picture:
+            scenario = settings.scenario.make(**{"frame": picture} if waits else {})
         drawn, values = scenario.begin(np.random.default_rng(settings.seed))
         frame = drawn if frame is None else frame
     return Observation(frame, prompter.begin(values if settings.start is None else settings.start))
+
+
+def _film(settings: Predict) -> Path | None:
+    """The video that goes on; None: the frame is none."""
+    own = None if settings.frame is None else Path(settings.frame)
+    return own if own is not None and own.suffix.lower() in KINDS else None
+
+
+def _own_frame(settings: Predict) -> Frame | None:
+    """The user's picture; of a film the last frame, from which it goes on."""
+    film = _film(settings)
+    if film is None:
+        return None if settings.frame is None else read_frame(settings.frame)
+    last = deque(read_clip(film), maxlen=1)
+    if not last:
+        raise InvalidFrame(f"the film {film} has no frame to go on from")
+    return last[0]
+
+
+@contextmanager
+def _as_picture(settings: Predict, frame: Frame | None) -> Iterator[str | None]:
+    """A file that a scenario reads: a film's last frame is written to one."""
+    if frame is None or _film(settings) is None:
+        yield settings.frame
+        return
+    with TemporaryDirectory(prefix="chronosim-") as folder:
+        path = f"{folder}/frame.png"
+        write_frame(path, frame)
+        yield path
+
+
+def _before(settings: Predict, first: Frame, sizing: Sizing) -> Iterator[Frame]:
+    """What the film shows before the prediction: the frame, or the film that it ends."""
+    film = _film(settings)
+    for frame in [] if film is None else read_clip(film):
+        yield frame if settings.back else sizing.there(frame)
+    if film is None:
+        yield first
+
+
+def _film_rate(settings: Predict) -> Fraction | None:
+    film = _film(settings)
+    rate = None if film is None else inspect_clip(film).fps
+    return None if rate is None else Fraction(rate).limit_denominator(1001)
 
 
 def _check_grid(part: Part, frame: Frame) -> None:
@@ -140,8 +195,8 @@ def _explain(settings: Predict, sizing: Sizing) -> str:
     from chronosim.models.rivals.outlook import explain_model
 
     part, size = settings.model, sizing.size
-    if settings.frame is not None:
-        frame = sizing.there(read_frame(settings.frame))
+    if (own := _own_frame(settings)) is not None:
+        frame = sizing.there(own)
         size = frame.shape[0], frame.shape[1]
     elif sizing.way == "fit":
         size = model_size(720, 1280, area=sizing.area)

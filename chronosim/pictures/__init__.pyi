@@ -2,6 +2,7 @@ from .panels import Panel as Panel
 from .panels import filmstrip as filmstrip
 from .panels import step_panels as step_panels
 from .video import Track as Track
+from .video import continue_video as continue_video
 from .video import episode_frames as episode_frames
 from .video import frame_rate as frame_rate
 from .video import montage as montage

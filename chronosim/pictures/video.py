@@ -15,7 +15,9 @@ from chronosim.episodes.clips import write_h264
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
 from chronosim.pictures.chart import Picture
 from chronosim.pictures.panels import Colour, line_height, text_block, wrap
-from chronosim.types import Frame, Observation, Step
+from chronosim.protocols import WorldModel
+from chronosim.seeds import noise_seed
+from chronosim.types import EditPrompt, Frame, Frames, Observation, Step
 
 _SMALLEST = 384  # pixels of the shorter side: a frame of 96 pixels is no pleasure to watch
 _AnySize = UInt8[np.ndarray, "_ _ 3"]
@@ -50,6 +52,33 @@ def episode_frames(
     for step in steps:
         for frame in step.prediction.trajectory:
             yield _with_words(_enlarge(frame), step.text) if words else frame
+
+
+def continue_video(
+    model: WorldModel, frames: Frames, texts: Sequence[str], *, seed: int = 0
+) -> UInt8[np.ndarray, "time height width 3"]:
+    """Lets a film go on: each text tells what happens next, from the last frame there is.
+
+    The model sees that frame alone, as ChronoEdit was published: what moved before, and how fast,
+    is for the words to say.
+
+    Args:
+        model: The world model; it works at the film's size.
+        frames: The film, one frame or more.
+        texts: What happens, one after the other.
+        seed: Of the noise; each text has its own that follows from it.
+
+    Returns:
+        The film and all that was predicted, each instant once.
+
+    Raises:
+        ChronosimError: As the model raises.
+    """
+    film = [frames]
+    for index, text in enumerate(texts):
+        [made] = model.predict([EditPrompt(film[-1][-1], text, noise_seed(seed, index))])
+        film.append(made.trajectory)
+    return np.concatenate(film)
 
 
 def write_video(frames: Iterable[Frame], path: str | Path, fps: Fraction | float) -> None:

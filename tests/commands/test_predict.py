@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from chronosim.cli.main import main
+from chronosim.formats.clips import inspect_clip, read_clip
 from chronosim.frames import read_frame, write_frame
+from chronosim.pictures.video import write_video
 
 
 def predict(output: Path, *settings: str) -> int:
@@ -153,3 +155,17 @@ def test_a_frame_off_the_grid_is_refused_before_anything_is_loaded(
     given = ["model=chronoedit-14b", f"model.cache={tmp_path}", f"frame={tmp_path / 'mine.png'}"]
     assert main(["predict", *given, "text='It rains.'", "start={speed: 3}"]) == 2
     assert "multiples of 16, not 50 x 64: give size=fit" in capsys.readouterr().err
+
+
+def test_a_video_goes_on_from_its_last_frame(tmp_path: Path) -> None:
+    greys = [np.full((48, 64, 3), 20 * n, np.uint8) for n in range(1, 6)]
+    write_video(greys, tmp_path / "film.mp4", 10)
+    given = [f"frame={tmp_path / 'film.mp4'}", "size=[32, 48]"]
+    assert predict(tmp_path / "out", *given, "text=It goes on.") == 0
+    shown = list(read_clip(tmp_path / "out" / "trajectory.mp4"))
+    assert len(shown) == 5 + 3
+    levels = [frame.mean() for frame in shown]
+    assert np.allclose(levels, [20, 40, 60, 80, 100, 100, 100, 100], atol=4)
+    assert inspect_clip(tmp_path / "out" / "trajectory.mp4").fps == pytest.approx(10)
+    photo = ["scenario=table-reach", f"action={[0, 0, 0, 0, 0, 0, 1]}"]
+    assert predict(tmp_path / "arm", *given, *photo) == 0

@@ -1,5 +1,7 @@
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -8,8 +10,14 @@ from PIL import Image
 
 from chronosim.episodes import Step
 from chronosim.errors import EpisodeWriteError, InvalidEpisode
-from chronosim.pictures.video import episode_frames, frame_rate, write_gif, write_video
-from chronosim.types import Frame, Observation, Prediction
+from chronosim.pictures.video import (
+    continue_video,
+    episode_frames,
+    frame_rate,
+    write_gif,
+    write_video,
+)
+from chronosim.types import EditPrompt, Frame, Observation, Prediction
 
 
 def plain(grey: int, height: int = 96, width: int = 96) -> Frame:
@@ -124,3 +132,22 @@ def test_a_gif_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(EpisodeWriteError, match="could not be written"):
         write_gif([plain(0)], tmp_path / "missing" / "a.gif", 5)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_film_goes_on_text_by_text() -> None:
+    class Lighter:
+        identity: Any = {"name": "lighter"}  # noqa: RUF012
+
+        def predict(self, prompts: Sequence[EditPrompt]) -> list[Prediction]:
+            asked.extend(prompts)
+            return [Prediction(np.stack([p.frame + 1, p.frame + 2])) for p in prompts]
+
+    asked: list[EditPrompt] = []
+    film = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1) * np.ones((1, 8, 8, 3), np.uint8)
+    longer = continue_video(Lighter(), film, ["it dawns", "it dawns on"], seed=4)
+    assert longer[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert [(prompt.text, prompt.frame.max()) for prompt in asked] == [
+        ("it dawns", 2),
+        ("it dawns on", 4),
+    ]
+    assert asked[0].seed != asked[1].seed
