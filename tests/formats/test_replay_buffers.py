@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,6 +210,18 @@ def cut(path: Path) -> None:
     chunk.write_bytes(chunk.read_bytes()[:40])
 
 
+def bomb(codec: str) -> Callable[[Path], None]:
+    """A few kilobytes that say they are a hundred megabytes of zeros."""
+
+    def drop(path: Path) -> None:
+        edit(path / "data/action/.zarray", compressor={"id": codec, "level": 9})
+        zeros = bytes(10**8)
+        coded = {"gzip": gzip.compress, "zlib": zlib.compress, "bz2": bz2.compress}[codec](zeros)
+        (path / "data/action/0.0").write_bytes(coded)
+
+    return drop
+
+
 def unknown_word(path: Path) -> None:
     root: Any = zarr.open_group(path, mode="r+", zarr_format=2)
     root["data"].create_array("text", data=np.full(10, -1))
@@ -218,10 +233,27 @@ def short_reward(path: Path) -> None:
     data.create_array("reward", data=np.zeros(5))
 
 
+@pytest.mark.parametrize("codecs", [("blosc",), ("blosc", "crc32c"), ("gzip",), ("zstd", "crc32c")])
+def test_codecs_of_zarr_v3(path: Path, codecs: tuple[str, ...]) -> None:
+    root: Any = buffer(path, zarr_format=3)
+    kinds: dict[str, Any] = {"blosc": zarr.codecs.BloscCodec, "gzip": zarr.codecs.GzipCodec}
+    kinds |= {"zstd": zarr.codecs.ZstdCodec, "crc32c": zarr.codecs.Crc32cCodec}
+    made = [kinds[name]() for name in codecs]
+    root["data"].create_array("state", data=NUMBERS, chunks=(4, 2), compressors=made)
+    assert readers(imported(path).path)[1].states.tolist() == NUMBERS[4:].tolist()
+    shutil.rmtree(path.with_name("out"))
+    chunk = path / "data/state/c/1/0"
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    refused(path, "rows [04] to [79] of data/state cannot be read")
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         (cut, "rows 6 to 8 of data/img cannot be read"),
+        (bomb("gzip"), "the chunk data/action/0.0 is cut off or damaged"),
+        (bomb("zlib"), "the chunk data/action/0.0 is cut off or damaged"),
+        (bomb("bz2"), "the chunk data/action/0.0 is cut off or damaged"),
         (unknown_word, "text at row 0 is -1, but there are 1 texts"),
         (short_reward, r"do not divide its 5 rows \(of reward\)"),
         (lambda path: edit(path / "data/img/.zarray", chunks=[0, 12, 16, 3]), "shapes of whole"),
