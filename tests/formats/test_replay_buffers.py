@@ -215,9 +215,8 @@ def bomb(codec: str) -> Callable[[Path], None]:
 
     def drop(path: Path) -> None:
         edit(path / "data/action/.zarray", compressor={"id": codec, "level": 9})
-        zeros = bytes(10**8)
-        coded = {"gzip": gzip.compress, "zlib": zlib.compress, "bz2": bz2.compress}[codec](zeros)
-        (path / "data/action/0.0").write_bytes(coded)
+        squeeze: Any = {"gzip": gzip, "zlib": zlib, "bz2": bz2}[codec]
+        (path / "data/action/0.0").write_bytes(squeeze.compress(bytes(10**8)))
 
     return drop
 
