@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -81,11 +82,24 @@ class Components:
                 raise InvalidModel(
                     f"{ours} is {value}, but {theirs} is {other}: they must be equal"
                 )
+        self._check_statistics()
         rows, words = self.text_encoder.config.vocab_size, len(self.tokenizer)
         if words > rows:
             raise InvalidModel(
                 f"the tokenizer knows {words} tokens, but the text encoder has rows for {rows}"
             )
+
+    def _check_statistics(self) -> None:
+        config = self.vae.config
+        for name, least in (("latents_mean", -math.inf), ("latents_std", 0.0)):
+            values = config[name]
+            numbers = [value for value in values if isinstance(value, int | float)]
+            fit = [value for value in numbers if math.isfinite(value) and value > least]
+            if not len(fit) == len(values) == config.z_dim:
+                raise InvalidModel(
+                    f"the autoencoder's {name} must be {config.z_dim} finite numbers"
+                    f"{'' if least else ' above 0'}, not {str(values)[:80]}"
+                )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Gives another process the modules; it has a lock of its own, and remembers for itself."""

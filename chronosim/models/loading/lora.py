@@ -25,7 +25,7 @@ from chronosim.models.loading.places import hash_file
 
 # What makes a file another kind of change than a LoRA, by its keys; none of them can be left out.
 _KINDS = (
-    ("a DoRA", re.compile(r"dora_scale|lora_magnitude_vector")),
+    ("a DoRA of other layers", re.compile(r"dora_scale|lora_magnitude_vector")),
     ("a LoKr", re.compile(r"\.lokr_")),
     ("a LoHa", re.compile(r"\.hada_|\.loha_")),
     ("an OFT or BOFT", re.compile(r"\.b?oft_|\.oft_blocks")),
@@ -39,8 +39,8 @@ class LoraFile:
 
     Attributes:
         path: Its file.
-        layers: By diffusers' name of a layer: `down` (rank, in) and `up` (out, rank); or `weight`
-            and `bias`, whole changes of these.
+        layers: By diffusers' name of a layer: `down` (rank, in) and `up` (out, rank), of a DoRA
+            with `magnitude`, (out, 1) or (1, in); or `weight` and `bias`, whole changes of these.
         scales: What up @ down is multiplied with, by the same names.
         strength: The same as the file has it, with the place where it stands.
         left_out: Keys that name no layer of the transformer.
@@ -141,8 +141,10 @@ def _not_for(path: Path, strange: Sequence[str], count: int, *, leave: bool) -> 
 
 
 def _settle(parts: dict[str, Tensor], scale: float) -> None:
-    """Drops the alpha, which is in the scale, and makes PEFT's bias a whole change."""
+    """Drops the alpha, which is in the scale, and gives what is PEFT's the form of the others."""
     parts.pop("alpha", None)
+    if "magnitude" in parts and parts["magnitude"].ndim == 1:
+        parts["magnitude"] = parts["magnitude"][:, None]
     if "up_bias" in parts:
         parts["bias"] = parts.pop("up_bias") * scale
 
@@ -182,21 +184,38 @@ def fuse_lora(transformer: Any, lora: LoraFile, weight: float, device: torch.dev
     Args:
         transformer: Changed in place.
         lora: Read for it.
-        weight: What the change is multiplied with.
+        weight: What the change is multiplied with; of a DoRA it must be 1, as tools do not agree
+            on what another one means.
         device: Where to compute the change.
 
     Raises:
-        InvalidModel: The change runs over.
+        InvalidModel: The change runs over, or it is a DoRA's with another weight than 1.
     """
+    if weight != 1 and any("magnitude" in parts for parts in lora.layers.values()):
+        raise InvalidModel(f"{lora.path} is a DoRA, whose weight must be 1, not {weight:g}")
     for layer, parts in lora.layers.items():
         module = transformer.get_submodule(layer)
         moved = {name: part.to(device, torch.float32) for name, part in parts.items()}
         if "down" in moved:
             change = moved["up"].flatten(1) @ moved["down"].flatten(1) * lora.scales[layer]
-            _add(module.weight, weight * change.view(module.weight.shape), lora, layer)
+            change = change.view(module.weight.shape)
+            if "magnitude" in moved:
+                change = _turn(module.weight, change, moved["magnitude"])
+            _add(module.weight, weight * change, lora, layer)
         for name in ("weight", "bias"):
             if name in moved:
                 _add(getattr(module, name), weight * moved[name], lora, layer)
+
+
+def _turn(weight: Tensor, change: Tensor, magnitude: Tensor) -> Tensor:
+    """The change of a DoRA: a LoRA gives directions, and the length of each row is its own.
+
+    Source: arXiv 2402.09353, equation 5; by rows as in PEFT, or by columns as in LyCORIS.
+    """
+    before = weight.detach().to(change.device, torch.float32)
+    turned = before + change
+    lengths = turned.norm(dim=1 if magnitude.shape[1] == 1 else 0, keepdim=True)
+    return turned * (magnitude / lengths) - before
 
 
 def _add(parameter: Tensor, change: Tensor, lora: LoraFile, layer: str) -> None:
@@ -220,6 +239,14 @@ def _check(path: Path, layer: str, parts: Mapping[str, Tensor], module: Any) -> 
         raise InvalidModel(f"{path} is incomplete: {layer} has only one of its two matrices")
     if not set(parts) & {"down", "weight", "bias"}:
         raise InvalidModel(f"{path} is incomplete: {layer} has an alpha, but no matrices")
+    if "magnitude" in parts:
+        out, inner = (*module.weight.shape, 0)[:2]
+        shape = tuple(parts["magnitude"].shape)
+        if "down" not in parts or shape not in {(out,), (out, 1), (1, inner)}:
+            raise InvalidModel(
+                f"{path} is a DoRA with magnitudes {shape} at {layer}, whose weight is "
+                f"{tuple(module.weight.shape)}: they must be one for each row or column"
+            )
     if {"bias", "up_bias"} <= set(parts):
         raise InvalidModel(f"{path} changes the bias of {layer} twice")
     for name, parameter in (("weight", module.weight), ("bias", getattr(module, "bias", None))):

@@ -33,6 +33,7 @@ _ENDINGS = (
     ("alpha", re.compile(r"\.alpha$")),
     ("weight", re.compile(r"\.diff$")),
     ("bias", re.compile(r"\.diff_b$")),
+    ("magnitude", re.compile(r"\.(dora_scale|lora_magnitude_vector(\.weight)?)$")),
     ("up_bias", re.compile(r"\.lora_B(\.[^.]+)?\.bias$")),
 )
 _PLAIN = ("ss_network_alpha", "network_alpha", "lora_alpha", "alpha")  # metadata of one number
@@ -76,8 +77,8 @@ def parse_key(key: str) -> tuple[str, str] | None:
     """Splits a key into its layer's name, without prefixes, and what it holds of it.
 
     Returns:
-        The layer, and `down`, `up`, `alpha`, `weight`, `bias` or `up_bias`; None: it is no key of
-        a LoRA.
+        The layer, and `down`, `up`, `alpha`, `weight`, `bias`, `up_bias` or, of a DoRA,
+        `magnitude`; None: it is no key of a LoRA.
     """
     for part, ending in _ENDINGS:
         found = ending.search(key)
@@ -92,7 +93,7 @@ def read_scales(path: Path) -> Scales:
     Raises:
         InvalidModel: It cannot be read, a scale is no finite number, or two places disagree.
     """
-    ranks, alphas = {}, {}
+    ranks, alphas, turned = {}, {}, set()
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -100,6 +101,8 @@ def read_scales(path: Path) -> Scales:
                 layer, part = parse_key(key) or ("", "")
                 if part == "down":
                     ranks[layer] = _rank(path, key, file.get_slice(key).get_shape())
+                elif part == "magnitude":
+                    turned.add(layer)
                 elif part == "alpha":
                     alphas[layer] = _alpha(path, key, file.get_tensor(key))
     except (OSError, SafetensorError) as error:
@@ -107,6 +110,8 @@ def read_scales(path: Path) -> Scales:
     keyed = {layer: alpha / ranks[layer] for layer, alpha in alphas.items() if layer in ranks}
     places = [_Place("its alpha keys", keyed)] if keyed else []
     for name, config in _configs(path, metadata):
+        if config.get("use_dora") and not turned >= set(ranks):
+            raise InvalidModel(f"{path}: {name} says that it is a DoRA, but it lacks magnitudes")
         places.append(_Place(name, _read_config(f"{path}: {name}", config, ranks)))
     return _agree(path, ranks, places)
 
@@ -156,9 +161,8 @@ def _read_config(
     kind = str(config.get("peft_type") or "LORA").upper()
     if kind != "LORA":
         raise InvalidModel(f"{where} says that it is a {kind}, of which only LORA can be added")
-    for flag, name in (("use_dora", "a DoRA"), ("use_qalora", "a QALoRA")):
-        if config.get(flag):
-            raise InvalidModel(f"{where} says that it is {name}, which chronosim cannot add")
+    if config.get("use_qalora"):
+        raise InvalidModel(f"{where} says that it is a QALoRA, which chronosim cannot add")
     scales = {}
     for layer, rank in ranks.items():
         alpha = _number(

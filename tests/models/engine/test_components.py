@@ -80,3 +80,20 @@ def test_a_sum_that_runs_over_is_no_infinity() -> None:
     demand_finite(torch.full((3,), 3e38), "part", None)
     with pytest.raises(InvalidModel, match="the part answered"):
         demand_finite(torch.tensor([float("inf"), float("-inf"), 0.0]), "part", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("latents_mean", [float("nan")] * 16, "16 finite numbers, not .nan"),
+        ("latents_std", [1.0] * 15 + [0.0], "16 finite numbers above 0, not"),
+        ("latents_std", [1.0] * 4, "16 finite numbers above 0, not"),
+    ],
+)
+def test_a_config_that_would_make_nan_is_refused(
+    name: str, values: list[float], sentence: str, kit: Any, wide: Components
+) -> None:
+    vae = deepcopy(wide.vae)
+    vae.register_to_config(**{name: values})
+    with pytest.raises(InvalidModel, match=f"the autoencoder's {name} must be {sentence}"):
+        kit.remake(wide, vae=vae)

@@ -156,8 +156,11 @@ def test_our_names_are_the_inverse_of_diffusers_conversion(transformer: Any) -> 
     [
         (lambda t: {f"unet.{k}": v for k, v in t.items()}, r"40 of its 40 keys name no layer"),
         (lambda t: t | {"transformer.blocks.7.ffn.net.2.lora_A.weight": t[min(t)]}, r"1 of its 41"),
-        (lambda t: t | {f"{min(t)}.dora_scale": t[min(t)]}, "is a DoRA .*dora_scale"),
-        (lambda t: t | {"blocks.0.attn1.to_q.lora_magnitude_vector": t[min(t)]}, "is a DoRA"),
+        (lambda t: t | {f"{min(t)}.dora_scale": t[min(t)]}, "is a DoRA of other .*dora_scale"),
+        (
+            lambda t: t | {"blocks.0.attn1.to_q.lora_magnitude_vector": t[min(t)]},
+            r"is a DoRA with magnitudes \(2, 24\) at blocks.0.attn1.to_q",
+        ),
         (lambda t: {"lycoris_blocks_0_self_attn_q.lokr_w1": t[min(t)]}, "is a LoKr .*lokr_w1"),
         (lambda t: {"diffusion_model.blocks.0.ffn.0.hada_w1_a": t[min(t)]}, "is a LoHa .*hada_w1"),
         (lambda t: {}, "0 of its 0 keys"),
@@ -200,6 +203,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "rslora": {"lora_alpha": 8, "use_rslora": True},
     "bias": {"lora_alpha": 8, "lora_bias": True},
+    "dora": {"lora_alpha": 3, "use_dora": True},
 }
 
 
@@ -219,6 +223,8 @@ def test_a_trained_change_is_as_strong_as_its_trainer_has_it(
     for name, weight in trained.named_parameters():
         if "lora_B" in name:
             weight.data = torch.randn(weight.shape, generator=generator)
+        elif "magnitude" in name:
+            weight.data = weight.data * (1 + torch.rand(weight.shape, generator=generator))
     (trained.save_lora_adapter if writer == "diffusers" else wrapped.save_pretrained)(str(tmp_path))
     if writer == "diffusers":
         path = tmp_path / "pytorch_lora_weights.safetensors"
@@ -296,7 +302,7 @@ def test_a_scale_is_read_where_it_stands(
         ({}, '{"lora_alpha": 3, "alpha_pattern": {"(a+)+": 1}}', "which is no layer's name"),
         ({}, '{"lora_alpha": 3, "alpha_pattern": {"(": 1}}', "has the pattern"),
         ({}, '{"peft_type": "LOHA", "alpha": 3}', "it is a LOHA"),
-        ({}, '{"lora_alpha": 3, "use_dora": true}', "it is a DoRA"),
+        ({}, '{"lora_alpha": 3, "use_dora": true}', "it is a DoRA, but it lacks magnitudes"),
         ({"alpha": "strong"}, "", "has lora_alpha 'strong'"),
     ],
 )
@@ -368,8 +374,8 @@ def test_keys_without_a_place_are_left_out_by_choice(
         assert torch.equal(ours, theirs)
     with pytest.raises(InvalidModel, match=r"2 of its 2 keys"):
         read_lora(save(extra, tmp_path), transformer, strict=False)
-    with pytest.raises(InvalidModel, match="is a DoRA"):
-        read_lora(save({**tensors, f"{KEY}.dora_scale": extra[min(extra)]}, tmp_path), transformer)
+    with pytest.raises(InvalidModel, match="is a LoKr"):
+        read_lora(save(tensors | {f"{KEY}.lokr_w1": extra[min(extra)]}, tmp_path), transformer)
 
 
 def test_identity_and_explain_say_how_strong_a_lora_is(
@@ -434,3 +440,19 @@ def test_a_download_brings_the_config_beside_a_lora(
         assert found == tmp_path / folder / "adapter_model.safetensors"
     weights = "adapter_model.safetensors"
     assert asked == [f"a/{weights}", "a/adapter_config.json", f"b/{weights}"]
+
+
+def test_a_dora_by_columns_is_added_whole_or_not_at_all(
+    transformer: Any, matrices: Matrices, tmp_path: Path
+) -> None:
+    """As LyCORIS writes them; by rows PEFT's are, above."""
+    lengths = torch.rand(1, 24)
+    path = save(spell("comfyui", matrices) | {f"{KEY}.dora_scale": lengths}, tmp_path)
+    lora = read_lora(path, transformer)
+    with pytest.raises(InvalidModel, match=r"is a DoRA, whose weight must be 1, not 0\.5"):
+        fuse_lora(transformer, lora, 0.5, CPU)
+    with pytest.raises(InvalidModel, match="which quantised weights do not allow"):
+        lora.adapter()
+    fuse_lora(transformer, lora, 1.0, CPU)
+    weight = transformer.blocks[0].attn1.to_q.weight
+    torch.testing.assert_close(weight.norm(dim=0, keepdim=True), lengths)
