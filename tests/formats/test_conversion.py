@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from chronosim.episodes import EpisodeReader, list_episodes, verify
 from chronosim.errors import (
     EpisodeExists,
+    EpisodeWriteError,
     InvalidAction,
     InvalidConfig,
     InvalidEpisode,
@@ -463,3 +465,14 @@ def test_what_no_longer_fits_a_broken_off_import_is_made_anew(tmp_path: Path) ->
         source, tmp_path / "out", Given(recording()), chosen, force=True, progress=False
     )
     assert again.resumed == 0, "the source was written to since"
+
+
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (7, 60, 60, 3), np.uint8)
+    small = recording(size=(60, 60))
+    large = replace(small, frames=FrameSource(lambda: iter(noise)))
+    with full_disk(3000), pytest.raises(EpisodeWriteError, match="0000001 could not be written"):
+        import_dataset(tmp_path, tmp_path / "out", Given(small, large), progress=False)
+    assert list(tmp_path.iterdir()) == []
