@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -90,6 +90,7 @@ def _target(output: str | Path) -> Path:
 @contextmanager
 def _alone(part: Path, output: Path) -> Iterator[Path]:
     """Keeps other processes out; the lock dies with this one, and its folder goes if empty."""
+    parents = [folder for folder in part.parents if not folder.exists()]
     part.mkdir(parents=True, exist_ok=True)
     lock = FileLock(part / ".lock")
     try:
@@ -104,6 +105,9 @@ def _alone(part: Path, output: Path) -> Iterator[Path]:
         if [entry.name for entry in part.glob("*")] in ([], [".lock"]):
             _remove(part)
         lock.release()
+        for folder in parents:
+            with suppress(OSError):  # it is needed
+                folder.rmdir()
 
 
 def _written(part: Path, output: Path, *, force: bool, resume: bool) -> Iterator[Draft]:

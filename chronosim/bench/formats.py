@@ -193,8 +193,8 @@ def _read_hdf5(folder: Path) -> Frames:
     [path] = folder.rglob("*.hdf5")
     found: list[Frames] = []
 
-    def take(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim == 4:
+    def take(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim == 4 and "next_obs" not in name:
             found.append(item[:])
 
     with h5py.File(path, "r") as file:

@@ -346,8 +346,9 @@ def test_bad_episodes_are_left_out_and_named(tmp_path: Path) -> None:
 
 
 def test_where_no_episode_is_good_nothing_is_written(tmp_path: Path) -> None:
+    out, given = tmp_path / "a" / "b" / "out", Lazily(broken)
     with pytest.raises(InvalidEpisode, match=r"no episode .* episode 0: its table is torn"):
-        import_dataset(tmp_path, tmp_path / "out", Lazily(broken), skip_bad=True, progress=False)
+        import_dataset(tmp_path, out, given, skip_bad=True, progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
