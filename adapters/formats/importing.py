@@ -331,8 +331,8 @@ class Conversion:
 
 
 LAST_ROW = (
-    "each episode's last row (action, words), whose outcome is not known; its reward and its end "
-    "count to the last step"
+    "each episode's last row (action, words), whose outcome is not known; its reward, end and "
+    "success count to the last step"
 )
 
 

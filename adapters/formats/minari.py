@@ -472,40 +472,29 @@ class _Reader:
 
     def recording(self, number: int) -> EpisodeColumns:
         found, options = self._found(number)
+        observed, rows = self._observed(number, found)
         said, infos = self.said[number], found.get("infos") or {}
-        try:
-            observed = dict(_values(self.storage.observation_space, found["observations"]))
-            rows = len(found["rewards"])
-            seen = len(observed[self.camera])
-        except (KeyError, TypeError, IndexError) as error:
-            raise InvalidEpisode(
-                f"episode {number} of {self.storage.data_path} is not what its spaces say: "
-                f"{first_line(error)}"
-            ) from error
-        if seen not in (rows, rows + 1):
-            raise InvalidEpisode(f"episode {number} has {rows} rewards, but {seen} frames")
-        vectors = [_vector(name, observed[name]) for name in self.states]
         columns = {name: _info(infos, name, rows) for name in _INFOS}
         if columns["success"] is None:
             columns["success"] = _info(infos, "is_success", rows)
-            columns["is_success"] = None
+            columns["is_success"] = None  # it is read
+        vectors = [_vector(name, observed[name]) for name in self.states]
         texts = columns["text"]
         others = {name: values for name, values in _flat(infos) if name not in columns}
         last = {k: v[-1] for k, v in others.items() if len(v) in (rows, rows + 1)}
         last = {key: value for key, value in last.items() if len(json.dumps(value)) <= _SAID}
         foreign = {"metadata": dict(self.foreign), "episode": options, "last_infos": last}
+        lost = [f"the info {key}" + ", but for its last value" * (key in last) for key in others]
         return make_columns(
             str(said.get("episode", f"episode {number}")),
             FrameSource(partial(self._frames, observed[self.camera])),
             self._actions(found["actions"], said.get("actions")),
-            closed=seen == rows + 1,
+            closed=len(observed[self.camera]) == rows + 1,
             fps=said.get("fps"),
             states=_joined(number, vectors) if vectors else None,
             texts=None if texts is None else [_text(text) for text in texts],
             about=said.get("about") if said else {k: v for k, v in foreign.items() if v},
-            lost=[
-                f"the info {name}" + ", but for its last value" * (name in last) for name in others
-            ],
+            lost=lost,
             rewards=np.asarray(found["rewards"]),
             terminated=np.asarray(found["terminations"]),
             truncated=np.asarray(found["truncations"]),
@@ -513,6 +502,20 @@ class _Reader:
             latency=_array(columns["latency"]),
             success=_array(columns["success"]),
         )
+
+    def _observed(self, number: int, found: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """Observations by name, and how many rows there are beside them."""
+        try:
+            observed = dict(_values(self.storage.observation_space, found["observations"]))
+            rows, seen = len(found["rewards"]), len(observed[self.camera])
+        except (KeyError, TypeError, IndexError) as error:
+            raise InvalidEpisode(
+                f"episode {number} of {self.storage.data_path} is not what its spaces say: "
+                f"{first_line(error)}"
+            ) from error
+        if seen not in (rows, rows + 1):
+            raise InvalidEpisode(f"episode {number} has {rows} rewards, but {seen} frames")
+        return observed, rows
 
     def _found(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """An episode, and what is said of it."""
