@@ -66,7 +66,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
         ({"denoising_steps": 0}, "denoising_steps must be a whole number of at least 1, not 0"),
         ({"guidance": -1.0}, "guidance must be a number of at least 0, not -1.0"),
         ({"guidance": float("nan")}, "guidance .* not nan"),
-        ({"flow_shift": 0.0}, "flow_shift must be a number above 0, not 0.0"),
+        ({"flow_shift": 0.0}, r"flow_shift must be a number from 0\.01 to 100, not 0\.0"),
         ({"reasoning_steps": 51}, r"between 0 and denoising_steps \(50\), or be \"all\", not 51"),
         ({"reasoning_steps": -1}, "not -1"),
         ({"reasoning_steps": "some"}, "not 'some'"),
