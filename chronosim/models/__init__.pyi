@@ -16,6 +16,7 @@ from .loading.load import load as load
 from .loading.presets import PRESETS as PRESETS
 from .loading.presets import Preset as Preset
 from .loading.settings import ModelSettings as ModelSettings
+from .loading.training_checkpoints import convert_checkpoint as convert_checkpoint
 from .replicas import Replicas as Replicas
 from .replicas import load_replicas as load_replicas
 from .rivals.editor import Editor as Editor

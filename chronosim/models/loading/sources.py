@@ -85,7 +85,7 @@ def find_file(
     if str(location).endswith(_PICKLES):
         raise InvalidModel(
             f"{location} is a pickle, which can run code when it is opened: "
-            "convert the weights to safetensors"
+            "convert the weights to safetensors, as chronosim.models.convert_checkpoint does"
         )
     path = user_path(location)
     if path.is_file():
