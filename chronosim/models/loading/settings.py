@@ -56,7 +56,7 @@ class ModelSettings:
             PyTorch's own. Kernels of 8 bits round more.
         step_cache: Reuses what the later blocks added in an earlier denoising step, where the first
             block's part has changed by less than this since: 0 to 1; more is faster and further
-            off. None: nothing is reused.
+            off. Rows that are computed together reuse together. None: nothing is reused.
         batched_guidance: Whether the two forwards of guidance are one of twice as many rows.
         parallel: "ulysses" splits each forward among the processes that torchrun started.
 
