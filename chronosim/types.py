@@ -59,12 +59,21 @@ def _check_frame(frame: object) -> None:
         )
 
 
-def _whole(seed: Any) -> int:
-    """A seed of another type than Python's int, such as NumPy's."""
+def as_seed(seed: Any) -> int:
+    """Gives a seed as Python's int; NumPy's integers will do.
+
+    Raises:
+        InvalidConfig: It is no whole number, or does not lie in 0 to 2**63 - 1.
+    """
+    whole = None
     if not isinstance(seed, bool | np.bool):
         with suppress(TypeError):
-            return index(seed)
-    raise InvalidConfig(f"a seed must be a whole number, not {seed!r:.80}")
+            whole = index(seed)
+    if whole is None:
+        raise InvalidConfig(f"a seed must be a whole number, not {seed!r:.80}")
+    if not 0 <= whole < 2**63:
+        raise InvalidConfig(f"a seed must lie from 0 to 2**63 - 1, not {whole}")
+    return whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,10 +117,8 @@ class EditPrompt:
 
     def __post_init__(self) -> None:
         _check_frame(self.frame)
-        if type(self.seed) is not int:
-            object.__setattr__(self, "seed", _whole(self.seed))
-        if not 0 <= self.seed < 2**63:
-            raise InvalidConfig(f"a seed must lie from 0 to 2**63 - 1, not {self.seed}")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            object.__setattr__(self, "seed", as_seed(self.seed))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from gymnasium.utils import seeding
 from chronosim.errors import InvalidConfig, InvalidFrame, ResetNeeded
 from chronosim.protocols import Prompter, Scenario, WorldModel
 from chronosim.seeds import draw_noise, noise_seed
-from chronosim.types import Frame, Guard, Observation, Step
+from chronosim.types import Frame, Guard, Observation, Step, as_seed
 from chronosim.world import World
 
 DictObservation = dict[str, np.ndarray]
@@ -141,10 +141,11 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
             The first observation, and an empty info.
 
         Raises:
-            InvalidConfig: An option, or a name among the values, is unknown.
+            InvalidConfig: An option, or a name among the values, is unknown; or the seed is no
+                whole number from 0 to 2**63 - 1.
             InvalidFrame: The frame is not RGB uint8 of the observation space's size.
         """
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else as_seed(seed))
         asked = dict(options or {})
         for name in asked:
             if name not in _OPTIONS:
@@ -207,7 +208,7 @@ class ChronoEnv(gym.Env[DictObservation, Any]):
 
     def reseed(self, seed: int) -> None:
         """Changes the noise from here on, of this episode and of those that follow."""
-        self._np_random, self._np_random_seed = seeding.np_random(seed)
+        self._np_random, self._np_random_seed = seeding.np_random(as_seed(seed))
         self._noise = draw_noise(self.np_random)
 
     def _observation_space(self) -> gym.Space[Any]:

@@ -669,7 +669,11 @@ def _files_of(source: Path) -> _Files:
     if source.is_dir():
         root, names = source.resolve(), []
         for path in source.rglob("*"):
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            try:
+                leads_out = path.is_symlink() and not path.resolve().is_relative_to(root)
+            except (OSError, RuntimeError) as error:  # a link to itself
+                raise InvalidEpisode(f"{path} is a link that leads nowhere: refused") from error
+            if leads_out:
                 raise InvalidEpisode(f"{path} is a link out of {source}: refused")
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise InvalidEpisode(f"{path} is no plain file: refused")

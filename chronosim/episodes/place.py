@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
+import numpy as np
 import zarr
 from upath import UPath
 from zarr.storage import FsspecStore, LocalStore
@@ -296,6 +297,10 @@ def read_attributes(place: Place) -> Mapping[str, Any]:
         content = read_file(file) if isinstance(file, Path) else file.read_bytes()
         attributes = json.loads(content)["attributes"]
         int(attributes["steps"]), attributes["about"].items(), attributes["finished"]
+        if (action := attributes.get("action")) is not None:
+            np.dtype(action["dtype"] if action["dtype"] != "string" else object)
+            if not all(type(side) is int and 0 <= side < 2**31 for side in action["shape"]):
+                raise ValueError("its actions have no shape")
         schema = attributes["schema"]
         if schema == SCHEMA and not re.fullmatch(r"[\w-]+", attributes["data"]):
             raise ValueError("its data lie elsewhere")
@@ -309,6 +314,7 @@ def read_attributes(place: Place) -> Mapping[str, Any]:
             ) from error
         raise EpisodeNotFound(f"there is no episode at {place}") from error
     except (
+        OSError,
         ValueError,
         KeyError,
         TypeError,

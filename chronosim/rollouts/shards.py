@@ -15,6 +15,7 @@ from chronosim.episodes.compaction import check_whole
 from chronosim.episodes.place import discard, give_name
 from chronosim.errors import EpisodeExists, InvalidConfig
 from chronosim.processes import Processes
+from chronosim.types import as_seed
 from chronosim.whatif.store import differences
 
 Map = Callable[[Callable[[Sequence[int]], "Shard"], Iterable[Sequence[int]]], Iterable["Shard"]]
@@ -132,11 +133,12 @@ def deal(
 
     Raises:
         InvalidConfig: There is no worker, or both a map and workers.
+        InvalidConfig: A seed is no whole number from 0 to 2**63 - 1.
         ChronosimError: As `seeds_to_make` and `roll`.
     """
     if workers < 1 or (shards is not None and workers > 1):
         raise InvalidConfig(f"workers must be 1 or more, and 1 beside a map, not {workers}")
-    wanted = tuple(dict.fromkeys(seeds))
+    wanted = tuple(dict.fromkeys(map(as_seed, seeds)))
     missing = seeds_to_make(dataset, wanted, about)
     began, done = perf_counter(), Shard()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import resource
 import select
@@ -26,8 +27,9 @@ KINDS = {
     "data-sets": (data_sets, 500),
     "model-folders": (model_folders, 300),
 }
+_SECONDS = 30.0  # for a case; on a machine that does nothing else each takes one or two
 _MEMORY = 4 * 2**30  # bytes that a case may ask for
-_LATE = 100.0  # seconds after which a process that no longer answers is killed
+_LATE = 120.0  # seconds after which a process that no longer answers is killed
 
 
 def main() -> int:
@@ -93,7 +95,8 @@ def _run_on(cases: Sequence[Case], begun: Path, answers: int) -> None:
     if not cases[0].name.startswith("command"):
         listen()
     for case in cases:
-        os.write(answers, repr(try_case(case, begun)).encode() + b"\n")
+        faulthandler.dump_traceback_later(0.9 * _LATE)  # before it is killed
+        os.write(answers, repr(try_case(case, begun, _SECONDS)).encode() + b"\n")
 
 
 def apart(work: Callable[[], object]) -> None:

@@ -64,12 +64,13 @@ def try_case(case: Case, begun: Path, seconds: float = 10.0) -> list[str]:
         with inside(work, temporary), limited(2.0 if case.may_last else seconds) as limit:
             status, wrong = run(case.words, out, err)
         after = listing(work)
+        reports = [path.read_text() for path in temporary.glob("chronosim-*.txt")]
         left = [one for one in listing(temporary) if not one.startswith("chronosim-")]
     said = err.getvalue()
     if "Traceback (most" in out.getvalue() + said:
         wrong.append(f"a trace was printed: {said[-2000:]}")
     if status == 70:
-        wrong.append(f"it broke: {said[-1000:]}")
+        wrong.append(f"it broke: {said[-500:]}{reports[-1][-1500:] if reports else ''}")
     if status not in (0, 1, 2, 70, 130):
         wrong.append(f"exit status {status}")
     if status == 2 and not wrong and not said.strip():

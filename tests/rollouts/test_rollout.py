@@ -295,3 +295,20 @@ def test_what_is_left_of_an_attempt_goes_when_one_is_finished(world: World, tmp_
     assert EpisodeReader(tmp_path / "0000000").place == dead.place
     run(world, LaneFollower(), tmp_path, seeds=[0])
     assert list(tmp_path.iterdir()) == [tmp_path / "0000000"]
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**64, -1, 1.5, "a", True])
+@pytest.mark.usefixtures("as_users_run_it")
+def test_a_seed_is_a_whole_number_that_the_log_holds(seed: Any, tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="a seed must"):
+        run(make_env(EchoModel()).world, LaneFollower(), tmp_path / "out", seeds=[seed])
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InvalidConfig, match="a seed must"):
+        make_env(EchoModel()).reset(seed=seed)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_numpys_seeds_will_do(tmp_path: Path) -> None:
+    seeds: Any = np.arange(2)
+    done = run(make_env(EchoModel(), horizon=1).world, LaneFollower(), tmp_path, seeds=seeds)
+    assert [path.name for path in done.episodes] == ["0000000", "0000001"]
