@@ -87,7 +87,13 @@ def inside(folder: Path, name: str, *, links: bool = False) -> Path:
         raise InvalidEpisode(f"{folder} names a file {name!r}, which is no name")
     if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
         raise InvalidEpisode(f"{folder} names the file {name!r}, which lies outside of it: refused")
-    if not links and not any(path.resolve().is_relative_to(home) for home in homes):
+    try:
+        leads_out = not any(path.resolve().is_relative_to(home) for home in homes)
+    except (OSError, RuntimeError) as error:  # a link to itself
+        raise EpisodeNotFound(
+            f"{folder} names the file {name!r}, a link that leads nowhere"
+        ) from error
+    if not links and leads_out:
         raise InvalidEpisode(
             f"{folder} names the file {name!r}, which is a link to {path.resolve()} and lies "
             "outside of it: refused (where a format has it, format.links=true follows links that "

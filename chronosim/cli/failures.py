@@ -48,6 +48,8 @@ def end_badly(error: BaseException, words: Sequence[str]) -> int:
         if isinstance(broken, BrokenPipeError):
             return _PIPE_CLOSED
         error = OSError(broken.errno, broken.strerror, "the output")
+    if known_reason(error) is None:
+        error = _interrupt(error) or error
     if isinstance(error, KeyboardInterrupt):
         notes = "; ".join(getattr(error, "__notes__", ["what was finished is on disk"]))
         said, status = f"interrupted; {notes}", _INTERRUPTED
@@ -79,6 +81,13 @@ def one_line(text: str) -> str:
     """A text in one line, its control characters spelled: it may hold names that others chose."""
     line = " ".join(text.splitlines())
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+
+
+def _interrupt(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt that an error came from: libraries stumble over one in their midst."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _broken_output(error: BaseException) -> OSError | None:

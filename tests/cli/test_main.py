@@ -321,6 +321,20 @@ def test_what_nobody_foresaw_is_one_line_and_a_report(
     assert "secret" not in report.read_text()
 
 
+def test_an_interrupt_is_one_wherever_it_comes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stumbles(*_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError("of a library that did not expect it")
+
+    monkeypatch.setattr(sys.modules[main.__module__], "_run", stumbles)
+    assert main(["demo"]) == 130
+    assert "interrupted" in sentence(capsys)
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

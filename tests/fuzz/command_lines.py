@@ -178,7 +178,8 @@ def cases(seed: int, count: int) -> Iterator[Case]:
         words = list(_words(rng, command))
         name = f"command {seed}.{index}"
         long = command in SERVERS or any(_is_much(word) for word in words)
-        yield Case(name, (*command.split(), *words), spoil, may_last=long)
+        line = (*command.split(), *words)
+        yield Case(name, line, spoil, may_last=long, changes=command == "train")
 
 
 def _words(rng: random.Random, command: str) -> Iterator[str]:

@@ -65,7 +65,11 @@ def try_case(case: Case, begun: Path, seconds: float = 10.0) -> list[str]:
             status, wrong = run(case.words, out, err)
         after = listing(work)
         reports = [path.read_text() for path in temporary.glob("chronosim-*.txt")]
-        left = [one for one in listing(temporary) if not one.startswith("chronosim-")]
+        left = [
+            one
+            for one in listing(temporary)
+            if not one.startswith(("chronosim-", "torchinductor_"))
+        ]
     said = err.getvalue()
     if "Traceback (most" in out.getvalue() + said:
         wrong.append(f"a trace was printed: {said[-2000:]}")
