@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from itertools import count
 from typing import TypeVar
 
+__all__ = ["after_each_denoising_step"]
+
 Progress = Callable[[str, int, int], object]
 """Called with what is being done, how many of it are done, and how many there are to be."""
 

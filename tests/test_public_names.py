@@ -86,6 +86,7 @@ PUBLIC = {
         "check_scenario",
         "check_world_model",
     ],
+    "chronosim.progress": ["after_each_denoising_step"],
     "chronosim.types": [
         "Chunk",
         "EditPrompt",
