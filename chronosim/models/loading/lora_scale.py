@@ -190,7 +190,7 @@ def _choose(where: str, config: Mapping[str, Any], patterns: str, name: str, lay
 
 def _matches(where: str, pattern: str, layer: str) -> bool:
     repeats = len(re.findall(r"[*+{?]", pattern))
-    if len(pattern) > _PATTERN or repeats > _REPEATS or re.search(r"\)[*+{?]", pattern):
+    if len(pattern) > _PATTERN or repeats > _REPEATS or re.search(r"\)[*+{]", pattern):
         raise InvalidModel(f"{where} has the pattern {pattern[:60]!r}, which is no layer's name")
     try:
         return re.match(rf"(.*\.)?({pattern})$", layer) is not None

@@ -12,6 +12,7 @@ from PIL import Image
 
 from chronosim.errors import InvalidConfig, InvalidFrame, InvalidModel, InvalidPrompt
 from chronosim.models.rivals.editor import Editor
+from chronosim.protocols import ask
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt
 
@@ -39,6 +40,14 @@ def test_it_is_the_pipeline(pix2pix: Any, kit: SimpleNamespace) -> None:
         ).images
     assert prediction.trajectory.shape == (1, 32, 48, 3)
     assert np.array_equal(prediction.frame, np.asarray(expected))
+
+
+def test_nan_is_an_error_at_the_door(pix2pix: Any, kit: SimpleNamespace) -> None:
+    broken = deepcopy(pix2pix)
+    with torch.no_grad():
+        broken.unet.conv_out.bias[0] = torch.nan
+    with pytest.raises(InvalidModel, match="small made NaN where it should predict"):
+        ask(make_editor(broken), [kit.prompt(0, "make it winter")])
 
 
 def test_text_frame_and_seed_matter(pix2pix: Any, kit: SimpleNamespace) -> None:
