@@ -22,6 +22,7 @@ from zarr.storage import LocalStore, ZipStore
 
 from chronosim.errors import (
     InvalidAction,
+    InvalidConfig,
     InvalidEpisode,
     MissingDependency,
 )
@@ -49,6 +50,7 @@ from chronosim.formats.safety import (
 )
 from chronosim.types import Frame
 
+_OURS = ("reward", "terminated", "truncated", "seed", "latency", "success")
 _CHUNK_BYTES = 2_000_000  # as replay_buffer.py's get_optimal_chunks
 
 
@@ -66,7 +68,7 @@ class DiffusionPolicyExporter:
             use, or else one that repeats the last action.
 
     Raises:
-        InvalidConfig: `last_observation` is something else.
+        InvalidConfig: `last_observation` is something else, or a name is no array's.
     """
 
     camera: str = "img"
@@ -75,6 +77,12 @@ class DiffusionPolicyExporter:
 
     def __post_init__(self) -> None:
         check_last(self.last_observation)
+        taken = ("action", "text", *_OURS)
+        for name in (self.camera, self.state):
+            if not name or "/" in name or name.startswith(".") or name in taken:
+                raise InvalidConfig(f"an array of a replay buffer cannot be called {name!r}")
+        if self.camera == self.state:
+            raise InvalidConfig(f"camera and state must have two names, not both {self.state!r}")
 
     @property
     def holds(self) -> frozenset[str]:
@@ -193,12 +201,8 @@ def _create(group: Any, name: str, values: np.ndarray) -> Any:
     return array
 
 
-_UMI = (
-    "eef_pos",
-    "eef_rot_axis_angle",
-    "gripper_width",
-)  # of robot0, robot1 ..., as UMI joins them
-_OURS = ("reward", "terminated", "truncated", "seed", "latency", "success")
+_UMI = ("eef_pos", "eef_rot_axis_angle", "gripper_width")
+"""What UMI joins to an action, of `robot0_`, `robot1_` ..., in its order."""
 _MOST = 2 << 30  # bytes read at once
 
 

@@ -66,6 +66,8 @@ class RobomimicExporter:
         for name in (self.camera, self.state):
             if not name or "/" in name:
                 raise InvalidConfig(f"a name in HDF5 has no slash in it: {name!r}")
+        if self.state == f"{self.camera}_image":
+            raise InvalidConfig(f"camera and state must have two names, not both {self.state!r}")
 
     @property
     def holds(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chronosim.errors import EpisodeNotFound, InvalidEpisode, InvalidFrame
+from chronosim.errors import EpisodeNotFound, InvalidConfig, InvalidEpisode, InvalidFrame
 from chronosim.formats.aloha import AlohaImporter
 from chronosim.formats.columns import FrameSource, make_columns
 from chronosim.formats.hdf5 import open_guarded
@@ -190,6 +190,11 @@ def test_parts_that_were_never_written_are_said(demos: Path) -> None:
         array[:4] = FRAMES[:4]
     report = imported(demos, RobomimicImporter())
     assert "parts of obs/agentview_image, which were never written" in report.lost
+
+
+def test_camera_and_state_have_two_names() -> None:
+    with pytest.raises(InvalidConfig, match="two names, not both 'a_image'"):
+        RobomimicExporter(camera="a", state="a_image")
 
 
 def test_hdf5_holds_no_nul(tmp_path: Path) -> None:

@@ -82,6 +82,21 @@ def test_our_own_leave_no_chunk_out(dataset: Maker, path: Path) -> None:
     assert imported(path).lost == (LAST_ROW,)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"camera": "action"},
+        {"state": "a/b"},
+        {"camera": ""},
+        {"state": "img"},
+        {"camera": ".zattrs"},
+    ],
+)
+def test_names_that_arrays_cannot_have(settings: dict[str, str]) -> None:
+    with pytest.raises(InvalidConfig, match=r"cannot be called|must have two names"):
+        DiffusionPolicyExporter(**settings)
+
+
 def test_a_buffer_has_no_place_for_other_actions(path: Path) -> None:
     path.mkdir()
     frames = FrameSource(lambda: iter(FRAMES[:4]))
