@@ -19,8 +19,10 @@ from diffusers.models.transformers.transformer_chronoedit import ChronoEditTrans
 from transformers import (
     AutoTokenizer,
     CLIPImageProcessorPil,
+    CLIPVisionConfig,
     CLIPVisionModel,
     T5EncoderModel,
+    UMT5Config,
     UMT5EncoderModel,
 )
 
@@ -155,6 +157,7 @@ def read_components(
         InvalidModel: Parts are of another kind, pickled, incomplete, or do not fit together.
     """
     check_folder(folder, whole=checkpoint is None)
+    _check_types(folder)
     files = list_files(folder)
     instead, changes = _read_changes(folder, checkpoint, loras, settings)
     quantized = _CPU if settings.offload else device
@@ -294,6 +297,32 @@ def _load_transformer(
     return _load_model(
         ChronoEditTransformer3DModel, folder / "transformer", dtype, device, settings
     )
+
+
+def _check_types(folder: Path) -> None:
+    """Refuses settings of another type than their defaults: the libraries fail on them much later.
+
+    Raises:
+        InvalidModel: A number is words, or no number that a network can have; or the like.
+    """
+    for part, kind in (("text_encoder", UMT5Config), ("image_encoder", CLIPVisionConfig)):
+        file = folder / part / "config.json"
+        config = read_json(file)
+        defaults = kind().to_dict()
+        for name, value in config.get("vision_config", config).items():
+            usual = defaults.get(name)
+            if usual is None or value is None or _alike(value, usual):
+                continue
+            raise InvalidModel(f"{file} has {name} {value!r:.80}, but it is one like {usual!r:.80}")
+
+
+def _alike(value: Any, usual: Any) -> bool:
+    """Whether a value can stand where another is usual."""
+    if isinstance(usual, int | float) and not isinstance(usual, bool):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        whole = isinstance(usual, float) or isinstance(value, int)
+        return number and whole and abs(value) < 2**63
+    return isinstance(value, type(usual))
 
 
 def _load_scheduler(folder: Path) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import dynamic_module_utils
 
 from chronosim.errors import InvalidModel, ModelNotFound
 from chronosim.models.engine.components import Memo
@@ -89,6 +90,8 @@ def load_pipeline(
     folder, commit = fetch_folder(location, ModelSettings(revision=revision), of_chronoedit=False)
     if not (folder / "model_index.json").is_file():
         raise ModelNotFound(f"the model file {folder / 'model_index.json'} is missing")
+    # Code that a folder brings along is never run, nor asked about on a terminal.
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     try:
         with no_bars(), _loudly():
             pipeline = kind.from_pretrained(

@@ -317,6 +317,8 @@ def test_a_config_that_asks_for_more_than_the_weights_hold(
         ("transformer/config.json", {"num_attention_heads": 0}, "model"),
         ("image_encoder/config.json", {"patch_size": 0}, "are not ChronoEdit's"),
         ("text_encoder/config.json", {"d_model": None}, "are not ChronoEdit's"),
+        ("image_encoder/config.json", {"layer_norm_eps": "0"}, "layer_norm_eps '0', but it is one"),
+        ("text_encoder/config.json", {"pad_token_id": 2**64}, "but it is one like 0"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(
