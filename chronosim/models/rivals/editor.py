@@ -66,6 +66,7 @@ class Editor:
         self.name = name
         self._origin = origin or Origin()
         self._sized = {"height", "width"} <= set(known)
+        self._steps = "callback_on_step_end" in set(known) - set(self.settings)
         self._progress = progress
         self._lock = threading.Lock()
         pipeline.set_progress_bar_config(disable=True)
@@ -91,14 +92,26 @@ class Editor:
         """
         predictions = []
         with self._lock, torch.inference_mode():
-            for prompt in prompts:
-                predictions.append(self._answer(prompt))
+            for row, prompt in enumerate(prompts):
+                told = self._told(row, len(prompts))
+                predictions.append(self._answer(prompt, told))
                 if self._progress is not None:
                     self._progress(len(predictions), len(prompts))
-                denoised(len(predictions), len(prompts))
+                if not told:
+                    denoised(len(predictions), len(prompts))
         return predictions
 
-    def _answer(self, prompt: EditPrompt) -> Prediction:
+    def _told(self, row: int, rows: int) -> dict[str, Any]:
+        """What has the pipeline tell of its denoising steps, if it can."""
+
+        def stepped(pipeline: Any, index: int, *_: Any) -> dict[str, Any]:
+            steps = int(pipeline.num_timesteps)
+            denoised(row * steps + index + 1, rows * steps)
+            return {}
+
+        return {"callback_on_step_end": stepped} if self._steps else {}
+
+    def _answer(self, prompt: EditPrompt, told: Mapping[str, Any]) -> Prediction:
         height, width = prompt.frame.shape[:2]
         size = {"height": height, "width": width} if self._sized else {}
         with frames_in_place(self.pipeline.components.get("text_encoder")):
@@ -108,6 +121,7 @@ class Editor:
                 generator=torch.Generator().manual_seed(prompt.seed),
                 output_type="pil",
                 **size,
+                **told,
                 **self.settings,
             )
         if any(getattr(answer, "nsfw_content_detected", None) or ()):

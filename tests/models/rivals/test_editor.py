@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from chronosim.errors import InvalidConfig, InvalidFrame, InvalidModel, InvalidPrompt
+from chronosim.errors import Cancelled, InvalidConfig, InvalidFrame, InvalidModel, InvalidPrompt
 from chronosim.models.rivals.editor import Editor
+from chronosim.progress import after_each_denoising_step
 from chronosim.protocols import ask
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt
@@ -85,6 +86,23 @@ def test_progress_and_identity(pix2pix: Any, kit: SimpleNamespace) -> None:
     assert identity["settings"] == SETTINGS
     assert identity["pipeline"] == "StableDiffusionInstructPix2PixPipeline"
     assert deepcopy(model) is model
+
+
+def test_an_edit_can_be_ended_between_two_steps(pix2pix: Any, kit: SimpleNamespace) -> None:
+    model, told = make_editor(pix2pix), list[tuple[int, int]]()
+    prompts = [kit.prompt(0, "make it winter"), kit.prompt(1, "make it night")]
+
+    def listen(done: int, total: int) -> None:
+        told.append((done, total))
+        if done > total // 2:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled, match="enough"), after_each_denoising_step(listen):
+        model.predict(prompts)
+    half = told[0][1] // 2
+    assert told == [(done, 2 * half) for done in range(1, half + 2)]
+    assert half == SETTINGS["num_inference_steps"]
+    assert len(model.predict(prompts)) == 2
 
 
 def test_settings_of_another_pipeline_are_refused(pix2pix: Any) -> None:
