@@ -68,7 +68,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         EpisodeWriteError: The disk refuses.
     """
-    name = path.name.encode()[:200].decode(errors="ignore")  # a name may be as long as names can be
+    name = os.fsdecode(os.fsencode(path.name)[:200])  # a name may be as long as names can be
     draft = path.with_name(f".{name}.new")
     try:
         with refusals_said(path):

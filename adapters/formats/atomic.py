@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -73,8 +74,8 @@ def draft(output: str | Path, *, force: bool, keep: Path, resume: bool = False) 
 def draft_of(output: Path) -> Path:
     """Gives where an import or export is written until it is finished."""
     name = output.name
-    if len(name.encode()) > _LONG:
-        name = f"{name[:40]}.{sha256(name.encode()).hexdigest()[:16]}"
+    if len(os.fsencode(name)) > _LONG:
+        name = f"{name[:40]}.{sha256(os.fsencode(name)).hexdigest()[:16]}"
     return output.with_name(f".{name}.part")
 
 

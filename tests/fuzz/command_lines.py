@@ -51,8 +51,10 @@ SHORT = {
     "episodes import": "pictures output=out format=folder source_fps=2",
     "bench model": "model=echo num_envs=[1] predictions=1 stock=false output=out",
     "bench episodes": "steps=2 windows=1 output=out",
+    "bench formats": "formats=[mp4] episodes=2 steps=1 rows=2 output=out",
 }
-SLOW = ("demo", "record", "bench model", "evaluate", "train", "bench episodes")  # asked less often
+# Asked less often:
+SLOW = ("demo", "record", "bench model", "evaluate", "train", "bench episodes", "bench formats")
 SERVERS = ("studio", "serve")
 
 VALUES = (
