@@ -9,11 +9,15 @@ from pathlib import Path
 
 from chronosim.formats.exporting import export_dataset
 from chronosim.settings import parts
+from tests.formats.test_hdf5 import aloha
+from tests.formats.test_rlds import dataset
 from tests.fuzz import command_lines
 from tests.fuzz.damage import damage
 from tests.fuzz.watch import Case
 
 FORMATS = ("diffusion-policy", "robomimic", "lerobot", "minari")
+READ = {"aloha": ("format.camera=cam_high",), "rlds": ()}
+"""Formats that are read alone, and what must be said of them."""
 OWN = (
     ("episodes", "ls", "e"),
     ("episodes", "show", "e/episodes/0000000", "output=out"),
@@ -32,7 +36,7 @@ OWN = (
 
 
 def begin(folder: Path) -> Path:
-    """Makes a data set of ours, and exports it to each format."""
+    """Makes a data set of ours, exports it to each format, and makes those that are read alone."""
     command_lines.begin(folder)
     for name in ("closed", "loop", "dangling", "endless", "bomb.yaml", "deep.json", "huge.yaml"):
         path = folder / name
@@ -40,6 +44,8 @@ def begin(folder: Path) -> Path:
     for name in FORMATS:
         exporter = parts.load("export", name)
         export_dataset(folder / "e" / "episodes", folder / name, exporter, progress=False)
+    aloha(folder / "aloha", jpeg=True)
+    dataset(folder / "rlds")
     return folder
 
 
@@ -51,11 +57,11 @@ def cases(seed: int, count: int) -> Iterator[Case]:
         if rng.random() < 0.3:
             yield Case(name, rng.choice(OWN), partial(_spoil, "e", rng), changes=True)
             continue
-        kind = rng.choice((*FORMATS, "folder"))
+        kind = rng.choice((*FORMATS, *READ, "folder"))
         where = "pictures" if kind == "folder" else kind
         words = ("episodes", "import", where, "output=out", f"format={kind}")
         more = rng.choice(((), (), ("source_fps=2",), ("skip_bad=true",), ("rows_per_step=2",)))
-        yield Case(name, (*words, *more), partial(_spoil, where, rng))
+        yield Case(name, (*words, *READ.get(kind, ()), *more), partial(_spoil, where, rng))
 
 
 def _spoil(where: str, rng: random.Random, folder: Path) -> None:
