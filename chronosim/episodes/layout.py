@@ -51,6 +51,7 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from chronosim.errors import InvalidEpisode
 from chronosim.types import Step
 
 SCHEMA = 2
@@ -225,9 +226,16 @@ def row_of(step: Step, dtype: str, *, between: int, clip: int) -> Row:
 
 
 def action_array(actions: Sequence[Any], dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Gives rows' actions as one array, (rows, *shape), in the dtype they were logged with."""
-    kind: Any = np.dtypes.StringDType() if dtype == "string" else np.dtype(dtype)
-    return np.array(actions, dtype=kind).reshape(len(actions), *shape)
+    """Gives rows' actions as one array, (rows, *shape), in the dtype they were logged with.
+
+    Raises:
+        InvalidEpisode: They are not what the attributes say, as damage makes them.
+    """
+    try:
+        kind: Any = np.dtypes.StringDType() if dtype == "string" else np.dtype(dtype)
+        return np.array(actions, dtype=kind).reshape(len(actions), *shape)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidEpisode(f"the actions are not {dtype} of shape {shape}: {error}") from error
 
 
 def _named(value: Any) -> Any:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from chronosim.episodes import EpisodeReader, EpisodeWriter, Step, verify
-from chronosim.episodes.layout import Trajectories
+from chronosim.episodes.layout import Trajectories, action_array
+from chronosim.errors import InvalidEpisode
 from chronosim.types import Observation, Prediction
 
 
@@ -65,3 +66,9 @@ def test_a_clip_is_not_encoded_again(tmp_path: Path) -> None:
     reader = EpisodeReader(tmp_path / "episode")
     assert reader.compacted
     assert np.array_equal(reader.trajectory(0), before)
+
+
+@pytest.mark.parametrize("told", [("float32", (2,)), ("int64", (3,)), ("what", (3,))])
+def test_actions_that_are_not_what_the_attributes_say(told: tuple[str, tuple[int, ...]]) -> None:
+    with pytest.raises(InvalidEpisode, match="the actions are not"):
+        action_array([[1.5, 2, 3], [1, 2, float("nan")]], *told)
