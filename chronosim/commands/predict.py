@@ -11,8 +11,7 @@ torchrun --nproc-per-node 4 --no-python chronosim predict model=chronoedit-14b .
 Examples:
     chronosim predict 'action=[-0.3, 0.2, 0.0]'
     chronosim predict model=chronoedit-14b-turbo frame=street.jpg size=fit text='It starts to rain.'
-    chronosim predict model=chronoedit-14b-think model.offload=model explain=true
-    chronosim predict model=enhanced explain=true gpu=h100
+    chronosim predict model=chronoedit-14b-think model.offload=model explain=true gpu=rtx4090
 """
 
 from __future__ import annotations

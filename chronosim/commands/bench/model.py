@@ -19,8 +19,6 @@ Examples:
     chronosim bench model
     chronosim bench model shape=true14b
     chronosim bench model ways=true denoising_steps=20
-    chronosim bench model predictions=30 'num_envs=[1, 8]' threads=1
-    chronosim bench model shape=true14b ways=false denoising_steps=8 guidance=1 model.compiled=true
 """
 
 from __future__ import annotations
