@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
 from diffusers import schedulers
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
@@ -126,6 +127,7 @@ def _state(path: Path) -> tuple[str, int, int]:
 
 
 _CPU = torch.device("cpu")
+_SIDE = 4096  # of what the image encoder sees, at most
 # Code that a folder brings along is never run, nor asked about.
 _LOCAL: Any = {"local_files_only": True, "trust_remote_code": False}
 
@@ -188,9 +190,7 @@ def read_components(
     accelerate(networks["transformer"], settings, device)
     return Components(
         tokenizer=_load(AutoTokenizer.from_pretrained, folder / "tokenizer", **_LOCAL),
-        image_processor=_load(
-            CLIPImageProcessorPil.from_pretrained, folder / "image_processor", local_files_only=True
-        ),
+        image_processor=_load_image_processor(folder / "image_processor"),
         scheduler=_load_scheduler(folder / "scheduler"),
         folder=folder,
         files=files,
@@ -323,6 +323,17 @@ def _alike(value: Any, usual: Any) -> bool:
         whole = isinstance(usual, float) or isinstance(value, int)
         return number and whole and abs(value) < 2**63
     return isinstance(value, type(usual))
+
+
+def _load_image_processor(folder: Path) -> Any:
+    processor = _load(CLIPImageProcessorPil.from_pretrained, folder, local_files_only=True)
+    for name in ("size", "crop_size"):
+        sides = [*dict(getattr(processor, name, None) or {}).values()]
+        if any(isinstance(side, int) and side > _SIDE for side in sides):
+            raise InvalidModel(f"{folder} makes frames of more than {_SIDE} pixels a side: {sides}")
+    tried = np.zeros((16, 16, 3), np.uint8)
+    _load(lambda _: processor(images=tried, return_tensors="pt"), folder)  # all its settings meet
+    return processor
 
 
 def _load_scheduler(folder: Path) -> Any:

@@ -318,6 +318,8 @@ def test_a_config_that_asks_for_more_than_the_weights_hold(
         ("image_encoder/config.json", {"patch_size": 0}, "are not ChronoEdit's"),
         ("text_encoder/config.json", {"d_model": None}, "are not ChronoEdit's"),
         ("image_encoder/config.json", {"layer_norm_eps": "0"}, "layer_norm_eps '0', but it is one"),
+        ("image_processor/preprocessor_config.json", {"size": {"shortest_edge": 10**6}}, "4096"),
+        ("image_processor/preprocessor_config.json", {"resample": None}, "must be specified"),
         ("scheduler/scheduler_config.json", {"final_sigmas_type": [0.0]}, "must be one of 'zero'"),
         ("text_encoder/config.json", {"pad_token_id": 2**64}, "but it is one like 0"),
     ],
