@@ -46,9 +46,10 @@ def heard() -> Callable[[int], bool]:
 
 
 def test_ctrl_c_is_the_parents_to_hear() -> None:
+    before = signal.getsignal(signal.SIGINT)
     with Processes(heard, 1) as one:
         assert list(one.finished([signal.SIGINT, signal.SIGTERM])) == [False, True]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_what_is_killed_again_and_again_is_told() -> None:

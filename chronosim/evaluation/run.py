@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chronosim.bench.timing import describe_machine, list_versions
-from chronosim.errors import InvalidConfig
+from chronosim.errors import InvalidConfig, InvalidFrame
 from chronosim.evaluation.comparison import Comparison
 from chronosim.evaluation.defects import defects_section, find_defects
 from chronosim.evaluation.diagnosis import diagnose
@@ -229,8 +229,19 @@ def _fidelity(comparison: Comparison, judging: Judging) -> Section:
         comparison.taught,
         judging.networks,
         _shown(comparison),
-        reader=judging.reader,
+        reader=_reader(comparison, judging)[0],
     )
+
+
+def _reader(comparison: Comparison, judging: Judging) -> tuple[Reader | None, tuple[str, ...]]:
+    """Who tells of these frames in the world's own terms; None, and why: they are another's."""
+    if judging.reader is not None:
+        frame = comparison.recordings[0].observations[0].frame
+        try:
+            judging.reader.read(frame, frame)
+        except InvalidFrame as error:
+            return None, (f"nothing is told in the world's own terms: {error}",)
+    return judging.reader, ()
 
 
 def _shown(comparison: Comparison) -> list[Frames]:
@@ -255,10 +266,10 @@ def _defects(comparison: Comparison, judging: Judging) -> Section:
     findings = find_defects(
         comparison.world, comparison.moments, comparison.predicted, seed=comparison.seed
     )
-    silent: tuple[str, ...] = ()
-    if judging.reader is not None:
+    reader, silent = _reader(comparison, judging)
+    if reader is not None:
         tried, silent = hold_trials(
-            judging.reader, comparison.quick, comparison.moments, seed=comparison.seed
+            reader, comparison.quick, comparison.moments, seed=comparison.seed
         )
         findings += tried
     return defects_section(findings, silent)

@@ -270,8 +270,10 @@ def test_more_clients_than_it_takes_are_told() -> None:
             client.close()
 
 
+# A shell that runs the tests in the background has its children ignore interrupts.
+HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 SERVE = """
-import sys, time
+import time
 from chronosim.models.serving.service import Service
 from chronosim.types import Prediction
 
@@ -293,7 +295,10 @@ except KeyboardInterrupt:
 
 def test_at_the_end_what_runs_is_answered_and_what_waits_refused() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+        [sys.executable, "-c", HEAR + SERVE],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
     ) as server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
@@ -353,7 +358,7 @@ service.run(ready=lambda: print(service.url, flush=True))
 def echo_process() -> Iterator[tuple[str, psutil.Process]]:
     """A server in a process of its own, and where it is."""
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE_ECHO], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", HEAR + SERVE_ECHO], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as server:
         assert server.stdout is not None
         try:
