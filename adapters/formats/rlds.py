@@ -224,6 +224,8 @@ def _shards(source: Path, split: str | None) -> tuple[list[tuple[Path, str]], se
 
 def _records(path: Path) -> Iterator[int]:
     """Where records begin; one that is cut off counts, and is an error when it is read."""
+    if not path.is_file():
+        raise InvalidEpisode(f"{path} is no file with records: a folder, a pipe or a device")
     check_not_pointer(path)
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -230,6 +231,14 @@ def test_damage_gets_a_sentence(
     file = source / "bridge-train.tfrecord-00000-of-00001"
     file.write_bytes(damage(file.read_bytes()))
     refused(source, sentence)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "1.0.0")
+    file = source / "bridge-train.tfrecord-00000-of-00001"
+    file.unlink()
+    os.mkfifo(file)
+    refused(source, "is no file with records: a folder, a pipe or a device")
 
 
 def test_a_file_that_is_cut_off_keeps_its_whole_records(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def _is_json(path: Path) -> bool:
 
 def _damage_json(file: Path, rng: random.Random) -> None:
     """Puts a value somewhere where another was, or takes a key away."""
-    lines = file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]
+    text = file.read_text(errors="replace")  # an earlier damage may have struck it
+    lines = text.splitlines() if file.suffix == ".jsonl" else [text]
     at = rng.randrange(len(lines))
     try:
         value = json.loads(lines[at])
