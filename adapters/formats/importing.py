@@ -372,7 +372,7 @@ def left_behind(
 
 def _vary(values: np.ndarray, steps: int) -> bool:
     """Whether rows differ within a step."""
-    grouped = values.reshape(steps, -1, *values.shape[1:])
+    grouped = values.reshape(steps, len(values) // steps, *values.shape[1:])
     return bool((grouped != grouped[:, :1]).any())
 
 

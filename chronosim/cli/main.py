@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import logging
 import os
 import sys
 import warnings
@@ -103,6 +104,8 @@ def _command(given: argparse.Namespace) -> int:
         print(_command_help(command, rest))
         return 0
     _check_here()
+    # zarr opens an array's members at once: where one fails the others' errors are nobody's to read.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     settings = [*rest, *["force=true"] * given.force]
     run = _sweep if given.multirun else _run
     with warnings.catch_warnings():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shutil
 import time
@@ -94,14 +95,24 @@ def open_array(place: Place, name: str) -> zarr.Array[Any]:
         name: The array's path in it.
 
     Raises:
-        InvalidEpisode: There is no such array, or its zarr.json cannot be read.
+        InvalidEpisode: There is no such array, its zarr.json cannot be read, or a pipe or device
+            lies where data should, for which reading would wait.
     """
+    if isinstance(place, Path) and (odd := _no_files(place / name)):
+        raise InvalidEpisode(f"the array {name} of {place} holds {odd[0]}, which is no file")
     try:
         return zarr.open_array(store(place), path=name, mode="r", zarr_format=3)
     except PermissionError:
         raise
     except Exception as error:  # anything may be wrong with a damaged file
         raise InvalidEpisode(f"the array {name} of {place} cannot be opened: {error}") from error
+
+
+def _no_files(folder: Path) -> list[str]:
+    """What lies in a folder and is neither a file nor a folder."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as inside:
+        return [one.name for one in inside if not (one.is_file() or one.is_dir())]
+    return []
 
 
 def array_size(place: Place, name: str) -> tuple[int, int]:

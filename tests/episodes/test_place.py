@@ -19,7 +19,7 @@ from chronosim.episodes import (
     repair,
     verify,
 )
-from chronosim.errors import EpisodeExists, EpisodeNotFound, MissingDependency
+from chronosim.errors import EpisodeExists, EpisodeNotFound, InvalidEpisode, MissingDependency
 from tests.episodes.bucket import Bucket
 
 Write = Callable[..., Path]
@@ -87,6 +87,16 @@ def test_what_cannot_be_reached(tmp_path: Path) -> None:
         list_episodes(f"memory://{tmp_path}/nothing")
     with pytest.raises(MissingDependency, match="nosuch://bucket"):
         EpisodeReader("nosuch://bucket/one")
+
+
+def test_a_pipe_is_not_waited_for(write: Write) -> None:
+    path = write("one")
+    reader = EpisodeReader(path)
+    [told] = path.glob("*/frames/zarr.json")
+    told.unlink()
+    os.mkfifo(told)
+    with pytest.raises(InvalidEpisode, match=r"frames of .* holds zarr.json, which is no file"):
+        _ = reader.frames
 
 
 def test_any_zarr_reader_reads_an_episode(write: Write) -> None:

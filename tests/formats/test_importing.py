@@ -15,7 +15,7 @@ from PIL import Image
 from chronosim.episodes import EpisodeReader
 from chronosim.errors import InvalidAction, InvalidEpisode
 from chronosim.formats.clips import encode
-from chronosim.formats.importing import ImportReport, import_dataset
+from chronosim.formats.importing import Conversion, ImportReport, import_dataset
 from chronosim.frames import write_frame
 from chronosim.settings import parts as config
 from tests.formats.conftest import picture, readers
@@ -100,6 +100,19 @@ def test_lerobot_v21(tmp_path: Path, video: bool) -> None:
         assert reader.about["seconds_per_step"] == 0.1
         assert reader.about["synthetic"] is False
         assert reader.about["origin"] == {"robot_type": "so100"}
+
+
+def test_rows_without_states_make_steps(tmp_path: Path) -> None:
+    source = tmp_path / "folder"
+    (source / "one").mkdir(parents=True)
+    for at, frame in enumerate(CLIP):
+        write_frame(source / "one" / f"{at:03d}.png", frame)
+    (source / "one.csv").write_text("action_0\n" + "".join(f"{at}.5\n" for at in range(4)))
+    out = tmp_path / "out"
+    importer = config.load("import", "folder", fps=5.0)
+    import_dataset(source, out, importer, Conversion(rows_per_step=2), progress=False)
+    [reader] = readers(out)
+    assert (reader.steps, reader.states.shape) == (2, (3, 0))
 
 
 def test_a_folder_of_frames_and_csv(tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ def _damage_hdf5(file: Path, rng: random.Random) -> None:
     names: list[str] = []
     with h5py.File(file, "r+") as opened:
         opened.visit(names.append)
+        if not names:  # an earlier damage took them all
+            return
         name = rng.choice(names)
         held = opened[name]
         keys = list(held.attrs)
