@@ -104,7 +104,7 @@ def _command(given: argparse.Namespace) -> int:
         print(_command_help(command, rest))
         return 0
     _check_here()
-    # zarr opens an array's members at once: where one fails the others' errors are nobody's to read.
+    # zarr opens members at once: where one fails, nobody reads the errors of the others.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     settings = [*rest, *["force=true"] * given.force]
     run = _sweep if given.multirun else _run
