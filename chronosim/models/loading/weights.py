@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from inspect import Parameter, signature
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -189,7 +190,7 @@ def read_components(
     networks = place(((part, read[part]()) for part in LOADING_ORDER), settings, device, dtype)
     accelerate(networks["transformer"], settings, device)
     return Components(
-        tokenizer=_load(AutoTokenizer.from_pretrained, folder / "tokenizer", **_LOCAL),
+        tokenizer=_load_tokenizer(folder / "tokenizer"),
         image_processor=_load_image_processor(folder / "image_processor"),
         scheduler=_load_scheduler(folder / "scheduler"),
         folder=folder,
@@ -305,10 +306,15 @@ def _check_types(folder: Path) -> None:
     Raises:
         InvalidModel: A number is words, or no number that a network can have; or the like.
     """
-    for part, kind in (("text_encoder", UMT5Config), ("image_encoder", CLIPVisionConfig)):
+    usuals: dict[str, dict[str, Any]] = {
+        "text_encoder": UMT5Config().to_dict(),
+        "image_encoder": CLIPVisionConfig().to_dict(),
+        "transformer": _defaults(ChronoEditTransformer3DModel),
+        "vae": _defaults(AutoencoderKLWan),
+    }
+    for part, defaults in usuals.items():
         file = folder / part / "config.json"
         config = read_json(file)
-        defaults = kind().to_dict()
         for name, value in config.get("vision_config", config).items():
             usual = defaults.get(name)
             if usual is None or value is None or _alike(value, usual):
@@ -316,13 +322,27 @@ def _check_types(folder: Path) -> None:
             raise InvalidModel(f"{file} has {name} {value!r:.80}, but it is one like {usual!r:.80}")
 
 
+def _defaults(kind: type) -> dict[str, Any]:
+    """What a class of diffusers takes where nothing is said."""
+    taken = signature(kind).parameters.items()
+    return {name: one.default for name, one in taken if one.default is not Parameter.empty}
+
+
 def _alike(value: Any, usual: Any) -> bool:
     """Whether a value can stand where another is usual."""
+    if isinstance(usual, list | tuple):
+        return isinstance(value, list | tuple)
     if isinstance(usual, int | float) and not isinstance(usual, bool):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = isinstance(usual, float) or isinstance(value, int)
         return number and whole and abs(value) < 2**63
     return isinstance(value, type(usual))
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    tokenizer = _load(AutoTokenizer.from_pretrained, folder, **_LOCAL)
+    _load(lambda _: tokenizer(["tried"], return_tensors="pt"), folder)  # its settings meet
+    return tokenizer
 
 
 def _load_image_processor(folder: Path) -> Any:

@@ -322,6 +322,16 @@ def test_a_config_that_asks_for_more_than_the_weights_hold(
         ("image_processor/preprocessor_config.json", {"resample": None}, "must be specified"),
         ("scheduler/scheduler_config.json", {"final_sigmas_type": [0.0]}, "must be one of 'zero'"),
         ("text_encoder/config.json", {"pad_token_id": 2**64}, "but it is one like 0"),
+        (
+            "tokenizer/tokenizer_config.json",
+            {"model_max_length": [9]},
+            "tokenizer cannot be loaded",
+        ),
+        (
+            "transformer/config.json",
+            {"eps": [1e-6]},
+            r"has eps \[1e-06\], but it is one like 1e-06",
+        ),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(
