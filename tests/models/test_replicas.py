@@ -1,10 +1,13 @@
 """A model in several processes answers as it does alone."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from chronosim.errors import InvalidConfig, InvalidPrompt
-from chronosim.models import Batched, load, load_replicas
+from chronosim.models import Batched, Replicas, load, load_replicas
+from chronosim.models.named import load_model
 from chronosim.prompters import Driving
 from chronosim.testing import check_world_model
 from chronosim.types import EditPrompt, Observation
@@ -31,6 +34,12 @@ def test_replicas_answer_as_the_model_alone() -> None:
         check_world_model(Batched(several), prompts[:2])
     finally:
         several.close()
+    given = Replicas(partial(load_model, alone), replicas=1, threads=1)  # as to a rollout's workers
+    try:
+        [ours], [theirs] = given.predict(prompts[:1]), alone.predict(prompts[:1])
+        np.testing.assert_array_equal(ours.trajectory, theirs.trajectory)
+    finally:
+        given.close()
 
 
 def test_what_cannot_be_loaded_is_told_here() -> None:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from diffusers.models.transformers.transformer_chronoedit import ChronoEditTransformer3DModel
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from chronosim.errors import InvalidModel
 from chronosim.models.loading.places import hash_file
@@ -104,6 +105,9 @@ class Components:
     def __reduce__(self) -> tuple[Any, ...]:
         """Gives another process the modules; it has a lock of its own, and remembers for itself."""
         given = [getattr(self, name) for name in _GIVEN]
+        with self.lock:
+            for part in (self.text_encoder, self.image_encoder):
+                _forget_hooks(part)
         return _made_again, (*given, dict(self.variant))
 
     def _pairs(self) -> Iterator[tuple[str, object, str, object]]:
@@ -267,7 +271,24 @@ class Memo(Generic[Value]):
 _GIVEN = tuple(one.name for one in fields(Components) if one.name not in _OWN)
 
 
+def _forget_hooks(encoder: Any) -> None:
+    """Removes the hooks by which transformers records hidden states; its next call sets them again.
+
+    They are local functions, which no other process can be given.
+    """
+    for module in encoder.modules():
+        hooks = module._forward_hooks
+        for key in [key for key, hook in hooks.items() if "output_capturing" in repr(hook)]:
+            del hooks[key]
+    if hasattr(encoder, "_output_capturing_hooks_installed"):
+        del encoder._output_capturing_hooks_installed
+
+
 def _made_again(*given: Any) -> Components:
     """What `Components.__reduce__` took apart."""
     *parts, variant = given
+    with torch.device("meta"):
+        for part in parts:
+            if isinstance(part, PreTrainedModel):
+                type(part)(part.config)  # transformers learns what a class records by making one
     return Components(**dict(zip(_GIVEN, parts, strict=True)), variant=MappingProxyType(variant))
