@@ -84,6 +84,11 @@ class Components:
                     f"{ours} is {value}, but {theirs} is {other}: they must be equal"
                 )
         self._check_statistics()
+        if (layers := self.image_encoder.config.num_hidden_layers) < 1:
+            raise InvalidModel(
+                f"the image encoder has {layers} hidden layers: what a frame means is read before "
+                "the last one, so that it needs 1 or more"
+            )
         rows, words = self.text_encoder.config.vocab_size, len(self.tokenizer)
         if words > rows:
             raise InvalidModel(

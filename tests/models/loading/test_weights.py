@@ -316,6 +316,7 @@ def test_a_config_that_asks_for_more_than_the_weights_hold(
         ("image_processor/preprocessor_config.json", {"image_std": [0, 1, 1]}, "be divided by"),
         ("transformer/config.json", {"num_attention_heads": 0}, "model"),
         ("image_encoder/config.json", {"patch_size": 0}, "are not ChronoEdit's"),
+        ("image_encoder/config.json", {"num_hidden_layers": -1}, "has -1 hidden layers"),
         ("text_encoder/config.json", {"d_model": None}, "are not ChronoEdit's"),
         ("image_encoder/config.json", {"layer_norm_eps": "0"}, "layer_norm_eps '0', but it is one"),
         ("image_processor/preprocessor_config.json", {"size": {"shortest_edge": 10**6}}, "4096"),
