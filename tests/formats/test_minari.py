@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from minari.dataset.minari_storage import MinariStorage
 
 from chronosim.errors import EpisodeNotFound, InvalidAction, InvalidEpisode
 from chronosim.formats.columns import EpisodeColumns, FrameSource, make_columns
-from chronosim.formats.importing import ImportReport, import_dataset
 from chronosim.formats.minari import KINDS, MinariExporter, MinariImporter
 from tests.formats.conftest import picture, readers
+from tests.formats.foreign import imported_by, refused_by
 
 FRAMES = np.stack([picture(at, (12, 16)) for at in range(4)])
 BOX: Any = gym.spaces.Box
@@ -117,16 +118,8 @@ def foreign(
     return folder
 
 
-def imported(source: Path, **settings: Any) -> ImportReport:
-    out = source.with_name("out")
-    return import_dataset(source, out, MinariImporter(**settings), progress=False)
-
-
-def refused(source: Path, sentence: str, error: Any = InvalidEpisode, **settings: Any) -> None:
-    with pytest.raises(error, match=sentence) as caught:
-        imported(source, **settings)
-    assert "\n" not in str(caught.value)
-    assert not source.with_name("out").exists()
+imported = partial(imported_by, MinariImporter)
+refused = partial(refused_by, MinariImporter)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,15 @@ from chronosim.errors import (
     EpisodeNotFound,
     InvalidAction,
     InvalidConfig,
-    InvalidEpisode,
     MissingDependency,
 )
 from chronosim.formats.columns import FrameSource, make_columns
 from chronosim.formats.diffusion_policy import DiffusionPolicyExporter, DiffusionPolicyImporter
 from chronosim.formats.exporting import export_dataset
-from chronosim.formats.importing import LAST_ROW, ImportReport, import_dataset
+from chronosim.formats.importing import LAST_ROW
 from chronosim.formats.safety import names_of
 from tests.formats.conftest import Maker, picture, readers
+from tests.formats.foreign import imported_by, refused_by
 
 FRAMES = np.stack([picture(at, (12, 16)) for at in range(10)])
 NUMBERS = np.arange(20, dtype=np.float32).reshape(10, 2)
@@ -46,16 +47,8 @@ def buffer(path: Path, *, zarr_format: Any = 2, ends: Any = ENDS, **arrays: np.n
     return root
 
 
-def imported(source: Path, **settings: Any) -> ImportReport:
-    out = source.with_name("out")
-    return import_dataset(source, out, DiffusionPolicyImporter(**settings), progress=False)
-
-
-def refused(source: Path, sentence: str, error: Any = InvalidEpisode, **settings: Any) -> None:
-    with pytest.raises(error, match=sentence) as caught:
-        imported(source, **settings)
-    assert "\n" not in str(caught.value)
-    assert not source.with_name("out").exists()
+imported = partial(imported_by, DiffusionPolicyImporter)
+refused = partial(refused_by, DiffusionPolicyImporter)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import numpy as np
 import pytest
 
 from chronosim.errors import EpisodeNotFound, InvalidEpisode, InvalidFrame
-from chronosim.formats.importing import LAST_ROW, ImportReport, import_dataset
+from chronosim.formats.importing import LAST_ROW, import_dataset
 from chronosim.formats.rlds import RldsImporter, _varints
 from chronosim.frames import encode_png
 from tests.formats.conftest import picture, readers
+from tests.formats.foreign import imported_by, refused_by
 
 FRAMES = np.stack([picture(at, (12, 16)) for at in range(5)])
 STATES = np.linspace(-1, 1, 15, dtype=np.float32).reshape(5, 3)
@@ -123,16 +125,8 @@ def dataset(
     return folder
 
 
-def imported(source: Path, **settings: Any) -> ImportReport:
-    out = source.with_name("out")
-    return import_dataset(source, out, RldsImporter(**settings), progress=False)
-
-
-def refused(source: Path, sentence: str, error: Any = InvalidEpisode, **settings: Any) -> None:
-    with pytest.raises(error, match=sentence) as caught:
-        imported(source, **settings)
-    assert "\n" not in str(caught.value)
-    assert not source.with_name("out").exists()
+imported = partial(imported_by, RldsImporter)
+refused = partial(refused_by, RldsImporter)
 
 
 def test_steps_of_every_split_and_file(tmp_path: Path) -> None:
